@@ -1,0 +1,199 @@
+"""The schema of every config: one documented line per field, nothing unknown accepted."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+Options = dict[str, Any]
+
+
+class Strict(BaseModel):
+    """Base of all configs: immutable, documented, unknown fields refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Named(Strict):
+    """A member of a family: its name in the family's table (or a dotted path) and its arguments."""
+
+    name: str
+    """Name in the family's table, or `package.module:Name` of your own."""
+    options: Options = {}
+    """Keyword arguments of that thing."""
+
+
+class FineTuning(Strict):
+    """How the inner network is fine-tuned; the same for training, benchmark and one run."""
+
+    steps: PositiveInt | None = None
+    """Length in optimizer steps; null takes the task's."""
+    optimizer: Named = Named(name="sgd")
+    """Inner optimizer: sgd, sgd_lr_momentum, adam, adamw."""
+    guidance: dict[str, Options] = {"proxy_kl": {"weight": 0.3}}
+    """Guidance terms added to the loss: name -> arguments; {} is plain fine-tuning."""
+    interval: PositiveInt = 10
+    """Optimizer steps between decisions, for every policy."""
+    device: str = "cpu"
+    """Torch device of the inner network; auto takes CUDA where there is one."""
+
+
+class Environment(Strict):
+    """The reinforcement-learning environment: one episode is one fine-tune."""
+
+    base_lr: tuple[PositiveFloat, PositiveFloat] = (0.001, 0.3)
+    """Range from which each episode draws its base LR, log-uniformly."""
+    multipliers: Options = {"kind": "log", "low": 0.001, "high": 10.0}
+    """Action range: {kind: log, low, high} or {kind: bins, values}."""
+    signals: tuple[str, ...] | None = None
+    """Signals of the observation, in order; null takes all."""
+    rewards: dict[str, float] = {"target_accuracy_change": 10.0, "divergence": 1.0}
+    """Reward terms: name -> weight."""
+    signal_dropout: float = Field(0.1, ge=0.0, lt=1.0)
+    """Probability, per episode and optional signal (loss, proxy KL, validation, progress), that it is withheld."""
+
+
+class Network(Strict):
+    """The layer-shared policy network."""
+
+    hidden: PositiveInt = 64
+    """Width of the per-layer encoder, the context and the heads."""
+    recurrent: bool = False
+    """Whether each layer group carries a GRU state between decisions."""
+
+
+class Evaluation(Strict):
+    """Periodic evaluation during training, on tasks that are not trained on."""
+
+    task: Options = {}
+    """Family arguments that differ from the training task's (for instance another network pool)."""
+    every: PositiveInt = 10
+    """Iterations of the algorithm between evaluations."""
+    tasks: PositiveInt = 2
+    """Number of tasks, from seeds that training never draws."""
+    base_lrs: tuple[PositiveFloat, ...] = (0.003, 0.03, 0.3)
+    """Base learning rates each task is run at."""
+
+
+class TrainConfig(Strict):
+    """`l2o train`: learn a policy."""
+
+    name: str = "policy"
+    """Name written into the policy's card."""
+    seed: int = 0
+    """Seed of everything."""
+    task: Named = Named(name="digits", options={"split": "train"})
+    """Task family to train on."""
+    finetuning: FineTuning = FineTuning()
+    """The inner loop."""
+    environment: Environment = Environment()
+    """Actions, observations and rewards."""
+    network: Network = Network()
+    """The policy network."""
+    algorithm: Named = Named(name="ppo")
+    """Learning algorithm and its arguments."""
+    episodes: PositiveInt = 2000
+    """Budget in fine-tunes; training ends at whichever budget comes first."""
+    minutes: PositiveFloat | None = None
+    """Budget in minutes of wall-clock, over all resumes; null for none."""
+    workers: PositiveInt = 2
+    """Environments in parallel, one process with one torch thread each."""
+    checkpoint_every: PositiveInt = 5
+    """Iterations between checkpoints."""
+    evaluation: Evaluation = Evaluation()
+    """Evaluation and best-policy selection."""
+
+
+class PolicyChoice(Strict):
+    """What sets the learning rates: a learned policy, or a schedule with a layer profile."""
+
+    policy: str | None = None
+    """A shipped policy's name, a bundle's folder, a run's folder, or a dotted path."""
+    schedule: Named | str = "constant"
+    """Schedule over time, used when `policy` is null."""
+    profile: Named | str = "flat"
+    """Layer profile, used when `policy` is null."""
+    early_stopping: Options | None = None
+    """Arguments of early stopping (patience, budget); null for none."""
+
+
+class FinetuneConfig(Strict):
+    """`l2o finetune`: one fine-tune under a policy or a schedule."""
+
+    seed: int = 0
+    """Seed of the fine-tune (batches); the task has its own."""
+    task: Named = Named(name="digits", options={"split": "heldout"})
+    """Task family."""
+    task_seed: int = 0
+    """Which task of the family."""
+    base_lr: PositiveFloat | None = None
+    """Base learning rate; null takes the task's."""
+    finetuning: FineTuning = FineTuning()
+    """The loop."""
+    choice: PolicyChoice = PolicyChoice()
+    """Policy or schedule; `--policy` on the command line overrides `choice.policy`."""
+
+
+class Row(PolicyChoice):
+    """One row of a benchmark table."""
+
+    label: str
+    """Name in the table; must be unique."""
+    guidance: dict[str, Options] | None = None
+    """Guidance terms of this row; null takes the benchmark's."""
+    base_lr_factors: tuple[PositiveFloat, ...] | None = None
+    """Factors on the task's base LR; null takes the benchmark's."""
+
+
+class Grid(Strict):
+    """A grid of hand-tuned schedules, each at every base LR: rows and tuning in one."""
+
+    schedules: tuple[Named | str, ...] = ()
+    """Schedules."""
+    profiles: tuple[Named | str, ...] = ()
+    """Layer profiles that each schedule is combined with."""
+    early_stopping: tuple[Options | None, ...] = (None,)
+    """Early-stopping arguments that each of those is combined with."""
+
+
+class Claim(Strict):
+    """An order the table must show: `better` above `worse` in `metric`."""
+
+    claim: str
+    """The sentence."""
+    metric: Literal["target_accuracy", "proxy_accuracy", "source_accuracy"] = "target_accuracy"
+    """What is compared."""
+    better: str
+    """Label of the row that must be higher."""
+    worse: str
+    """Label of the row that must be lower."""
+
+
+class BenchmarkConfig(Strict):
+    """`l2o benchmark`: policies x tasks x seeds on the held-out split."""
+
+    title: str = "Benchmark"
+    """Heading of the report."""
+    task: Named = Named(name="digits", options={"split": "heldout"})
+    """Task family."""
+    tasks: PositiveInt = 4
+    """Number of tasks (family seeds 0, 1, ...)."""
+    seeds: PositiveInt = 5
+    """Fine-tunes per task and setting, each with its own batches and head."""
+    finetuning: FineTuning = FineTuning()
+    """The inner loop, the same for every row."""
+    base_lr_factors: tuple[PositiveFloat, ...] = (1.0,)
+    """Factors on the task's base LR that every row is run at: how wrong the user's guess was."""
+    policy: str | None = None
+    """Shorthand that adds the row "learned policy" with this policy."""
+    rows: tuple[Row, ...] = ()
+    """Rows of the table."""
+    grid: Grid = Grid()
+    """Schedules x profiles, added as rows and tuned over the base LR factors."""
+    claims: tuple[Claim, ...] = ()
+    """Orders the table is held against."""
+    evaluations: PositiveInt = 6
+    """Points of the accuracy-over-training curve, the end included."""
+    bootstrap: PositiveInt = 2000
+    """Resamples of each confidence interval."""

@@ -1,0 +1,108 @@
+"""The contract of signals: what is measured, and how one measurement becomes one feature."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+MISSING = float("nan")
+"""A quantity that was not measured, or came out non-finite, is NaN; every signal makes it a zero."""
+
+Quantity = Literal["gradient", "update", "drift"]
+"""What costs memory or time to measure; the meter does so only when a signal asks for it."""
+
+
+@dataclass
+class Measurement:
+    """What was measured at one decision, raw. NaN means missing.
+
+    Fields of layers have shape `[..., L]`, global ones `[...]`; leading dimensions are many runs
+    at once. All are float tensors on one device. Norms are Euclidean, over a whole layer group.
+
+    Attributes:
+        present: 1 for a real layer, 0 for padding.
+        is_head: 1 for the new head.
+        depth: 0 at the input, 1 at the head.
+        numel: number of parameters.
+        multiplier: the multiplier the last window was trained with.
+        base_lr: the user's learning rate, before the multiplier.
+        weight_norm: ‖θ‖.
+        gradient_norm: ‖g‖ of the last step.
+        update_norm: ‖Δθ‖ of the last step.
+        gradient_dot_update: ⟨g, −Δθ⟩ of the last step.
+        start_norm: ‖θ₀‖, θ₀ the weights when the controller was attached.
+        drift_norm: ‖θ − θ₀‖.
+        loss: mean training loss over the last window.
+        previous_loss: the same, one window earlier.
+        proxy_kl: mean proxy KL over the last window.
+        previous_proxy_kl: the same, one window earlier.
+        validation_loss: the latest validation loss.
+        previous_validation_loss: the one before it.
+        progress: share of the training done, in [0, 1].
+        steps_left: optimizer steps until the end.
+    """
+
+    present: Tensor
+    is_head: Tensor
+    depth: Tensor
+    numel: Tensor
+    multiplier: Tensor
+    base_lr: Tensor
+    weight_norm: Tensor
+    gradient_norm: Tensor
+    update_norm: Tensor
+    gradient_dot_update: Tensor
+    start_norm: Tensor
+    drift_norm: Tensor
+    loss: Tensor
+    previous_loss: Tensor
+    proxy_kl: Tensor
+    previous_proxy_kl: Tensor
+    validation_loss: Tensor
+    previous_validation_loss: Tensor
+    progress: Tensor
+    steps_left: Tensor
+
+
+class Signal(ABC):
+    """One feature of the observation: a scale-free, clipped, finite function of a measurement.
+
+    `needs` names the costly quantities it reads. `compute` may return NaN or inf where an input is
+    missing; calling the signal turns those into zeros and clips the rest to `[-limit, limit]`.
+    """
+
+    needs: ClassVar[frozenset[Quantity]] = frozenset()
+    limit: ClassVar[float] = 1.0
+
+    @abstractmethod
+    def compute(self, measured: Measurement) -> Tensor:
+        """Return the raw feature: `[..., L]` for a layer's signal, `[...]` for a global one."""
+
+    def __call__(self, measured: Measurement) -> Tensor:
+        """Return the feature as `[..., L]`, finite and within the limit, zero where missing."""
+        value = self.compute(measured)
+        if value.dim() < measured.present.dim():
+            value = value.unsqueeze(-1).expand_as(measured.present)
+        value = torch.nan_to_num(value, nan=0.0, posinf=0.0, neginf=0.0)
+        return value.clamp(-self.limit, self.limit) * measured.present
+
+
+def log_ratio(numerator: Tensor, denominator: Tensor | float, scale: float) -> Tensor:
+    """Return `log10(numerator / denominator) / scale`, NaN where an input is missing.
+
+    A zero numerator gives the most negative value that float32 can tell (not −inf), since zero is
+    a fact, not a gap.
+    """
+    floor = 1e-12
+    top = torch.as_tensor(numerator).abs().clamp_min(floor)
+    bottom = torch.as_tensor(denominator, dtype=top.dtype, device=top.device).abs()
+    return torch.log10(top / bottom.clamp_min(floor)) / scale
+
+
+def known(value: Tensor) -> Tensor:
+    """Return 1 where a quantity is finite, 0 where it is missing."""
+    return torch.isfinite(value).to(value.dtype)
