@@ -1,33 +1,15 @@
 """Signals: what is measured during training, as features of the policy's observation."""
 
 from l2o.signals.base import MISSING, Measurement, Quantity, Signal, log_ratio
-from l2o.signals.layer import (
-    BaseLR,
-    Depth,
-    Drift,
-    GradientAlignment,
-    GradientNorm,
-    HasGradient,
-    IsHead,
-    Multiplier,
-    Present,
-    Size,
-    UpdateNorm,
-)
-from l2o.signals.run import (
-    HasLoss,
-    HasProgress,
-    HasProxyKL,
-    HasValidationLoss,
-    Loss,
-    LossTrend,
-    Progress,
-    ProxyKL,
-    ProxyKLTrend,
-    StepsLeft,
-    ValidationLoss,
-    ValidationLossTrend,
-)
+from l2o.signals.drift import Drift
+from l2o.signals.gradient import GradientAlignment, GradientNorm, HasGradient
+from l2o.signals.layer import Depth, IsHead, Present, Size
+from l2o.signals.learning_rate import BaseLR, Multiplier
+from l2o.signals.loss import HasLoss, Loss, LossTrend
+from l2o.signals.progress import HasProgress, Progress, StepsLeft
+from l2o.signals.proxy_kl import HasProxyKL, ProxyKL, ProxyKLTrend
+from l2o.signals.update import UpdateNorm
+from l2o.signals.validation_loss import HasValidationLoss, ValidationLoss, ValidationLossTrend
 
 SIGNALS: dict[str, type[Signal]] = {
     "present": Present,
