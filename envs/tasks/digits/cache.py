@@ -1,0 +1,72 @@
+"""Tensors cached on disk by the content that determines them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+
+def cache_folder() -> Path:
+    """Return where cached tensors lie: `$L2O_CACHE`, or `~/.cache/l2o`."""
+    return Path(os.environ.get("L2O_CACHE") or Path.home() / ".cache" / "l2o").expanduser()
+
+
+def cache_path(kind: str, recipe: Mapping[str, Any]) -> Path:
+    """Return the file for a recipe: its name holds the hash of the recipe's canonical JSON."""
+    text = json.dumps(recipe, sort_keys=True, separators=(",", ":"))
+    return cache_folder() / kind / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.safetensors"
+
+
+def load_or_make(
+    path: Path, make: Callable[[], dict[str, Tensor]], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, Tensor]:
+    """Load tensors from a cache file, or make them and write the file.
+
+    A damaged file (or one whose tensors do not have the expected names and shapes) is made anew,
+    with a warning. A folder that cannot be written costs the caching, not the result.
+    """
+    tensors = _load(path, shapes)
+    if tensors is None:
+        tensors = make()
+        _save(path, tensors)
+    return tensors
+
+
+def _load(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor] | None:
+    if not path.is_file():
+        return None
+    try:
+        tensors = load_file(path)
+        found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        if found != dict(shapes):
+            raise ValueError(f"holds {found}, not {dict(shapes)}")
+    except (SafetensorError, OSError, ValueError) as error:
+        warnings.warn(f"cache file {path} is damaged ({error}); making it anew.", stacklevel=3)
+        return None
+    return tensors
+
+
+def _save(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write to a temporary file beside the path, then rename: no reader sees half a file."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        os.close(handle)
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        warnings.warn(f"cannot cache to {path} ({error}); set L2O_CACHE.", stacklevel=3)
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)

@@ -1,0 +1,258 @@
+"""The `digits` family: from printed digits in flat colours to handwriting on photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from l2o.envs.tasks.base import Examples, Task, TaskFamily
+from l2o.envs.tasks.digits.axes import (
+    Axis,
+    check_choices,
+    check_range,
+    check_whole,
+    check_whole_range,
+    draw_uniform,
+    draw_whole,
+)
+from l2o.envs.tasks.digits.fonts import fonts_of
+from l2o.envs.tasks.digits.network import DEPTHS
+from l2o.envs.tasks.digits.photographs import PHOTOGRAPHS
+from l2o.envs.tasks.digits.pretrain import Recipe, load_pretrained
+from l2o.envs.tasks.digits.pretrained import PretrainedBuilder
+from l2o.envs.tasks.digits.real import draw_real, repeat_to
+from l2o.envs.tasks.digits.synthetic import Rendering, draw_synthetic
+from l2o.envs.tasks.digits.writers import WRITERS, images_of
+from l2o.registry import unknown_name
+
+_SPLITS = {"train": 0, "heldout": 1}
+_PROXY_WRITERS = 4
+
+
+class DigitsFamily(TaskFamily):
+    """Real: UCI handwriting blended onto photographs. Synthetic: fonts in flat colours.
+
+    A proxy network is pretrained on four writers' digits on one photograph. A task fine-tunes it,
+    with a new head, on printed digits; it is scored on other writers' digits on the other
+    photograph. Nothing is downloaded: digits and photographs come with scikit-learn, the fonts
+    with matplotlib.
+
+    The splits "train" (meta-training) and "heldout" share no writer, no half of a photograph, no
+    font and no pretrained network. Within a task the proxy's writers are not the target's.
+
+    Args:
+        split: "train" or "heldout".
+        networks: number of pretrained networks that tasks draw from. Each is pretrained once
+            (seconds) and cached on disk under `$L2O_CACHE` or `~/.cache/l2o`.
+        width: channels of the first convolution; several numbers alternate among the networks.
+        depth: number of convolutions (3, 4 or 5); several numbers alternate among the networks.
+        photograph: the proxies' background, "china" or "flower"; "either" alternates. The target
+            is always on the other one.
+        pretrain_steps: optimizer steps of the pretraining.
+        fonts_per_task: number of fonts a task's synthetic images are drawn from.
+        source_images: number of synthetic training images.
+        rotation: largest rotation of a synthetic digit, in degrees.
+        shear: largest shear of a synthetic digit, as a fraction of its height.
+        contrast: smallest mean distance between its two colours, in [0, 0.5].
+        source_validation_images: size of the synthetic validation set.
+        target_validation_images: size of the real set that rewards may look at.
+        target_test_images: size of the real set that only scores. Real digits are few (about 190
+            each for validation and test), so a digit comes back on another patch.
+        proxy_test_images: size of the set that scores what is kept of the proxy.
+        steps: length of the fine-tune.
+        batch_size: synthetic images per optimizer step.
+        base_lr: default base learning rate.
+
+    `fonts_per_task`, `source_images`, `rotation`, `shear` and `contrast` take a number, or a pair
+    (low, high) from which each task draws.
+
+    Raises:
+        ValueError: an argument is impossible; the message says what it may be.
+
+    Example:
+        >>> task = DigitsFamily(split="train", networks=2).sample(seed=0)  # doctest: +SKIP
+    """
+
+    name: ClassVar[str] = "digits"
+
+    def __init__(
+        self,
+        split: str = "train",
+        *,
+        networks: int = 4,
+        width: int | Sequence[int] = (8,),
+        depth: int | Sequence[int] = (4,),
+        photograph: str = "either",
+        pretrain_steps: int = 1500,
+        fonts_per_task: Axis = (2, 6),
+        source_images: Axis = (512, 1024),
+        rotation: Axis = (5, 20),
+        shear: Axis = (0.0, 0.3),
+        contrast: Axis = (0.15, 0.35),
+        source_validation_images: int = 256,
+        target_validation_images: int = 256,
+        target_test_images: int = 512,
+        proxy_test_images: int = 256,
+        steps: int = 300,
+        batch_size: int = 32,
+        base_lr: float = 0.01,
+    ) -> None:
+        if split not in _SPLITS:
+            raise ValueError(unknown_name("split", split, list(_SPLITS)))
+        if photograph not in (*PHOTOGRAPHS, "either"):
+            raise ValueError(unknown_name("photograph", photograph, [*PHOTOGRAPHS, "either"]))
+        self.split = split
+        self.photograph = photograph
+        self.networks = check_whole("networks", networks, 1, 1000)
+        self.width = check_choices("width", width, range(1, 65))
+        self.depth = check_choices("depth", depth, DEPTHS)
+        self.pretrain_steps = check_whole("pretrain_steps", pretrain_steps, 2, 1_000_000)
+        fonts = len(fonts_of(split))
+        self.fonts_per_task = check_whole_range("fonts_per_task", fonts_per_task, 1, fonts)
+        self.batch_size = check_whole("batch_size", batch_size, 1, 100_000)
+        self.source_images = check_whole_range(
+            "source_images", source_images, self.batch_size, 100_000
+        )
+        self.rotation = check_range("rotation", rotation, 0, 45)
+        self.shear = check_range("shear", shear, 0, 1)
+        self.contrast = check_range("contrast", contrast, 0, 0.5)
+        self.sizes = {
+            "source_validation": source_validation_images,
+            "target_validation": target_validation_images,
+            "target_test": target_test_images,
+            "proxy_test": proxy_test_images,
+        }
+        for role, size in self.sizes.items():
+            check_whole(f"{role}_images", size, 1, 100_000)
+        self.steps = check_whole("steps", steps, 1, 10_000_000)
+        self.base_lr = float(check_range("base_lr", base_lr, 1e-9, 1e3)[0])
+        self._weights: dict[int, dict[str, Tensor]] = {}
+
+    @property
+    def max_layers(self) -> int:
+        """Convolutions of the deepest network, the hidden layer and the head."""
+        return max(self.depth) + 2
+
+    def recipe(self, network: int) -> Recipe:
+        """Return how network number `network` of this split's pool is pretrained."""
+        check_whole("network", network, 0, self.networks - 1)
+        generator = np.random.default_rng([_SPLITS[self.split], network])
+        writers = generator.choice(WRITERS[self.split], _PROXY_WRITERS, replace=False)
+        shapes = [(width, depth) for depth in self.depth for width in self.width]
+        width, depth = shapes[network % len(shapes)]
+        # The shift keeps photograph and shape from running in step when both alternate by two.
+        alternating = PHOTOGRAPHS[(network + network // len(shapes) * (len(shapes) % 2 == 0)) % 2]
+        return Recipe(
+            split=self.split,
+            network=network,
+            width=width,
+            depth=depth,
+            writers=tuple(sorted(int(writer) for writer in writers)),
+            photograph=alternating if self.photograph == "either" else self.photograph,
+            steps=self.pretrain_steps,
+        )
+
+    def prepare(self, progress: bool = True) -> None:
+        """Pretrain (or load from the cache) every network of this split's pool."""
+        for network in range(self.networks):
+            self._pretrained(network, progress)
+
+    def sample(self, seed: int) -> Task:
+        """Return the task of this seed; pretrains its network first if that is not cached."""
+        check_whole("seed", seed, 0, 2**63)
+        axes = self._stream(seed, 0)
+        recipe = self.recipe(draw_whole((0, self.networks - 1), axes))
+        rendering, source_images = self._draw_rendering(axes)
+        source = self._stream(seed, 1)
+        source_train = draw_synthetic(source_images, rendering, source)
+        source_validation = draw_synthetic(self.sizes["source_validation"], rendering, source)
+        build = PretrainedBuilder(recipe, self._pretrained(recipe.network), head_seed=seed)
+        target = self._draw_target(recipe, self._stream(seed, 2))
+        return Task(
+            name=self.name,
+            seed=seed,
+            build_model=build,
+            proxy_head=build.proxy_head(),
+            source_train=source_train,
+            source_validation=source_validation,
+            target_validation=target["target_validation"],
+            target_test=target["target_test"],
+            proxy_test=self._draw_proxy_test(recipe, self._stream(seed, 3)),
+            teacher_logits=build.proxy_logits(source_train.images),
+            num_classes=10,
+            batch_size=self.batch_size,
+            steps=self.steps,
+            base_lr=self.base_lr,
+            description=self._describe(seed, recipe, rendering, source_images),
+        )
+
+    def _stream(self, seed: int, purpose: int) -> np.random.Generator:
+        """Return a generator of its own per purpose, so that one's draws never shift another's."""
+        return np.random.default_rng([_SPLITS[self.split], seed, purpose])
+
+    def _pretrained(self, network: int, progress: bool = False) -> dict[str, Tensor]:
+        if network not in self._weights:
+            self._weights[network] = load_pretrained(self.recipe(network), progress)
+        return self._weights[network]
+
+    def _draw_rendering(self, generator: np.random.Generator) -> tuple[Rendering, int]:
+        count = draw_whole(self.fonts_per_task, generator)
+        fonts = generator.choice(fonts_of(self.split), count, replace=False)
+        source_images = draw_whole(self.source_images, generator)
+        rendering = Rendering(
+            fonts=tuple(sorted(str(font) for font in fonts)),
+            rotation=draw_uniform(self.rotation, generator),
+            shear=draw_uniform(self.shear, generator),
+            contrast=draw_uniform(self.contrast, generator),
+        )
+        return rendering, source_images
+
+    def _draw_target(self, recipe: Recipe, generator: np.random.Generator) -> dict[str, Examples]:
+        """Draw validation and test sets from disjoint halves of the other writers' digits."""
+        digits = generator.permutation(images_of(target_writers(recipe)))
+        halves = {"target_validation": digits[::2], "target_test": digits[1::2]}
+        photograph = target_photograph(recipe)
+        return {
+            role: draw_real(
+                repeat_to(half, self.sizes[role], generator), photograph, recipe.split, generator
+            )
+            for role, half in halves.items()
+        }
+
+    def _draw_proxy_test(self, recipe: Recipe, generator: np.random.Generator) -> Examples:
+        indices = repeat_to(recipe.test_images, self.sizes["proxy_test"], generator)
+        return draw_real(indices, recipe.photograph, recipe.split, generator)
+
+    def _describe(
+        self, seed: int, recipe: Recipe, rendering: Rendering, source_images: int
+    ) -> dict[str, Any]:
+        return {
+            "family": self.name,
+            "split": self.split,
+            "seed": seed,
+            "network": recipe.network,
+            "width": recipe.width,
+            "depth": recipe.depth,
+            "proxy_writers": list(recipe.writers),
+            "target_writers": list(target_writers(recipe)),
+            "proxy_photograph": recipe.photograph,
+            "target_photograph": target_photograph(recipe),
+            "pretrain_steps": recipe.steps,
+            "source_images": source_images,
+            **asdict(rendering),
+            "fonts": list(rendering.fonts),
+        }
+
+
+def target_writers(recipe: Recipe) -> tuple[int, ...]:
+    """Return the writers of a split that its proxy has not seen."""
+    return tuple(writer for writer in WRITERS[recipe.split] if writer not in recipe.writers)
+
+
+def target_photograph(recipe: Recipe) -> str:
+    """Return the photograph that is not the proxy's."""
+    return PHOTOGRAPHS[1 - PHOTOGRAPHS.index(recipe.photograph)]

@@ -1,0 +1,136 @@
+"""Pretraining of the proxy: real digits of some writers on patches of one photograph."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+from l2o.envs.tasks.base import Examples
+from l2o.envs.tasks.digits.cache import cache_path, load_or_make
+from l2o.envs.tasks.digits.network import DigitsNetwork, Shape
+from l2o.envs.tasks.digits.real import draw_real
+from l2o.envs.tasks.digits.writers import images_of
+
+RECIPE_VERSION = 1
+"""Raised by any change that changes the weights a recipe gives; old cache files then lie unused."""
+
+TEST_EVERY = 5
+"""Every fifth image of the proxy's writers is kept out of pretraining, to score the proxy on."""
+
+_CHUNK = 50
+"""Steps whose images are composed at once: composing costs next to nothing then."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that determines a pretrained network.
+
+    Attributes:
+        split: whose half of the photograph is used.
+        network: the network's number within its split; seeds weights and data.
+        width: channels of the first convolution.
+        depth: number of convolutions.
+        writers: blocks of digits to train on.
+        photograph: the background's name.
+        steps: optimizer steps.
+        batch_size: images per step.
+        learning_rate: peak of the one-cycle schedule.
+    """
+
+    split: str
+    network: int
+    width: int
+    depth: int
+    writers: tuple[int, ...]
+    photograph: str
+    steps: int
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+
+    @property
+    def train_images(self) -> np.ndarray:
+        """Indices of the digits trained on."""
+        images = images_of(self.writers)
+        return images[np.arange(len(images)) % TEST_EVERY != 0]
+
+    @property
+    def test_images(self) -> np.ndarray:
+        """Indices of the digits of the same writers that are kept out."""
+        return images_of(self.writers)[::TEST_EVERY]
+
+
+def build_network(recipe: Recipe) -> DigitsNetwork:
+    """Build the recipe's network with the weights pretraining starts from."""
+    seed = int(np.random.SeedSequence(_entropy(recipe)).generate_state(1)[0])
+    generator = torch.Generator().manual_seed(seed)
+    return DigitsNetwork(Shape(recipe.width, recipe.depth), 10, generator)
+
+
+def load_pretrained(recipe: Recipe, progress: bool = False) -> dict[str, Tensor]:
+    """Return the pretrained weights: from the cache, or by pretraining (and then cached)."""
+    path = cache_path("digits", {"version": RECIPE_VERSION, **asdict(recipe)})
+    shapes = {k: tuple(v.shape) for k, v in build_network(recipe).state_dict().items()}
+    return load_or_make(path, lambda: pretrain(recipe, progress), shapes)
+
+
+def pretrain(recipe: Recipe, progress: bool = False) -> dict[str, Tensor]:
+    """Train from scratch with AdamW and a one-cycle schedule; return the weights.
+
+    Args:
+        recipe: what to train and how.
+        progress: show a progress bar, when stderr is a terminal.
+    """
+    with _one_thread():
+        model = build_network(recipe)
+        optimizer = torch.optim.AdamW(model.parameters(), recipe.learning_rate, weight_decay=0.01)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, recipe.learning_rate, total_steps=recipe.steps
+        )
+        bar = tqdm(
+            _batches(recipe),
+            total=recipe.steps,
+            desc=f"pretraining {recipe.split} network {recipe.network}",
+            disable=not (progress and sys.stderr.isatty()),
+            leave=False,
+        )
+        for batch in bar:
+            functional.cross_entropy(model(batch.images), batch.labels).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def _entropy(recipe: Recipe) -> list[int]:
+    return [ord(recipe.split[0]), recipe.network, recipe.width, recipe.depth]
+
+
+def _batches(recipe: Recipe) -> Iterator[Examples]:
+    generator = np.random.default_rng([*_entropy(recipe), 1])
+    for start in range(0, recipe.steps, _CHUNK):
+        steps = min(_CHUNK, recipe.steps - start)
+        indices = generator.choice(recipe.train_images, steps * recipe.batch_size)
+        drawn = draw_real(indices, recipe.photograph, recipe.split, generator)
+        for images, labels in zip(
+            drawn.images.split(recipe.batch_size), drawn.labels.split(recipe.batch_size)
+        ):
+            yield Examples(images, labels)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Run torch on one thread: faster for so small a network, and sums do not depend on cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,42 @@
+"""Real images: handwritten digits blended onto patches of photographs."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from l2o.envs.tasks.base import Examples
+from l2o.envs.tasks.digits.photographs import draw_patches
+from l2o.envs.tasks.digits.writers import load_digits
+
+
+def draw_real(
+    indices: np.ndarray, photograph: str, split: str, generator: np.random.Generator
+) -> Examples:
+    """Compose |photograph - digit| for these digits, each on a patch of its own.
+
+    Args:
+        indices: digits, in `range(1797)`; a repeated index gets another patch each time.
+        photograph: one of `PHOTOGRAPHS`.
+        split: the split whose half of the photograph is used.
+        generator: draws the patches.
+
+    Returns:
+        Images `[N, 3, 16, 16]` in [-1, 1] and labels `[N]`.
+    """
+    ink, labels = load_digits()
+    chosen = torch.from_numpy(np.asarray(indices, dtype=np.int64))
+    patches = draw_patches(len(chosen), photograph, split, generator)
+    return Examples(centre((patches - ink[chosen][:, None]).abs()), labels[chosen])
+
+
+def centre(pixels: Tensor) -> Tensor:
+    """Map pixels from [0, 1] to [-1, 1], what every network of this family takes."""
+    return pixels * 2.0 - 1.0
+
+
+def repeat_to(indices: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Return `count` indices: whole shuffled rounds over `indices`, the last one cut."""
+    rounds = [generator.permutation(indices) for _ in range(-(-count // len(indices)))]
+    return np.concatenate(rounds)[:count]
