@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 MISSING = float("nan")
-"""A quantity that was not measured, or came out non-finite, is NaN; every signal makes it a zero."""
+"""A quantity that was not measured is NaN, one that blew up is inf; signals make both a zero."""
 
 Quantity = Literal["gradient", "update", "drift"]
 """What costs memory or time to measure; the meter does so only when a signal asks for it."""

@@ -20,7 +20,7 @@ class GradientNorm(Signal):
 
 
 class GradientAlignment(Signal):
-    """cos(g, −Δθ): 1 where the step goes down the newest gradient, less where momentum disagrees."""
+    """cos(g, −Δθ): 1 where the step goes down the newest gradient, less where it disagrees."""
 
     needs: ClassVar[frozenset[Quantity]] = frozenset({"gradient", "update"})
 

@@ -1,0 +1,162 @@
+"""Policy bundles: a learned policy as `policy.safetensors` and `card.json`, nothing pickled."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from l2o.files import write_atomically
+from l2o.learned import LearnedPolicy
+from l2o.multipliers import multipliers_from_dict
+from l2o.network import LayerPolicyNetwork
+from l2o.registry import unknown_name
+from l2o.spec import SignalSpec
+
+BUNDLE_FORMAT = 1
+"""Version of the bundle's layout."""
+WEIGHTS, CARD = "policy.safetensors", "card.json"
+SEARCH_PATH = "L2O_POLICY_PATH"
+"""Environment variable: folders (joined as in PATH) searched for policies by name, first."""
+
+
+class BundleError(ValueError):
+    """A policy bundle that cannot be used; the message names file, reason and remedy."""
+
+
+def save_policy(folder: str | Path, policy: LearnedPolicy, about: Mapping[str, Any]) -> Path:
+    """Write a policy bundle.
+
+    Args:
+        folder: made if missing; an existing bundle there is replaced, weights first.
+        policy: what to save.
+        about: JSON-able facts for the card: name, training config, task family, seeds, results.
+
+    Returns:
+        The folder.
+    """
+    folder = Path(folder)
+    weights = save_tensors(
+        {key: value.detach().contiguous() for key, value in policy.network.state_dict().items()}
+    )
+    network = policy.network
+    card = {
+        **about,
+        "format": BUNDLE_FORMAT,
+        "architecture": {
+            "features": network.features,
+            "outputs": network.outputs,
+            "hidden": network.hidden,
+            "recurrent": network.recurrent,
+        },
+        "signals": {"names": list(policy.signals.names), "version": policy.signals.version},
+        "multipliers": policy.multipliers.to_dict(),
+        "interval": policy.interval,
+        "sha256": hashlib.sha256(weights).hexdigest(),
+    }
+    card.setdefault("licence", "Apache-2.0")
+    write_atomically(folder / WEIGHTS, weights)
+    write_atomically(folder / CARD, json.dumps(card, indent=2, allow_nan=False) + "\n")
+    return folder
+
+
+def load_policy(source: str | Path) -> LearnedPolicy:
+    """Load a policy by the name of a shipped one, or from a bundle's folder.
+
+    Raises:
+        BundleError: no such policy, or a bundle that is damaged, foreign or of a newer format.
+
+    Example:
+        >>> load_policy("no-such-policy")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        l2o.bundle.BundleError: unknown policy 'no-such-policy'...
+    """
+    folder = find_bundle(source)
+    card = read_card(folder)
+    weights = _read(folder / WEIGHTS)
+    if hashlib.sha256(weights).hexdigest() != card.get("sha256"):
+        raise BundleError(
+            f"{folder / WEIGHTS} does not have the sha256 that {CARD} states: the weights are "
+            "damaged or belong to another card; copy the bundle again, both files together"
+        )
+    try:
+        policy = LearnedPolicy(
+            LayerPolicyNetwork(**card["architecture"]),
+            multipliers_from_dict(card["multipliers"]),
+            SignalSpec(tuple(card["signals"]["names"]), card["signals"]["version"]),
+            card["interval"],
+        )
+        policy.network.load_state_dict(load_tensors(weights))
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        raise BundleError(f"{folder}: this is no policy that l2o can run: {error}") from error
+    return policy
+
+
+def read_card(source: str | Path) -> dict[str, Any]:
+    """Return a bundle's card.
+
+    Raises:
+        BundleError: unreadable, not a card, or of a newer format.
+    """
+    path = find_bundle(source) / CARD
+    try:
+        card = json.loads(_read(path))
+    except ValueError as error:
+        raise BundleError(f"{path} is not valid JSON: {error}; copy the bundle again") from error
+    if not isinstance(card, dict) or "format" not in card:
+        raise BundleError(f"{path} is not the card of a policy: it has no 'format'")
+    if not isinstance(card["format"], int) or card["format"] > BUNDLE_FORMAT:
+        raise BundleError(
+            f"{path} has format {card['format']}, this release of l2o reads up to "
+            f"{BUNDLE_FORMAT}; upgrade l2o"
+        )
+    return card
+
+
+def list_policies() -> dict[str, Path]:
+    """Return the policies that can be loaded by name, with their folders."""
+    found: dict[str, Path] = {}
+    for root in _search_path():
+        if root.is_dir():
+            for card in sorted(root.glob(f"*/{CARD}")):
+                found.setdefault(card.parent.name, card.parent)
+    return found
+
+
+def find_bundle(source: str | Path) -> Path:
+    """Return the folder of a bundle, given that folder or a policy's name."""
+    path = Path(source)
+    if (path / CARD).is_file():
+        return path
+    known = list_policies()
+    if str(source) in known:
+        return known[str(source)]
+    if path.is_dir():
+        raise BundleError(
+            f"{path} holds no {CARD}; a policy bundle is a folder with {WEIGHTS} and {CARD}"
+        )
+    raise BundleError(unknown_name("policy", str(source), known) + " Or pass a bundle's folder.")
+
+
+def _search_path() -> list[Path]:
+    roots = [Path(part) for part in os.environ.get(SEARCH_PATH, "").split(os.pathsep) if part]
+    # Located, not imported: importing l2o.policies would pull in what only training needs.
+    spec = importlib.util.find_spec("l2o.policies")
+    for location in (spec.submodule_search_locations if spec else None) or []:
+        roots.append(Path(location) / "zoo")
+    return roots
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}; copy the bundle again") from error

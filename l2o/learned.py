@@ -1,0 +1,57 @@
+"""A learned policy: the network, with what turns its outputs into multipliers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from l2o.multipliers import MultiplierRange
+from l2o.network import LayerPolicyNetwork
+from l2o.policy import Policy, State
+from l2o.spec import SignalSpec
+
+
+class LearnedPolicy(Policy):
+    """Runs a `LayerPolicyNetwork` as a policy; deterministic: the likeliest action.
+
+    Args:
+        network: the trained network.
+        multipliers: its action range.
+        signals: the spec of its observations.
+        interval: optimizer steps per decision it was trained with.
+
+    Raises:
+        ValueError: the network's sizes do not fit the signals or the range.
+    """
+
+    def __init__(
+        self,
+        network: LayerPolicyNetwork,
+        multipliers: MultiplierRange,
+        signals: SignalSpec,
+        interval: int = 10,
+    ) -> None:
+        if network.features != len(signals):
+            raise ValueError(
+                f"the network takes {network.features} features, the spec gives {len(signals)}"
+            )
+        if network.outputs != multipliers.outputs:
+            raise ValueError(
+                f"the network gives {network.outputs} outputs per layer, the multiplier range "
+                f"{multipliers.to_dict()} needs {multipliers.outputs}"
+            )
+        self.network = network.eval()
+        self.multipliers = multipliers
+        self.signals = signals
+        self.interval = interval
+
+    def initial_state(self, num_layers: int) -> State:
+        """Return the zero state of a recurrent network, else nothing."""
+        state = self.network.initial_state(num_layers)
+        return {} if state is None else {"memory": state}
+
+    @torch.no_grad()
+    def __call__(self, observation: Tensor, state: State) -> tuple[Tensor, State]:
+        """Decide once."""
+        outputs, _, memory = self.network(observation, state.get("memory"))
+        return self.multipliers.best(outputs), ({} if memory is None else {"memory": memory})

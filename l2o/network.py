@@ -1,0 +1,78 @@
+"""The layer-shared policy network: one network drives a model of any depth."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class LayerPolicyNetwork(nn.Module):
+    """Per-layer encoder, pooled context, per-layer head; the same weights for every layer.
+
+        e_l = encode(o_l)                      per layer
+        c   = mix(mean_l e_l)                  over the layers that are present
+        s_l = GRU([e_l, c], s_l)               only if recurrent
+        outputs_l = head([e_l, c])  or  head(s_l);   value = value(c)
+
+    Args:
+        features: F, signals per layer; feature 0 must be `present`.
+        outputs: numbers per layer (1 for a log range, one logit per bin).
+        hidden: width.
+        recurrent: whether each layer carries a GRU state.
+
+    Shapes:
+        observation `[..., L, F]`; state `[..., L, hidden]` or None; returns outputs
+        `[..., L, outputs]`, value `[...]`, new state.
+
+    Example:
+        >>> network = LayerPolicyNetwork(features=5, outputs=1)
+        >>> outputs, value, _ = network(torch.ones(7, 3, 5))
+        >>> outputs.shape, value.shape
+        (torch.Size([7, 3, 1]), torch.Size([7]))
+    """
+
+    def __init__(
+        self, features: int, outputs: int, hidden: int = 64, recurrent: bool = False
+    ) -> None:
+        super().__init__()
+        self.features, self.outputs = features, outputs
+        self.hidden, self.recurrent = hidden, recurrent
+        self.encode = nn.Sequential(
+            nn.Linear(features, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh()
+        )
+        self.mix = nn.Sequential(nn.Linear(hidden, hidden), nn.Tanh())
+        self.memory = nn.GRUCell(2 * hidden, 2 * hidden) if recurrent else None
+        self.head = nn.Sequential(
+            nn.Linear(2 * hidden, hidden), nn.Tanh(), nn.Linear(hidden, outputs)
+        )
+        self.value = nn.Sequential(nn.Linear(hidden, hidden), nn.Tanh(), nn.Linear(hidden, 1))
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.orthogonal_(module.weight, gain=1.4)
+                nn.init.zeros_(module.bias)
+        # Near-zero outputs: the untrained policy gives every layer the middle of the range.
+        final = self.head[-1]
+        assert isinstance(final, nn.Linear)
+        nn.init.orthogonal_(final.weight, gain=0.01)
+
+    def initial_state(self, *shape: int) -> Tensor | None:
+        """Return zeros `[*shape, 2 * hidden]` if recurrent (shape ends in L), else None."""
+        return torch.zeros(*shape, 2 * self.hidden) if self.recurrent else None
+
+    def forward(
+        self, observation: Tensor, state: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return outputs, value and the new state."""
+        present = observation[..., :1]
+        encoded = self.encode(observation)
+        count = present.sum(dim=-2).clamp_min(1.0)
+        context = self.mix((encoded * present).sum(dim=-2) / count)
+        joined = torch.cat([encoded, context.unsqueeze(-2).expand_as(encoded)], dim=-1)
+        if self.memory is not None:
+            assert state is not None, "a recurrent network needs its state"
+            flat = self.memory(joined.flatten(0, -2), state.flatten(0, -2))
+            joined = state = flat.view_as(state)
+        return self.head(joined), self.value(context).squeeze(-1), state
