@@ -1,1 +1,4 @@
-"""configs."""
+"""Configs: documented schema, YAML presets, loading with overrides.
+
+Start with `l2o.configs.load.load_config`; the fields are in `l2o.configs.schema`.
+"""

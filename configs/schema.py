@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+)
 
 Options = dict[str, Any]
 
@@ -12,7 +21,9 @@ Options = dict[str, Any]
 class Strict(BaseModel):
     """Base of all configs: immutable, documented, unknown fields refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class Named(Strict):
@@ -38,6 +49,13 @@ class FineTuning(Strict):
     device: str = "cpu"
     """Torch device of the inner network; auto takes CUDA where there is one."""
 
+    @field_validator("device")
+    @classmethod
+    def _check_device(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+            raise ValueError("must be auto, cpu, mps, cuda or cuda:N")
+        return device
+
 
 class Environment(Strict):
     """The reinforcement-learning environment: one episode is one fine-tune."""
@@ -50,8 +68,15 @@ class Environment(Strict):
     """Signals of the observation, in order; null takes all."""
     rewards: dict[str, float] = {"target_accuracy_change": 10.0, "divergence": 1.0}
     """Reward terms: name -> weight."""
-    signal_dropout: float = Field(0.1, ge=0.0, lt=1.0)
-    """Probability, per episode and optional signal (loss, proxy KL, validation, progress), that it is withheld."""
+    signal_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    """Probability, per episode and signal, that loss, proxy KL, validation or progress is withheld."""
+
+    @field_validator("base_lr")
+    @classmethod
+    def _check_range(cls, base_lr: tuple[float, float]) -> tuple[float, float]:
+        if base_lr[0] > base_lr[1]:
+            raise ValueError("must be a range, its lower end first")
+        return base_lr
 
 
 class Network(Strict):
@@ -81,7 +106,7 @@ class TrainConfig(Strict):
 
     name: str = "policy"
     """Name written into the policy's card."""
-    seed: int = 0
+    seed: NonNegativeInt = 0
     """Seed of everything."""
     task: Named = Named(name="digits", options={"split": "train"})
     """Task family to train on."""
@@ -121,11 +146,11 @@ class PolicyChoice(Strict):
 class FinetuneConfig(Strict):
     """`l2o finetune`: one fine-tune under a policy or a schedule."""
 
-    seed: int = 0
+    seed: NonNegativeInt = 0
     """Seed of the fine-tune (batches); the task has its own."""
     task: Named = Named(name="digits", options={"split": "heldout"})
     """Task family."""
-    task_seed: int = 0
+    task_seed: NonNegativeInt = 0
     """Which task of the family."""
     base_lr: PositiveFloat | None = None
     """Base learning rate; null takes the task's."""
