@@ -69,7 +69,7 @@ class Environment(Strict):
     rewards: dict[str, float] = {"target_accuracy_change": 10.0, "divergence": 1.0}
     """Reward terms: name -> weight."""
     signal_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
-    """Probability, per episode and signal, that loss, proxy KL, validation or progress is withheld."""
+    """Probability, per episode and signal, that loss, KL, validation or progress is withheld."""
 
     @field_validator("base_lr")
     @classmethod

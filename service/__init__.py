@@ -1,1 +1,1 @@
-"""service."""
+"""The roof: the command line."""

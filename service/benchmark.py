@@ -1,0 +1,56 @@
+"""`l2o benchmark`: policies x tasks x seeds."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from l2o.service.outcomes import explained
+from l2o.service.texts import ConfigArgument, OverridesArgument
+
+
+def benchmark(
+    config: ConfigArgument,
+    overrides: OverridesArgument = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder; runs/benchmark-<config> if not given.", metavar="DIR"),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Processes; one per core if not given.", min=1, metavar="N"),
+    ] = None,
+) -> None:
+    """Compare policies and schedules.
+
+    Over tasks and seeds, with confidence intervals. The same command line goes on where it was
+    stopped; finished fine-tunes are kept.
+    """
+    with explained():
+        from l2o.configs.load import load_config
+        from l2o.service import run_folder
+
+        settings = load_config("benchmark", config, overrides or ())
+        folder = out or run_folder.default_folder("benchmark", config)
+        if run_folder.is_used(folder):
+            changes = run_folder.changed_fields(folder, "benchmark", settings)
+            if changes:
+                listed = "".join(f"\n  {line}" for line in changes)
+                typer.echo(
+                    f"{folder} holds a benchmark of another config; fine-tunes that both have are "
+                    f"kept, the others are run. These fields differ:{listed}",
+                    err=True,
+                )
+
+    again = ["l2o", "benchmark", config, *(overrides or ()), "--out", str(folder)]
+    if workers is not None:
+        again += ["--workers", str(workers)]
+    with explained(folder, shlex.join(again)):
+        from l2o.benchmarks import print_table, run_benchmark
+
+        run_benchmark(settings, folder, workers=workers, progress=True)
+        print_table(folder)
+    typer.echo(f"report: {shlex.join(['l2o', 'report', str(folder)])}")

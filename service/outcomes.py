@@ -1,0 +1,64 @@
+"""How commands end: messages and exit codes instead of tracebacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+USER_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
+
+
+@contextmanager
+def explained(out: Path | None = None, again: str | None = None) -> Iterator[None]:
+    """Turn the errors that a user can mend into one message, and Ctrl-C into advice.
+
+    Exit codes: 2 for bad input, 1 for other failures that we foresaw, 130 for Ctrl-C. Any other
+    error is a bug and keeps its traceback.
+
+    Args:
+        out: where the command saves what it does.
+        again: the command line that goes on after Ctrl-C.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(_advice(out, again), err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except (ValueError, OSError, RuntimeError) as error:
+        code = _exit_code(error)
+        if code is None:
+            raise
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(code) from None
+
+
+def _advice(out: Path | None, again: str | None) -> str:
+    lines = ["", "Stopped."]
+    if out is not None and out.exists():
+        lines.append(f"What was finished is saved in {out}")
+    if again is not None:
+        lines.append(f"Go on with:  {again}")
+    return "\n".join(lines)
+
+
+def _exit_code(error: Exception) -> int | None:
+    files = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError)
+    if isinstance(error, files) and error.filename is not None:
+        return USER_ERROR
+    if not raised_by_us(error):
+        return None
+    return FAILURE if isinstance(error, RuntimeError) else USER_ERROR
+
+
+def raised_by_us(error: BaseException) -> bool:
+    """Tell whether an error was raised by a `raise` of this package, not by a library below it."""
+    trace = error.__traceback__
+    if trace is None:
+        return False
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    module = str(trace.tb_frame.f_globals.get("__name__"))
+    return module == "l2o" or module.startswith("l2o.")

@@ -1,0 +1,43 @@
+"""`l2o policies`: the policies at hand and their cards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from l2o.service.outcomes import explained
+
+
+def policies(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A policy's name or folder: show its card.", show_default=False),
+    ] = None,
+) -> None:
+    """List the policies, or show one's card."""
+    with explained():
+        from l2o.bundle import list_policies, read_card
+        from l2o.configs.yaml_text import format_yaml
+
+        if name is not None:
+            typer.echo(format_yaml(read_card(name)), nl=False)
+            return
+        found = list_policies()
+        if not found:
+            typer.echo("No policies here yet; `l2o train demo` makes one in runs/train-demo.")
+        width = max(map(len, found), default=0)
+        for known, folder in found.items():
+            typer.echo(f"{known:{width}}  {summary(read_card(folder))}")
+
+
+def summary(card: Mapping[str, Any]) -> str:
+    """Return one line about a policy from its card.
+
+    Example:
+        >>> summary({"description": "PPO on digits", "licence": "Apache-2.0"})
+        'PPO on digits (Apache-2.0)'
+    """
+    about = card.get("description") or card.get("task_family") or card.get("name") or "?"
+    return f"{about} ({card.get('licence', 'no licence')})"

@@ -1,0 +1,26 @@
+"""`l2o report`: report.html and figures from a benchmark's results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from l2o.service.outcomes import explained
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of a benchmark.", metavar="DIR")],
+) -> None:
+    """Write a benchmark's report.html and figures.
+
+    Also prints the table."""
+    with explained():
+        if not folder.is_dir():
+            raise ValueError(f"{folder} is no folder; give the --out of an `l2o benchmark`")
+        from l2o.benchmarks import print_table, write_report
+
+        path = write_report(folder)
+        print_table(folder)
+    typer.echo(f"report: {path}")

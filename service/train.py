@@ -1,0 +1,52 @@
+"""`l2o train`: learn a policy."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from l2o.service.outcomes import explained
+from l2o.service.texts import ConfigArgument, OverridesArgument
+
+BUDGETS = ("episodes", "minutes")
+"""Fields that may change when a run goes on: more training is no other run."""
+
+
+def train(
+    config: ConfigArgument,
+    overrides: OverridesArgument = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the run; runs/train-<config> when left out.", metavar="DIR"),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in DIR, if there is one.")
+    ] = False,
+) -> None:
+    """Learn a policy that sets learning rates.
+
+    Ctrl-C saves; --resume goes on, also with larger budgets (episodes, minutes).
+    """
+    with explained():
+        from l2o.configs.load import load_config
+        from l2o.service import run_folder
+
+        settings = load_config("train", config, overrides or ())
+        folder = out or run_folder.default_folder("train", config)
+        used = run_folder.is_used(folder)
+        if not resume:
+            run_folder.require_unused(folder, "add --resume to go on with the run in it, ")
+        elif used:
+            run_folder.require_same(folder, "train", settings, changeable=BUDGETS)
+
+    again = ["l2o", "train", config, *(overrides or ()), "--out", str(folder), "--resume"]
+    with explained(folder, shlex.join(again)):
+        from l2o.policies.train import train as run_training
+
+        run_folder.write_config(folder, settings)
+        path = run_training(settings, folder, resume and used)
+    typer.echo(f"policy: {path}")
+    typer.echo(f"try it: {shlex.join(['l2o', 'finetune', 'digits', '--policy', str(folder)])}")
