@@ -1,1 +1,32 @@
-"""schedules."""
+"""Schedules: how the learning rate moves over a training, as pure functions of progress."""
+
+from l2o.schedules.base import Schedule
+from l2o.schedules.constant import Constant
+from l2o.schedules.cosine import Cosine
+from l2o.schedules.linear import Linear
+from l2o.schedules.one_cycle import OneCycle
+from l2o.schedules.poly import Poly
+from l2o.schedules.step import Step
+from l2o.schedules.warmup_cosine import WarmupCosine
+
+SCHEDULES: dict[str, type[Schedule]] = {
+    "constant": Constant,
+    "cosine": Cosine,
+    "linear": Linear,
+    "step": Step,
+    "warmup_cosine": WarmupCosine,
+    "one_cycle": OneCycle,
+    "poly": Poly,
+}
+
+__all__ = [
+    "SCHEDULES",
+    "Schedule",
+    "Constant",
+    "Cosine",
+    "Linear",
+    "OneCycle",
+    "Poly",
+    "Step",
+    "WarmupCosine",
+]

@@ -1,0 +1,26 @@
+"""Checks of arguments, worded alike everywhere: the value, the rule."""
+
+from __future__ import annotations
+
+INFINITY = float("inf")
+
+
+def check_number(
+    what: str, value: float, low: float = 0.0, high: float = INFINITY, *, above: bool = False
+) -> None:
+    """Raise unless `low <= value <= high` and finite; `above` makes the lower bound strict.
+
+    Raises:
+        ValueError: the value is no number, not finite or out of range; the message names it.
+
+    Example:
+        >>> check_number("momentum", 1.5, 0.0, 1.0)
+        Traceback (most recent call last):
+        ValueError: momentum must be a number in [0, 1], got 1.5
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and (low < value if above else low <= value) and value <= high and value < INFINITY:
+        return
+    left = "(" if above else "["
+    right = "infinity)" if high == INFINITY else f"{high:g}]"
+    raise ValueError(f"{what} must be a number in {left}{low:g}, {right}, got {value!r}")
