@@ -1,0 +1,136 @@
+"""Guidance losses against plain references."""
+
+from __future__ import annotations
+
+import doctest
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import l2o.guidance.base
+import l2o.guidance.proxy_kl
+from l2o.guidance import GUIDANCE, ProxyKL
+
+
+def plain_kl(student: Tensor, teacher: Tensor) -> float:
+    """Sum p log(p / q) with bare floats, one prediction after another."""
+    classes = student.shape[1]
+    rows = student.movedim(1, -1).reshape(-1, classes).tolist()
+    teachers = teacher.movedim(1, -1).reshape(-1, classes).tolist()
+    total = 0.0
+    for s, t in zip(rows, teachers):
+        p = [math.exp(v) / sum(math.exp(u) for u in t) for v in t]
+        q = [math.exp(v) / sum(math.exp(u) for u in s) for v in s]
+        total += sum(a * math.log(a / b) for a, b in zip(p, q))
+    return total / len(rows)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    batch=st.integers(1, 4),
+    classes=st.integers(1, 5),
+    pixels=st.lists(st.integers(1, 3), max_size=3),
+    seed=st.integers(0, 999),
+)
+def test_equals_plain_loop(batch: int, classes: int, pixels: list[int], seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    shape = (batch, classes, *pixels)
+    student, teacher = torch.randn(2, *shape, generator=generator, dtype=torch.float64) * 3
+    expected = plain_kl(student, teacher)
+    kl = ProxyKL(weight=0.3)
+    assert kl.divergence(student, teacher).item() == pytest.approx(expected, abs=1e-12)
+    assert kl(student, teacher).item() == pytest.approx(0.3 * expected, abs=1e-12)
+    assert kl(student, teacher).dim() == 0
+    single = kl.divergence(student.float(), teacher.float()).item()
+    assert single == pytest.approx(expected, abs=1e-4)
+
+
+def test_gradient_goes_to_the_student_alone() -> None:
+    student, teacher = torch.randn(2, 3, 4, 2, 2, dtype=torch.float64).unbind()
+    student.requires_grad_()
+    teacher.requires_grad_()
+    assert torch.autograd.gradcheck(lambda s: ProxyKL(weight=2.0)(s, teacher), (student,))
+    ProxyKL()(student, teacher).backward()
+    assert teacher.grad is None
+    flat = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    fixed = torch.randn(3, 4, dtype=torch.float64)
+    ProxyKL(weight=1.0)(flat, fixed).backward()
+    torch.testing.assert_close(flat.grad, (flat.detach().softmax(1) - fixed.softmax(1)) / 3)
+
+
+def test_cap() -> None:
+    student = torch.tensor([[5.0, 0.0]], requires_grad=True)
+    teacher = torch.tensor([[0.0, 5.0]])
+    free = ProxyKL(weight=75.0)(student, teacher)
+    capped = ProxyKL(weight=75.0, cap=9.0)(student, teacher)
+    assert free.item() > 9.0
+    assert capped.item() == 9.0
+    capped.backward()
+    assert student.grad is not None
+    assert student.grad.abs().max() == 0.0
+    below = ProxyKL(weight=0.01, cap=9.0)(student, teacher)
+    assert below.item() == pytest.approx(free.item() / 7500)
+    assert ProxyKL(cap=0.0)(student, teacher).item() == 0.0
+
+
+def test_extreme_logits_stay_finite() -> None:
+    student = torch.tensor([[1e4, -1e4, 0.0]], requires_grad=True)
+    value = ProxyKL(weight=1.0)(student, torch.tensor([[-1e4, 1e4, 0.0]]))
+    value.backward()
+    assert value.item() == pytest.approx(2e4)
+    assert student.grad is not None
+    assert torch.isfinite(student.grad).all()
+    masked = torch.tensor([[0.0, 1.0, -math.inf]])
+    assert ProxyKL().divergence(torch.zeros(1, 3), masked).isfinite()
+    both = masked.clone().requires_grad_()
+    same = ProxyKL(weight=1.0)(both, masked)
+    same.backward()
+    assert same.item() == 0.0
+    assert both.grad is not None
+    assert torch.isfinite(both.grad).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_single(dtype: torch.dtype) -> None:
+    student, teacher = torch.randn(2, 4, 5).to(dtype).unbind()
+    value = ProxyKL().divergence(student, teacher)
+    assert value.dtype == torch.float32
+    assert value.item() == pytest.approx(plain_kl(student, teacher), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", GUIDANCE)
+def test_contract(name: str) -> None:
+    guidance = GUIDANCE[name](weight=0.5)
+    student = torch.randn(2, 3, requires_grad=True)
+    term = guidance(student, torch.randn(2, 3))
+    assert term.dim() == 0
+    assert term.requires_grad
+    assert guidance.weigh(torch.tensor(4.0)).item() == 2.0
+    assert guidance(student, student).item() == pytest.approx(0.0, abs=1e-6)
+    assert GUIDANCE[name](weight=0.0)(student, torch.randn(2, 3)).item() == 0.0
+    for bad in ({"weight": -0.1}, {"weight": math.nan}, {"cap": -1.0}, {"cap": math.inf}):
+        with pytest.raises(ValueError, match=next(iter(bad))):
+            GUIDANCE[name](**bad)
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "message"),
+    [
+        (torch.zeros(2, 3), torch.zeros(2, 4), r"\(2, 3\).*\(2, 4\)"),
+        (torch.zeros(3), torch.zeros(3), "N, C"),
+        (torch.zeros(0, 3), torch.zeros(0, 3), "empty"),
+        (torch.zeros(2, 3), torch.zeros(2, 3).long(), "labels"),
+    ],
+)
+def test_bad_logits(student: Tensor, teacher: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ProxyKL()(student, teacher)
+
+
+def test_docstrings_run() -> None:
+    for module in (l2o.guidance.base, l2o.guidance.proxy_kl):
+        assert doctest.testmod(module, extraglobs={"torch": torch, "nn": nn}).failed == 0
