@@ -1,0 +1,21 @@
+"""Target accuracy over training, per policy."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from l2o.benchmarks.figures.over_training import draw_over_training
+from l2o.benchmarks.figures.style import chance_line
+from l2o.benchmarks.results import Results
+
+
+def draw_accuracy_over_training(results: Results) -> Figure | None:
+    """Draw the target accuracy against progress, at low, default and high base LRs."""
+
+    def finish(axes: Axes) -> None:
+        axes.set_ylim(bottom=0)
+        chance_line(axes, results.data["chance"])
+
+    label = "target accuracy (real images)"
+    return draw_over_training(results, "target_accuracy", label, finish)

@@ -1,0 +1,200 @@
+"""From a benchmark's config to its rows and their cells."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from l2o.benchmarks.cell import Cell
+from l2o.configs.schema import BenchmarkConfig, FineTuning, Named, PolicyChoice, Row
+from l2o.registry import unknown_name
+
+LEARNED = "learned policy"
+"""Label of the row that the `policy` shorthand adds."""
+
+Kind = Literal["policy", "row", "grid"]
+
+
+@dataclass(frozen=True)
+class PlannedRow:
+    """One row of the table with its fine-tunes.
+
+    Attributes:
+        label: name in the table.
+        kind: a learned policy, a row written out in the config, or a point of the tuning grid.
+        schedule: name of the schedule; empty for a learned policy.
+        profile: name of the layer profile; empty for a learned policy.
+        early_stopping: whether it stops early.
+        guidance: names of the guidance terms.
+        cells: the fine-tunes, over base-LR factors x tasks x seeds.
+    """
+
+    label: str
+    kind: Kind
+    schedule: str
+    profile: str
+    early_stopping: bool
+    guidance: tuple[str, ...]
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All rows of a benchmark."""
+
+    rows: tuple[PlannedRow, ...]
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Every distinct fine-tune once, those of one task next to each other."""
+        unique = {cell.id: cell for row in self.rows for cell in row.cells}
+        return sorted(unique.values(), key=lambda cell: (cell.task_seed, cell.seed))
+
+
+def make_plan(config: BenchmarkConfig) -> Plan:
+    """Lay out the rows and cells of a benchmark.
+
+    Raises:
+        ValueError: no rows, a label used twice, or a claim about a row that does not exist.
+
+    Example:
+        >>> row = Row(label="cosine", schedule="cosine")
+        >>> len(make_plan(BenchmarkConfig(rows=(row,), tasks=2, seeds=3)).cells)
+        6
+    """
+    written = [(_kind(row), row) for row in config.rows]
+    if config.policy is not None:
+        written.insert(0, ("policy", Row(label=LEARNED, policy=config.policy)))
+    written += [("grid", row) for row in grid_rows(config)]
+    _check_labels([row.label for _, row in written])
+    _check_claims(config, [row.label for _, row in written])
+    return Plan(tuple(_planned(config, kind, row) for kind, row in written))
+
+
+def grid_rows(config: BenchmarkConfig) -> list[Row]:
+    """Return the grid's schedules x profiles x early stopping as rows."""
+    grid = config.grid
+    return [
+        Row(
+            label=_grid_label(schedule, profile, stopping),
+            schedule=schedule,
+            profile=profile,
+            early_stopping=stopping,
+        )
+        for schedule, profile, stopping in itertools.product(
+            grid.schedules, grid.profiles, grid.early_stopping
+        )
+    ]
+
+
+def describe(thing: Named | str) -> str:
+    """Return a short name with its options.
+
+    Example:
+        >>> describe(Named(name="step", options={"gamma": 0.5}))
+        'step(gamma=0.5)'
+    """
+    if isinstance(thing, str) or not thing.options:
+        return thing if isinstance(thing, str) else thing.name
+    return f"{thing.name}({_options(thing.options)})"
+
+
+def fingerprint(policy: str | None) -> str:
+    """Return a hash of the learned policy's files, so that retraining it makes new cells.
+
+    Looks for a folder of that name, then for a shipped policy; a dotted path has none.
+    """
+    if policy is None or ":" in policy:
+        return ""
+    folder = Path(policy)
+    if not folder.is_dir():
+        folder = Path(str(resources.files("l2o.policies.zoo"))) / policy
+    digest = hashlib.sha256()
+    for name in ("policy.safetensors", "card.json"):
+        if (folder / name).is_file():
+            digest.update((folder / name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _planned(config: BenchmarkConfig, kind: Kind, row: Row) -> PlannedRow:
+    finetuning = config.finetuning
+    if row.guidance is not None:
+        finetuning = finetuning.model_copy(update={"guidance": row.guidance})
+    choice = _choice(row)
+    learned = choice.policy is not None
+    return PlannedRow(
+        label=row.label,
+        kind=kind,
+        schedule="" if learned else describe(choice.schedule),
+        profile="" if learned else describe(choice.profile),
+        early_stopping=choice.early_stopping is not None,
+        guidance=tuple(finetuning.guidance),
+        cells=tuple(_cells(config, row, finetuning, choice)),
+    )
+
+
+def _cells(
+    config: BenchmarkConfig, row: Row, finetuning: FineTuning, choice: PolicyChoice
+) -> Iterable[Cell]:
+    mark = fingerprint(choice.policy)
+    factors = row.base_lr_factors or config.base_lr_factors
+    for factor, task, seed in itertools.product(factors, range(config.tasks), range(config.seeds)):
+        yield Cell(
+            task=config.task,
+            task_seed=task,
+            seed=seed,
+            base_lr_factor=factor,
+            finetuning=finetuning,
+            choice=choice,
+            evaluations=config.evaluations,
+            fingerprint=mark,
+        )
+
+
+def _choice(row: Row) -> PolicyChoice:
+    """Reduce a row to what sets its learning rates, in one spelling, so that equals are equal."""
+    schedule, profile = (
+        Named(name=thing) if isinstance(thing, str) else thing
+        for thing in (row.schedule, row.profile)
+    )
+    if row.policy is not None:
+        schedule, profile = Named(name="constant"), Named(name="flat")
+    return PolicyChoice(
+        policy=row.policy, schedule=schedule, profile=profile, early_stopping=row.early_stopping
+    )
+
+
+def _kind(row: Row) -> Kind:
+    return "row" if row.policy is None else "policy"
+
+
+def _grid_label(schedule: Named | str, profile: Named | str, stopping: Any) -> str:
+    label = f"{describe(schedule)}, {describe(profile)}"
+    if stopping is None:
+        return label
+    options = _options(stopping)
+    return f"{label}, early stopping" + (f"({options})" if options else "")
+
+
+def _options(options: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in options.items())
+
+
+def _check_labels(labels: list[str]) -> None:
+    if not labels:
+        raise ValueError("the benchmark has no rows; give `rows`, a `grid` or a `policy`")
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise ValueError(f"labels of rows must be unique, but {twice[0]!r} is used more than once")
+
+
+def _check_claims(config: BenchmarkConfig, labels: list[str]) -> None:
+    for claim in config.claims:
+        for label in (claim.better, claim.worse):
+            if label not in labels:
+                raise ValueError(unknown_name(f"row in the claim {claim.claim!r},", label, labels))

@@ -1,0 +1,94 @@
+"""Each schedule of the grid at its tuned best, under every named selection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from l2o.benchmarks.scores import RowScores
+from l2o.benchmarks.selection import SELECTIONS, GridScores, select
+from l2o.benchmarks.statistics import Array, Estimate, Matrix, estimate
+
+WHOLE_GRID = "best of the whole grid"
+"""Name of the entry that is tuned over all schedules together."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A schedule tuned per task over base LR x profile (x early stopping).
+
+    Attributes:
+        schedule: its name, or `WHOLE_GRID`.
+        selection: the rule that picked.
+        points: settings in the grid.
+        fine_tunes: what tuning on one task costs: points x runs.
+        accuracy: target accuracy of the picked runs, runs x tasks.
+        chosen: what was picked for each task.
+        estimate: interquartile mean of `accuracy`; the picks are held fixed in the interval.
+    """
+
+    schedule: str
+    selection: str
+    points: int
+    fine_tunes: int
+    accuracy: Matrix
+    chosen: tuple[dict[str, Any], ...]
+    estimate: Estimate
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry of `results.json`."""
+        return {
+            "schedule": self.schedule,
+            "selection": self.selection,
+            "points": self.points,
+            "fine_tunes_per_task": self.fine_tunes,
+            "target_accuracy": self.estimate.to_json(),
+            "chosen": list(self.chosen),
+        }
+
+
+def tune(scores: list[RowScores], resamples: int) -> list[Tuned]:
+    """Tune each schedule of the grid, and the whole grid, by each selection rule."""
+    grid = [row for row in scores if row.row.kind == "grid"]
+    groups: dict[str, list[RowScores]] = {}
+    for row in grid:
+        groups.setdefault(row.row.schedule, []).append(row)
+    if len(groups) > 1:
+        groups[WHOLE_GRID] = grid
+    return [
+        _tuned(schedule, rule, rows, resamples)
+        for schedule, rows in groups.items()
+        for rule in SELECTIONS
+    ]
+
+
+def _tuned(schedule: str, rule: str, rows: list[RowScores], resamples: int) -> Tuned:
+    grid = GridScores(
+        _points(rows, "source_accuracy"),
+        _points(rows, "source_validation_loss"),
+        _points(rows, "target_accuracy"),
+    )
+    picks, accuracy = select(rule, grid)
+    settings = [(row.row.label, factor) for row in rows for factor in row.factors]
+    chosen = tuple(
+        {
+            "task": task,
+            "label": settings[pick][0],
+            "factor": settings[pick][1],
+            "target_accuracy": _or_none(accuracy[:, task].mean()),
+        }
+        for task, pick in enumerate(picks.tolist())
+    )
+    found = estimate(accuracy, resamples=resamples)
+    return Tuned(schedule, rule, grid.points, grid.fine_tunes, accuracy, chosen, found)
+
+
+def _points(rows: list[RowScores], metric: str) -> Array:
+    """Stack rows x base LRs into `[points, runs, tasks]`."""
+    return np.concatenate([row.values[metric] for row in rows])
+
+
+def _or_none(value: float) -> float | None:
+    return round(float(value), 6) if np.isfinite(value) else None
