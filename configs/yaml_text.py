@@ -91,9 +91,8 @@ def parse_yaml(text: str, where: str) -> Any:
         >>> parse_yaml("{lr: 1e-3, name: on}", "example")
         {'lr': 0.001, 'name': 'on'}
     """
-    loader = _Loader(text)
     try:
-        data = loader.get_single_data()
+        data = _Loader(text).get_single_data()
         _require_plain(data, [MAX_VALUES], MAX_DEPTH)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -101,8 +100,6 @@ def parse_yaml(text: str, where: str) -> Any:
         raise ConfigError(f"{where}{place}: not usable YAML: {error.problem}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: not usable YAML: {error}") from error
-    finally:
-        loader.dispose()
     return data
 
 
