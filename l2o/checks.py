@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 INFINITY = float("inf")
 
 
@@ -18,7 +20,7 @@ def check_number(
         Traceback (most recent call last):
         ValueError: momentum must be a number in [0, 1], got 1.5
     """
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = isinstance(value, Real) and not isinstance(value, bool)
     if number and (low < value if above else low <= value) and value <= high and value < INFINITY:
         return
     left = "(" if above else "["

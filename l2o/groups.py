@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
+from l2o.checks import check_number
 from l2o.registry import unknown_name
 
 GroupBy = str | int | Mapping[str, str] | Callable[[str], str]
@@ -100,14 +101,17 @@ def group_layers(
 
 
 def param_groups(
-    groups: Iterable[LayerGroup], base_lr: float, weight_decay: float = 0.0, **options: Any
+    groups: Iterable[LayerGroup],
+    base_lr: float,
+    weight_decay: float | None = None,
+    **options: Any,
 ) -> list[dict[str, Any]]:
     """Return one torch param group per layer group, with `name` set.
 
     Args:
         groups: what `group_layers` returns.
         base_lr: the learning rate of every group, before multipliers.
-        weight_decay: of every group.
+        weight_decay: of every group; None leaves it to the optimizer.
         **options: whatever else the optimizer takes per group (`momentum`, `betas`, ...).
 
     Raises:
@@ -119,17 +123,12 @@ def param_groups(
         >>> [group["name"] for group in optimizer.param_groups]
         ['0', '1']
     """
-    for what, value in (("base_lr", base_lr), ("weight_decay", weight_decay)):
-        if not 0 <= value < float("inf"):
-            raise ValueError(f"{what} must be finite and not negative, got {value}")
+    check_number("base_lr", base_lr)
+    if weight_decay is not None:
+        check_number("weight_decay", weight_decay)
+        options["weight_decay"] = weight_decay
     return [
-        {
-            "params": list(group.parameters),
-            "name": group.name,
-            "lr": base_lr,
-            "weight_decay": weight_decay,
-            **options,
-        }
+        {"params": list(group.parameters), "name": group.name, "lr": base_lr, **options}
         for group in groups
     ]
 

@@ -320,6 +320,8 @@ def test_param_groups() -> None:
     assert {(g["lr"], g["weight_decay"], g["momentum"]) for g in optimizer.param_groups} == {
         (0.1, 0.5, 0.9)
     }
+    left_to_optimizer = torch.optim.SGD(param_groups(groups, 0.1), weight_decay=0.25)
+    assert {g["weight_decay"] for g in left_to_optimizer.param_groups} == {0.25}
     with pytest.raises(ValueError, match="base_lr"):
         param_groups(groups, -1.0)
     with pytest.raises(ValueError, match="weight_decay"):
