@@ -68,6 +68,8 @@ class Environment(Strict):
     """Signals of the observation, in order; null takes all."""
     rewards: dict[str, float] = {"target_accuracy_change": 10.0, "divergence": 1.0}
     """Reward terms: name -> weight."""
+    validation: bool = False
+    """Whether the policy is told the source validation loss (one evaluation per decision)."""
     signal_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     """Probability, per episode and signal, that loss, KL, validation or progress is withheld."""
 

@@ -1,1 +1,10 @@
-"""envs."""
+"""Gymnasium environments over fine-tunes; importing this registers `l2o/SynToReal-v0`."""
+
+import gymnasium
+
+from l2o.envs.finetune import FineTuneEnv
+from l2o.envs.finetuning import FineTune
+
+gymnasium.register(id="l2o/SynToReal-v0", entry_point="l2o.envs.finetune:FineTuneEnv")
+
+__all__ = ["FineTune", "FineTuneEnv"]

@@ -1,1 +1,1 @@
-"""policies."""
+"""Learning LR-control policies."""

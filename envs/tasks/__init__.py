@@ -1,1 +1,8 @@
-"""envs/tasks."""
+"""Task families: seeded distributions of synthetic-to-real fine-tuning problems."""
+
+from l2o.envs.tasks.base import Examples, Task, TaskFamily
+from l2o.envs.tasks.digits import DigitsFamily
+
+TASKS: dict[str, type[TaskFamily]] = {"digits": DigitsFamily}
+
+__all__ = ["TASKS", "DigitsFamily", "Examples", "Task", "TaskFamily"]

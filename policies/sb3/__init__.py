@@ -1,1 +1,6 @@
-"""policies/sb3."""
+"""Learning with stable-baselines3."""
+
+from l2o.policies.sb3.policy import LayerActorCriticPolicy
+from l2o.policies.sb3.ppo import PPOLearner
+
+__all__ = ["LayerActorCriticPolicy", "PPOLearner"]

@@ -1,0 +1,172 @@
+"""The environment: one episode is one fine-tune, actions are layer-wise learning rates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from l2o.configs.schema import Environment, FineTuning, Named
+from l2o.envs.build import build
+from l2o.envs.finetuning import FineTune
+from l2o.envs.rewards import REWARDS, Outcome
+from l2o.envs.spaces import action_space, observation_space
+from l2o.envs.tasks import TASKS, TaskFamily
+from l2o.multipliers import multipliers_from_dict
+from l2o.signals import SIGNALS
+from l2o.spec import SignalSpec
+
+TASK_SEEDS = 2**31
+"""Episodes draw task seeds below this; evaluation uses seeds from here on."""
+
+
+class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
+    """Fine-tunes one task's network per episode; the agent sets each layer's learning rate.
+
+    The inner loop is a real `torch.optim` optimizer under the real controller: what the agent
+    learns here is what it meets in deployment. One step of the environment is `interval` optimizer
+    steps. Networks of fewer layers than `family.max_layers` are padded with rows of zeros, whose
+    actions are ignored.
+
+    Args:
+        task: name of a family, its config, or a family object.
+        finetuning: the inner loop (`l2o.configs.schema.FineTuning`, or its fields as a mapping).
+        environment: base-LR range, actions, observations, rewards (likewise).
+
+    Observation: float32 `[max_layers, F]`, finite, as `SignalSpec` encodes it.
+    Action: a log range: `Box(-1, 1, [max_layers])`; bins: `MultiDiscrete`.
+    Reward: the weighted sum of the named terms; `info["rewards"]` has each.
+
+    `reset(options=...)` takes `task_seed`, `base_lr` and `seed` (of batches and head) to fix what
+    is otherwise drawn.
+
+    Example:
+        >>> import gymnasium, l2o.envs
+        >>> env = gymnasium.make("l2o/SynToReal-v0", task="digits")  # doctest: +SKIP
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+
+    def __init__(
+        self,
+        task: str | Named | TaskFamily = "digits",
+        finetuning: FineTuning | Mapping[str, Any] | None = None,
+        environment: Environment | Mapping[str, Any] | None = None,
+    ) -> None:
+        self.family = _family(task)
+        self.finetuning = FineTuning.model_validate(finetuning or {})
+        self.config = Environment.model_validate(environment or {})
+        self.multipliers = multipliers_from_dict(self.config.multipliers)
+        self.spec = SignalSpec(self.config.signals or tuple(SIGNALS))
+        self.rewards = {
+            name: build("reward", REWARDS, Named(name=name)) for name in self.config.rewards
+        }
+        self._needs = frozenset[str]().union(*(term.needs for term in self.rewards.values()))
+        layers = self.family.max_layers
+        self.observation_space = observation_space(self.spec, layers)
+        self.action_space = action_space(self.multipliers, layers)
+        self._run: FineTune | None = None
+        self._outcome = Outcome()
+        self._withheld: list[int] = []
+
+    @property
+    def run(self) -> FineTune:
+        """The fine-tune of this episode."""
+        if self._run is None:
+            raise gym.error.ResetNeeded("call reset() before step()")
+        return self._run
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Begin a fine-tune of a freshly drawn task."""
+        super().reset(seed=seed)
+        drawn = self._draw() | (options or {})
+        unknown = set(drawn) - {"task_seed", "base_lr", "seed"}
+        if unknown:
+            raise ValueError(
+                f"unknown reset options {sorted(unknown)}; known: task_seed, base_lr, seed"
+            )
+        self._run = FineTune(
+            self.family.sample(drawn["task_seed"]),
+            self.finetuning,
+            base_lr=drawn["base_lr"],
+            seed=drawn["seed"],
+            validate=self.config.validation,
+            signals=self.spec,
+        )
+        self._withheld = self._draw_withheld()
+        self._outcome = self._measure()
+        return self._observe(), {**drawn, "layers": len(self._run.controller.groups)}
+
+    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        """Train one window with these multipliers."""
+        run = self.run
+        if run.done:
+            raise gym.error.ResetNeeded("the fine-tune has ended; call reset()")
+        chosen = self.multipliers.decode(torch.as_tensor(np.asarray(action)))
+        run.controller.set_multipliers(chosen[: len(run.controller.groups)])
+        run.advance(self.finetuning.interval)
+        before, self._outcome = self._outcome, self._measure()
+        terms = {
+            name: self.config.rewards[name] * term(before, self._outcome)
+            for name, term in self.rewards.items()
+        }
+        info = {"rewards": terms, **vars(self._outcome), "step": run.step}
+        return self._observe(), float(sum(terms.values())), run.done, False, info
+
+    def _draw(self) -> dict[str, Any]:
+        low, high = np.log(self.config.base_lr)
+        return {
+            "task_seed": int(self.np_random.integers(TASK_SEEDS)),
+            "base_lr": float(np.exp(self.np_random.uniform(low, high))),
+            "seed": int(self.np_random.integers(TASK_SEEDS)),
+        }
+
+    def _draw_withheld(self) -> list[int]:
+        """Return the columns of optional signals that this episode's agent does not get to see."""
+        withheld: list[int] = []
+        for columns in OPTIONAL_SIGNALS:
+            if self.np_random.random() < self.config.signal_dropout:
+                withheld += [self.spec.index(name) for name in columns if name in self.spec.names]
+        return withheld
+
+    def _observe(self) -> NDArray[np.float32]:
+        seen = self.run.controller.observation.numpy().astype(np.float32)
+        padded = np.zeros(self.observation_space.shape or (), np.float32)
+        padded[: len(seen)] = seen
+        padded[:, self._withheld] = 0.0
+        return padded
+
+    def _measure(self) -> Outcome:
+        run = self.run
+        validated = "source_validation" in self._needs
+        target = "target_validation" in self._needs
+        return Outcome(
+            source_loss=run.last_loss,
+            proxy_kl=run.last_proxy_kl,
+            validation_loss=run.loss("source_validation") if validated else float("nan"),
+            validation_accuracy=run.accuracy("source_validation") if validated else float("nan"),
+            target_accuracy=run.accuracy("target_validation") if target else float("nan"),
+            diverged=run.diverged,
+            done=run.done,
+        )
+
+
+OPTIONAL_SIGNALS = (
+    ("loss", "loss_trend", "has_loss"),
+    ("proxy_kl", "proxy_kl_trend", "has_proxy_kl"),
+    ("validation_loss", "validation_loss_trend", "has_validation_loss"),
+    ("progress", "steps_left", "has_progress"),
+)
+"""Signals that a user may not supply; each row is there or missing as one."""
+
+
+def _family(task: str | Named | TaskFamily) -> TaskFamily:
+    if isinstance(task, TaskFamily):
+        return task
+    return build("task", TASKS, Named(name=task) if isinstance(task, str) else task)

@@ -1,0 +1,6 @@
+"""The learning algorithms, by name."""
+
+from l2o.policies.base import Learner
+from l2o.policies.sb3.ppo import PPOLearner
+
+ALGORITHMS: dict[str, type[Learner]] = {"ppo": PPOLearner}

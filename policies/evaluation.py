@@ -1,0 +1,91 @@
+"""Evaluating a policy on tasks that are not trained on."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+import numpy as np
+import torch
+
+from l2o.configs.schema import Named, TrainConfig
+from l2o.envs.build import build
+from l2o.envs.finetune import TASK_SEEDS
+from l2o.envs.finetuning import FineTune
+from l2o.envs.tasks import TASKS
+from l2o.learned import LearnedPolicy
+
+
+@dataclass(frozen=True)
+class Score:
+    """Result of an evaluation.
+
+    Attributes:
+        target_accuracy: mean final accuracy on the tasks' real *validation* images.
+        worst: the lowest of them.
+        runs: number of fine-tunes.
+    """
+
+    target_accuracy: float
+    worst: float
+    runs: int
+
+
+class Evaluator:
+    """Fine-tunes evaluation tasks under a policy, in worker processes with one torch thread each.
+
+    Tasks come from the meta-training split (the held-out split is never looked at while training),
+    from seeds that training does not draw and with the family arguments of `evaluation.task`.
+    Bundles are passed as policies, tasks are made in the workers.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        self.named = evaluation_task(config)
+        self._pool = ProcessPoolExecutor(
+            config.workers, get_context("forkserver"), torch.set_num_threads, (1,)
+        )
+
+    def score(self, policy: LearnedPolicy) -> Score:
+        """Return the score of a policy."""
+        evaluation = self.config.evaluation
+        cells = itertools.product(range(evaluation.tasks), evaluation.base_lrs)
+        accuracies = list(self._pool.map(_run, _arguments(self.config, self.named, policy, cells)))
+        return Score(float(np.mean(accuracies)), float(np.min(accuracies)), len(accuracies))
+
+    def close(self) -> None:
+        """End the worker processes."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+def evaluation_task(config: TrainConfig) -> Named:
+    """Return the family that evaluation samples from."""
+    options = {**config.task.options, **config.evaluation.task}
+    return Named(name=config.task.name, options=options)
+
+
+_Arguments = tuple[TrainConfig, Named, LearnedPolicy, int, float]
+
+
+def _arguments(
+    config: TrainConfig, named: Named, policy: LearnedPolicy, cells: Iterable[tuple[int, float]]
+) -> Iterable[_Arguments]:
+    return ((config, named, policy, task, base_lr) for task, base_lr in cells)
+
+
+def _run(arguments: _Arguments) -> float:
+    config, named, policy, task_index, base_lr = arguments
+    task = build("task", TASKS, named).sample(TASK_SEEDS + task_index)
+    run = FineTune(
+        task,
+        config.finetuning,
+        policy=policy,
+        base_lr=base_lr,
+        seed=task_index,
+        validate=config.environment.validation,
+    )
+    run.advance(run.steps)
+    return run.accuracy("target_validation")

@@ -1,0 +1,91 @@
+"""The layer-shared network as a stable-baselines3 policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from torch import Tensor, nn
+
+from l2o.network import LayerPolicyNetwork
+from l2o.policies.sb3.distributions import LayerDistribution, layer_distribution
+
+
+class LayerActorCriticPolicy(ActorCriticPolicy):
+    """Actor and critic are one `LayerPolicyNetwork`, the very one that deployment runs.
+
+    Args:
+        observation_space: `Box [L, F]`.
+        action_space: `Box [L]` (Gaussian actions) or `MultiDiscrete` with equal bins per layer.
+        lr_schedule: of the optimizer.
+        hidden: width of the network.
+        log_std: initial log standard deviation of Gaussian actions.
+        **kwargs: as of `ActorCriticPolicy`.
+
+    Raises:
+        ValueError: spaces of other kinds.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        lr_schedule: Schedule,
+        hidden: int = 64,
+        log_std: float = -1.0,
+        **kwargs: Any,
+    ) -> None:
+        if not isinstance(observation_space, spaces.Box) or len(observation_space.shape) != 2:
+            raise ValueError(f"observations must be Box [L, F], got {observation_space}")
+        self.hidden = hidden
+        self.initial_log_std = log_std
+        super().__init__(observation_space, action_space, lr_schedule, **kwargs)
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        features = self.observation_space.shape[1]  # type: ignore[index]
+        self.network = LayerPolicyNetwork(features, outputs_of(self.action_space), self.hidden)
+        gaussian = isinstance(self.action_space, spaces.Box)
+        self.log_std = nn.Parameter(torch.tensor(self.initial_log_std)) if gaussian else None
+        self.optimizer = self.optimizer_class(
+            self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs
+        )
+
+    def _run(self, observation: PyTorchObs) -> tuple[LayerDistribution, Tensor]:
+        assert isinstance(observation, Tensor)
+        outputs, value, _ = self.network(observation.float())
+        return layer_distribution(outputs, self.log_std, observation[..., 0]), value.unsqueeze(-1)
+
+    def forward(
+        self, obs: PyTorchObs, deterministic: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return actions, values and log-probabilities."""
+        distribution, value = self._run(obs)
+        actions = distribution.get_actions(deterministic=deterministic)
+        return actions, value, distribution.log_prob(actions)
+
+    def evaluate_actions(
+        self, obs: PyTorchObs, actions: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return values, log-probabilities and entropies of given actions."""
+        distribution, value = self._run(obs)
+        return value, distribution.log_prob(actions), distribution.entropy()
+
+    def get_distribution(self, obs: PyTorchObs) -> LayerDistribution:
+        """Return the action distribution."""
+        return self._run(obs)[0]
+
+    def predict_values(self, obs: PyTorchObs) -> Tensor:
+        """Return the values `[N, 1]`."""
+        return self._run(obs)[1]
+
+
+def outputs_of(action_space: spaces.Space) -> int:
+    """Return how many numbers per layer the network must give for an action space."""
+    if isinstance(action_space, spaces.Box):
+        return 1
+    if isinstance(action_space, spaces.MultiDiscrete) and len(set(action_space.nvec.tolist())) == 1:
+        return int(action_space.nvec[0])
+    raise ValueError(f"actions must be Box or MultiDiscrete with equal bins, got {action_space}")

@@ -1,0 +1,185 @@
+"""Proximal policy optimisation by stable-baselines3."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections import deque
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+
+from l2o.configs.schema import TrainConfig
+from l2o.learned import LearnedPolicy
+from l2o.multipliers import multipliers_from_dict
+from l2o.policies.base import Learner
+from l2o.policies.sb3.environments import make_environments
+from l2o.policies.sb3.policy import LayerActorCriticPolicy
+from l2o.signals import SIGNALS
+from l2o.spec import SignalSpec
+
+
+class PPOLearner(Learner):
+    """PPO (Schulman et al., Proximal Policy Optimization Algorithms) on parallel environments.
+
+    Args:
+        config: the training config.
+        decisions: per iteration, over all environments.
+        learning_rate: of Adam.
+        epochs: passes over an iteration's decisions.
+        minibatches: per pass.
+        discount: γ; 1 since episodes are finite and their end is observed.
+        gae_lambda: λ of generalised advantage estimation.
+        clip: of the policy ratio.
+        entropy: weight of the entropy bonus.
+        value: weight of the value loss.
+        max_grad_norm: gradient clipping.
+        target_kl: an iteration's passes stop early beyond it; None for never.
+        log_std: initial log standard deviation of actions in [-1, 1].
+
+    Raises:
+        ValueError: decisions that do not divide among environments and minibatches.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        *,
+        decisions: int = 480,
+        learning_rate: float = 1e-3,
+        epochs: int = 10,
+        minibatches: int = 4,
+        discount: float = 1.0,
+        gae_lambda: float = 0.95,
+        clip: float = 0.2,
+        entropy: float = 0.0,
+        value: float = 0.5,
+        max_grad_norm: float = 0.5,
+        target_kl: float | None = 0.05,
+        log_std: float = -1.0,
+    ) -> None:
+        super().__init__(config)
+        if config.network.recurrent:
+            raise ValueError("algorithm ppo has no recurrent policy; set network.recurrent=false")
+        if decisions % (config.workers * minibatches):
+            raise ValueError(
+                f"algorithm.options.decisions={decisions} must be a multiple of workers x "
+                f"minibatches = {config.workers} x {minibatches}"
+            )
+        self.environments = make_environments(config)
+        self.iterations = 0
+        self.decisions = decisions
+        self._episode_infos: deque[dict[str, Any]] = deque()
+        torch.manual_seed(config.seed)
+        self.model = PPO(
+            LayerActorCriticPolicy,
+            self.environments,
+            learning_rate=learning_rate,
+            n_steps=decisions // config.workers,
+            batch_size=decisions // minibatches,
+            n_epochs=epochs,
+            gamma=discount,
+            gae_lambda=gae_lambda,
+            clip_range=clip,
+            ent_coef=entropy,
+            vf_coef=value,
+            max_grad_norm=max_grad_norm,
+            target_kl=target_kl,
+            policy_kwargs={"hidden": config.network.hidden, "log_std": log_std},
+            seed=config.seed,
+            device="cpu",
+        )
+
+    def iterate(self) -> dict[str, float]:
+        """Collect `decisions` decisions and update."""
+        started = time.perf_counter()
+        watch = _EpisodeWatch()
+        self.model.learn(self.decisions, callback=watch, reset_num_timesteps=False)
+        self.iterations += 1
+        self.episodes += len(watch.episodes)
+        self.fine_tune_steps += self.decisions * self.config.finetuning.interval
+        total = time.perf_counter() - started
+        logged = {
+            name.removeprefix("train/"): float(value)
+            for name, value in self.model.logger.name_to_value.items()
+            if name.startswith("train/") and isinstance(value, (int, float, np.floating))
+        }
+        return {
+            **_summarise(watch.episodes),
+            **logged,
+            "seconds": total,
+            "seconds_collecting": watch.seconds,
+            "seconds_learning": total - watch.seconds,
+        }
+
+    def policy(self) -> LearnedPolicy:
+        """Return a copy of the network as a policy."""
+        policy = self.model.policy
+        assert isinstance(policy, LayerActorCriticPolicy)
+        environment = self.config.environment
+        return LearnedPolicy(
+            copy.deepcopy(policy.network).cpu(),
+            multipliers_from_dict(environment.multipliers),
+            SignalSpec(environment.signals or tuple(SIGNALS)),
+            self.config.finetuning.interval,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return weights, optimizer and counters; episodes under way are not kept."""
+        return {
+            "policy": self.model.policy.state_dict(),
+            "optimizer": self.model.policy.optimizer.state_dict(),
+            "timesteps": self.model.num_timesteps,
+            "iterations": self.iterations,
+            "episodes": self.episodes,
+            "fine_tune_steps": self.fine_tune_steps,
+            "torch_rng": torch.get_rng_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on; the environments begin new episodes, drawn from seeds not used before."""
+        self.model.policy.load_state_dict(state["policy"])
+        self.model.policy.optimizer.load_state_dict(state["optimizer"])
+        self.model.num_timesteps = state["timesteps"]
+        self.iterations = state["iterations"]
+        self.episodes = state["episodes"]
+        self.fine_tune_steps = state["fine_tune_steps"]
+        self.environments.seed(self.config.seed + 1_000_003 * self.iterations)
+        torch.set_rng_state(state["torch_rng"])
+
+    def close(self) -> None:
+        """End the environments' processes."""
+        self.environments.close()
+
+
+class _EpisodeWatch(BaseCallback):
+    """Gathers the episodes that end, and the time spent collecting."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.episodes: list[dict[str, Any]] = []
+        self.seconds = 0.0
+        self._started = 0.0
+
+    def _on_rollout_start(self) -> None:
+        self._started = time.perf_counter()
+
+    def _on_rollout_end(self) -> None:
+        self.seconds = time.perf_counter() - self._started
+
+    def _on_step(self) -> bool:
+        self.episodes += [i["episode"] for i in self.locals["infos"] if "episode" in i]
+        return True
+
+
+def _summarise(episodes: list[dict[str, Any]]) -> dict[str, float]:
+    if not episodes:
+        return {}
+    return {
+        "return": float(np.mean([e["r"] for e in episodes])),
+        "target_accuracy": float(np.mean([e["target_accuracy"] for e in episodes])),
+        "diverged": float(np.mean([e["diverged"] for e in episodes])),
+    }

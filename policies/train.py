@@ -1,0 +1,187 @@
+"""`l2o train`: learn a policy, with evaluation, checkpoints and resume."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from l2o.bundle import save_policy
+from l2o.configs.load import dump_config
+from l2o.configs.schema import TrainConfig
+from l2o.envs.build import build
+from l2o.envs.tasks import TASKS
+from l2o.files import write_atomically
+from l2o.policies.algorithms import ALGORITHMS
+from l2o.policies.base import Learner
+from l2o.policies.card import training_card
+from l2o.policies.checkpoint import load_checkpoint, save_checkpoint
+from l2o.policies.evaluation import Evaluator, evaluation_task
+from l2o.policies.metrics import MetricsLog
+
+
+def train(
+    config: TrainConfig, out: str | Path, *, resume: bool = False, progress: bool | None = None
+) -> Path:
+    """Learn a policy and write it, with all that explains it, into a run folder.
+
+    The folder holds `config.yaml`, `metrics.jsonl`, `tensorboard/`, `checkpoints/latest.pt`,
+    `results.json`, and the best policy by evaluation as a bundle (`policy.safetensors`,
+    `card.json`). Killed at any moment, it can be resumed from the last checkpoint; Ctrl-C saves
+    first.
+
+    Args:
+        config: what to learn.
+        out: the run folder.
+        resume: go on from the folder's checkpoint if there is one.
+        progress: show a progress bar; None shows it on a terminal.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: unknown names or impossible values; found before any work.
+    """
+    out = Path(out)
+    shown = sys.stderr.isatty() if progress is None else progress
+    torch.set_num_threads(1)
+    for named in (config.task, evaluation_task(config)):
+        build("task", TASKS, named).prepare(progress=shown)
+    training = Training(config, out)
+    try:
+        if resume:
+            training.resume()
+        write_atomically(out / "config.yaml", dump_config(config))
+        training.run(shown)
+    finally:
+        training.close()
+    return out
+
+
+class Training:
+    """One training run: learner, budget, evaluation, checkpoints."""
+
+    def __init__(self, config: TrainConfig, out: Path) -> None:
+        self.config = config
+        self.out = out
+        self.learner: Learner = build("algorithm", ALGORITHMS, config.algorithm, config=config)
+        self.evaluator = Evaluator(config)
+        self.log = MetricsLog(out)
+        self.iteration = 0
+        self.seconds = 0.0
+        self.best: dict[str, float] | None = None
+        self.evaluations: list[dict[str, float]] = []
+        self._evaluated = -1
+
+    def resume(self) -> None:
+        """Go on from the last checkpoint, if there is one."""
+        state = load_checkpoint(self.out)
+        if state is None:
+            return
+        self.learner.load_state_dict(state["learner"])
+        self.iteration = state["iteration"]
+        self.seconds = state["seconds"]
+        self.best = state["best"]
+        self.evaluations = state["evaluations"]
+        self._evaluated = state["evaluated"]
+        self.log.truncate(self.iteration)
+
+    def spent(self) -> float:
+        """Return the share of the budget that is used up, in [0, 1]."""
+        episodes = self.learner.episodes / self.config.episodes
+        minutes = self.seconds / 60 / self.config.minutes if self.config.minutes else 0.0
+        return min(1.0, max(episodes, minutes))
+
+    def run(self, progress: bool) -> None:
+        """Iterate until the budget is spent; save on the way, and on Ctrl-C."""
+        layout = "{l_bar}{bar}| {elapsed}<{remaining}{postfix}"
+        with tqdm(total=100, disable=not progress, bar_format=layout, desc="train") as bar:
+            bar.update(100 * self.spent())
+            try:
+                while self.spent() < 1.0:
+                    self._iterate(bar)
+            except KeyboardInterrupt:
+                self.save()
+                raise
+        self.evaluate()
+        self.save()
+
+    def _iterate(self, bar: Any) -> None:
+        started = time.perf_counter()
+        metrics = self.learner.iterate()
+        self.iteration += 1
+        if self.iteration % self.config.evaluation.every == 0:
+            self.evaluate()
+        self.seconds += time.perf_counter() - started
+        self.log.write(self._row(metrics))
+        if self.iteration % self.config.checkpoint_every == 0:
+            self.save()
+        bar.set_postfix(
+            fine_tunes=self.learner.episodes,
+            target=f"{metrics.get('target_accuracy', float('nan')):.3f}",
+            best=f"{self.best['target_accuracy']:.3f}" if self.best else "-",
+        )
+        bar.update(100 * self.spent() - bar.n)
+
+    def _row(self, metrics: dict[str, float]) -> dict[str, float]:
+        evaluated = self._evaluated == self.iteration
+        extra = {"evaluation": self.evaluations[-1]["target_accuracy"]} if evaluated else {}
+        return {
+            "iteration": self.iteration,
+            "episodes": self.learner.episodes,
+            "fine_tune_steps": self.learner.fine_tune_steps,
+            "elapsed_seconds": self.seconds,
+            **metrics,
+            **extra,
+        }
+
+    def evaluate(self) -> None:
+        """Score the policy on tasks not trained on, and keep it if it is the best so far."""
+        if self._evaluated == self.iteration:
+            return
+        policy = self.learner.policy()
+        score = self.evaluator.score(policy)
+        result = {
+            "iteration": self.iteration,
+            "episodes": self.learner.episodes,
+            "target_accuracy": score.target_accuracy,
+            "worst": score.worst,
+            "runs": score.runs,
+        }
+        self._evaluated = self.iteration
+        self.evaluations.append(result)
+        if self.best is None or score.target_accuracy > self.best["target_accuracy"]:
+            self.best = result
+            save_policy(self.out, policy, training_card(self.config, self.learner, result))
+
+    def save(self) -> None:
+        """Write the checkpoint and `results.json`."""
+        state = {
+            "learner": self.learner.state_dict(),
+            "iteration": self.iteration,
+            "seconds": self.seconds,
+            "best": self.best,
+            "evaluations": self.evaluations,
+            "evaluated": self._evaluated,
+        }
+        save_checkpoint(self.out, state)
+        results = {
+            "kind": "train",
+            "episodes": self.learner.episodes,
+            "fine_tune_steps": self.learner.fine_tune_steps,
+            "seconds": self.seconds,
+            "best": self.best,
+            "evaluations": self.evaluations,
+        }
+        write_atomically(self.out / "results.json", json.dumps(results, indent=2) + "\n")
+
+    def close(self) -> None:
+        """End all worker processes."""
+        self.log.close()
+        self.evaluator.close()
+        self.learner.close()
