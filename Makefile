@@ -2,19 +2,19 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 OUT ?= runs/demo
 export OMP_NUM_THREADS ?= 1
 export MPLBACKEND ?= Agg
 
-.PHONY: install demo test lint types unit wheel clean
+.PHONY: install demo test lint format types unit docs wheel clean
 
 install: $(VENV)/.installed
 
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "l2o needs Python 3.11 or newer; call make PYTHON=/path/to/python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
 demo: install
@@ -24,24 +24,31 @@ demo: install
 
 test: lint types unit
 
-.types/l2o: setup.cfg
-	rm -rf .types && mkdir -p .types/l2o
-	for path in l2o/*; do ln -s ../../$$path .types/l2o/; done
-	for name in configs envs policies benchmarks service; do ln -s ../../$$name .types/l2o/$$name; done
-
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: install .types/l2o
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# mypy sees the house as the package l2o through links; they are made anew for files that are new.
+types: install
+	mkdir -p .types/l2o
+	find .types/l2o -type l -delete
+	for path in l2o/*; do ln -sfn ../../$$path .types/l2o/; done
+	for name in configs envs policies benchmarks service; do ln -sfn ../../$$name .types/l2o/$$name; done
 	$(BIN)/mypy .types/l2o
 
 unit: install
 	$(BIN)/python -m pytest -n 2 --durations=10
 
+docs: install
+	$(BIN)/python -m l2o.configs.reference docs/configuration.md
+
 wheel: install
 	rm -rf build dist
-	$(BIN)/python -m pip wheel --quiet --no-deps -w dist .
+	$(PIP) wheel --quiet --no-deps -w dist .
 
 clean:
 	rm -rf build dist runs .types .mypy_cache .ruff_cache .pytest_cache

@@ -31,7 +31,7 @@ l2o train demo minutes=10 finetuning.optimizer.name=adamw environment.base_lr=[1
 - A key is a field's dotted path: `finetuning.steps`, `rows.0.label`. A part that holds a dot itself
   is written in double quotes: `environment.rewards."my.module:Reward"=1`.
 - A value is YAML by its 1.2 core rules: `1e-3` is a number, `no` is a word, `[1, 2]` a list, `null`
-  nothing. An override changes just what its key names; `task={name: digits}` replaces the whole task.
+  nothing. An override changes just what its key names; `task={name: x}` replaces all of `task`.
 - In a file, what is left out keeps its default. A file may start from another config with
   `extends: NAME`, a preset of the same command, or `extends: other.yaml`, relative to the file:
   mappings are merged, anything else is replaced, `{}` empties a mapping.

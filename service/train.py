@@ -46,7 +46,6 @@ def train(
     with explained(folder, shlex.join(again)):
         from l2o.policies.train import train as run_training
 
-        run_folder.write_config(folder, settings)
-        path = run_training(settings, folder, resume and used)
+        path = run_training(settings, folder, resume=resume and used)
     typer.echo(f"policy: {path}")
     typer.echo(f"try it: {shlex.join(['l2o', 'finetune', 'digits', '--policy', str(folder)])}")
