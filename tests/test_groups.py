@@ -6,6 +6,8 @@ import doctest
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 import l2o.groups
@@ -200,6 +202,24 @@ def test_a_list_of_matchers() -> None:
     assert found == ["blocks", "blocks.0", "blocks.1", "blocks.2", "head"]
 
 
+def test_matchers_with_suffixes_have_names_of_their_own() -> None:
+    class Staged(ViT):
+        def group_matcher(self) -> dict[str, object]:
+            return {
+                "stem": [(r"^cls_token", (0,)), (r"^patch_embed", (1,))],
+                "blocks": [(r"^blocks\.(\d+)\.norm", (0,)), (r"^blocks\.(\d+)", (1,))],
+                "unused": None,
+            }
+
+    found = names(Staged())
+    assert found == [
+        "stem.0",
+        "stem.1",
+        *(f"blocks.{i}.{j}" for i in range(3) for j in range(2)),
+        "head",
+    ]
+
+
 def test_by_depth_mapping_and_callable() -> None:
     assert names(ResNet(), by=1) == ["conv1", "bn1", "layer1", "layer2", "fc"]
     table = {"stem": r"^(conv1|bn1)\.", "body": r"^layer", "classes": "^fc"}
@@ -330,3 +350,28 @@ def test_param_groups() -> None:
 
 def test_docstrings_run() -> None:
     assert doctest.testmod(l2o.groups, extraglobs={"torch": torch}).failed == 0
+
+
+@given(
+    widths=st.lists(st.integers(1, 3), min_size=1, max_size=6),
+    nesting=st.integers(1, 3),
+    frozen=st.sets(st.integers(0, 11), max_size=8),
+    limit=st.integers(2, 5),
+)
+@settings(max_examples=40, deadline=None)
+def test_every_trainable_parameter_once(
+    widths: list[int], nesting: int, frozen: set[int], limit: int
+) -> None:
+    layers: list[nn.Module] = [nn.Linear(width, width) for width in widths]
+    stages = [nn.Sequential(*layers[i : i + nesting]) for i in range(0, len(layers), nesting)]
+    model = nn.Sequential(*stages, nn.Linear(2, 2))
+    for index, parameter in enumerate(model.parameters()):
+        parameter.requires_grad_(index not in frozen)
+    wanted = [id(p) for p in model.parameters() if p.requires_grad]
+    if not wanted:
+        return
+    for by in ("auto", 1, lambda name: name[0]):
+        groups = group_layers(model, by=by, max_groups=limit)  # type: ignore[arg-type]
+        assert [id(p) for group in groups for p in group.parameters] == wanted
+        assert len(groups) <= limit
+        assert len({group.name for group in groups}) == len(groups)
