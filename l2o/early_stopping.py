@@ -66,6 +66,11 @@ class EarlyStopping(Policy):
         inner = policy.signals.names
         self.signals = SignalSpec((*inner, *(name for name in wanted if name not in inner)))
 
+    @property
+    def needs_progress(self) -> bool:
+        """Whether it can decide only where the length of the training is known."""
+        return self.budget is not None or bool(getattr(self.policy, "needs_progress", False))
+
     def __repr__(self) -> str:
         return f"EarlyStopping({self.policy!r}, patience={self.patience}, budget={self.budget})"
 

@@ -56,6 +56,11 @@ class SchedulePolicy(Policy):
         self.profile: Profile = _checked("profile", shared, Profile)
         self.interval = interval
 
+    @property
+    def needs_progress(self) -> bool:
+        """Whether it can decide only where the length of the training is known."""
+        return self.schedule.needs_progress or self.profile.needs_progress
+
     def __repr__(self) -> str:
         return f"SchedulePolicy({self.schedule!r}, {self.profile!r}, interval={self.interval})"
 

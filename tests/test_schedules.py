@@ -206,6 +206,9 @@ def test_every_schedule_policy(schedule: str, profile: str) -> None:
         assert torch.isfinite(multipliers).all()
         assert (multipliers >= 0).all()
     needs = SCHEDULES[schedule].needs_progress or PROFILES[profile].needs_progress
+    assert policy.needs_progress == needs
+    assert EarlyStopping(policy).needs_progress == needs
+    assert EarlyStopping(policy, budget=0.5).needs_progress
     if needs:
         with pytest.raises(ValueError, match="total_steps"):
             policy(observe(None), {})
