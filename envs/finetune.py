@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -49,7 +49,7 @@ class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
         >>> env = gymnasium.make("l2o/SynToReal-v0", task="digits")  # doctest: +SKIP
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+    metadata = {"render_modes": []}
 
     def __init__(
         self,
@@ -61,13 +61,13 @@ class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
         self.finetuning = FineTuning.model_validate(finetuning or {})
         self.config = Environment.model_validate(environment or {})
         self.multipliers = multipliers_from_dict(self.config.multipliers)
-        self.spec = SignalSpec(self.config.signals or tuple(SIGNALS))
+        self.signals = SignalSpec(self.config.signals or tuple(SIGNALS))
         self.rewards = {
             name: build("reward", REWARDS, Named(name=name)) for name in self.config.rewards
         }
         self._needs = frozenset[str]().union(*(term.needs for term in self.rewards.values()))
         layers = self.family.max_layers
-        self.observation_space = observation_space(self.spec, layers)
+        self.observation_space = observation_space(self.signals, layers)
         self.action_space = action_space(self.multipliers, layers)
         self._run: FineTune | None = None
         self._outcome = Outcome()
@@ -97,7 +97,7 @@ class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
             base_lr=drawn["base_lr"],
             seed=drawn["seed"],
             validate=self.config.validation,
-            signals=self.spec,
+            signals=self.signals,
         )
         self._withheld = self._draw_withheld()
         self._outcome = self._measure()
@@ -132,7 +132,9 @@ class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
         withheld: list[int] = []
         for columns in OPTIONAL_SIGNALS:
             if self.np_random.random() < self.config.signal_dropout:
-                withheld += [self.spec.index(name) for name in columns if name in self.spec.names]
+                withheld += [
+                    self.signals.index(name) for name in columns if name in self.signals.names
+                ]
         return withheld
 
     def _observe(self) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +65,8 @@ class FineTune:
         self.validate = validate
         self.step = 0
         self.diverged = False
-        self.model = fresh_model(task, seed).to(self.device)
+        # Any: timm's convention (forward_features, ...) is duck-typed.
+        self.model: Any = fresh_model(task, seed).to(self.device)
         self.proxy_head = copy.deepcopy(task.proxy_head).to(self.device).requires_grad_(False)
         groups = group_layers(self.model, head=self.model.get_classifier())
         rate = task.base_lr if base_lr is None else base_lr
@@ -140,7 +142,8 @@ class FineTune:
 
     @torch.no_grad()
     def _features(self, images: Tensor) -> Tensor:
-        return self.model.forward_features(images)
+        features: Tensor = self.model.forward_features(images)
+        return features
 
     def _data(self, split: str) -> Examples:
         if split not in self._examples:
@@ -167,12 +170,12 @@ class FineTune:
         return _accuracy(self.proxy_head(self._features(data.images)), data.labels)
 
 
-def fresh_model(task: Task, seed: int) -> nn.Module:
+def fresh_model(task: Task, seed: int) -> Any:
     """Build the task's model, with a new head drawn from `seed`, batch norm frozen.
 
     Source for frozen batch norm: Chen et al., Automated Synthetic-to-Real Generalization.
     """
-    model = task.build_model().train()
+    model: Any = task.build_model().train()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for module in model.get_classifier().modules():

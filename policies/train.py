@@ -26,7 +26,7 @@ from l2o.policies.metrics import MetricsLog
 
 
 def train(
-    config: TrainConfig, out: str | Path, *, resume: bool = False, progress: bool | None = None
+    config: TrainConfig, out: str | Path, resume: bool = False, progress: bool | None = None
 ) -> Path:
     """Learn a policy and write it, with all that explains it, into a run folder.
 

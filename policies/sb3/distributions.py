@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from stable_baselines3.common.distributions import Distribution
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Categorical, Normal
 
 
@@ -21,27 +21,28 @@ class LayerDistribution(Distribution):
 
     def __init__(self, each: Normal | Categorical, present: Tensor) -> None:
         super().__init__()
-        self.distribution = each
+        self.each = each
         self.present = present
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Return the log-probability `[N]` of actions `[N, L]`."""
-        return (self.distribution.log_prob(x) * self.present).sum(dim=-1)
+        return (self.each.log_prob(x) * self.present).sum(dim=-1)
 
     def entropy(self) -> Tensor:
         """Return the entropy `[N]`."""
-        return (self.distribution.entropy() * self.present).sum(dim=-1)
+        return (self.each.entropy() * self.present).sum(dim=-1)
 
     def sample(self) -> Tensor:
         """Draw actions `[N, L]`."""
-        return self.distribution.sample()
+        return self.each.sample()
 
     def mode(self) -> Tensor:
         """Return the likeliest actions `[N, L]`."""
-        return self.distribution.mode
+        return self.each.mode
 
-    def proba_distribution_net(self, *args: object, **kwargs: object) -> None:
-        """Unused: the layer-shared network gives the parameters."""
+    def proba_distribution_net(self, *args: object, **kwargs: object) -> nn.Module:
+        """Return nothing of use: the layer-shared network gives the parameters."""
+        return nn.Identity()
 
     def proba_distribution(self, *args: object, **kwargs: object) -> LayerDistribution:
         """Return itself: it is made with its parameters."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Any
 
+import gymnasium as gym
 import torch
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecMonitor
 
@@ -34,8 +36,8 @@ def make_environments(config: TrainConfig, start: int = 0) -> VecEnv:
     return VecMonitor(vectorised, info_keywords=INFO)
 
 
-def _factory(config: TrainConfig) -> Callable[[], FineTuneEnv]:
-    def make() -> FineTuneEnv:
+def _factory(config: TrainConfig) -> Callable[[], gym.Env[Any, Any]]:
+    def make() -> gym.Env[Any, Any]:
         # More threads than cores fight: measured 10 to 15 times slower.
         os.environ["OMP_NUM_THREADS"] = "1"
         torch.set_num_threads(1)

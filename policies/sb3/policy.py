@@ -48,15 +48,16 @@ class LayerActorCriticPolicy(ActorCriticPolicy):
         features = self.observation_space.shape[1]  # type: ignore[index]
         self.network = LayerPolicyNetwork(features, outputs_of(self.action_space), self.hidden)
         gaussian = isinstance(self.action_space, spaces.Box)
-        self.log_std = nn.Parameter(torch.tensor(self.initial_log_std)) if gaussian else None
-        self.optimizer = self.optimizer_class(
-            self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs
-        )
+        start = torch.tensor(self.initial_log_std)
+        self.log_std = nn.Parameter(start, requires_grad=gaussian)
+        kwargs = {"lr": lr_schedule(1), **self.optimizer_kwargs}
+        self.optimizer = self.optimizer_class(self.parameters(), **kwargs)
 
     def _run(self, observation: PyTorchObs) -> tuple[LayerDistribution, Tensor]:
         assert isinstance(observation, Tensor)
         outputs, value, _ = self.network(observation.float())
-        return layer_distribution(outputs, self.log_std, observation[..., 0]), value.unsqueeze(-1)
+        log_std = self.log_std if self.log_std.requires_grad else None
+        return layer_distribution(outputs, log_std, observation[..., 0]), value.unsqueeze(-1)
 
     def forward(
         self, obs: PyTorchObs, deterministic: bool = False
