@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,7 +40,8 @@ class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
 
     Observation: float32 `[max_layers, F]`, finite, as `SignalSpec` encodes it.
     Action: a log range: `Box(-1, 1, [max_layers])`; bins: `MultiDiscrete`.
-    Reward: the weighted sum of the named terms; `info["rewards"]` has each.
+    Reward: the weighted sum of the named terms; `info["rewards"]` has each, and `info` what was
+    measured of the `Outcome`.
 
     `reset(options=...)` takes `task_seed`, `base_lr` and `seed` (of batches and head) to fix what
     is otherwise drawn.
@@ -116,7 +118,8 @@ class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
             name: self.config.rewards[name] * term(before, self._outcome)
             for name, term in self.rewards.items()
         }
-        info = {"rewards": terms, **vars(self._outcome), "step": run.step}
+        measured = {k: v for k, v in vars(self._outcome).items() if not math.isnan(v)}
+        info = {"rewards": terms, **measured, "step": run.step}
         return self._observe(), float(sum(terms.values())), run.done, False, info
 
     def _draw(self) -> dict[str, Any]:

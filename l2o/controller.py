@@ -82,6 +82,8 @@ class LRController:
         self.policy = policy
         self.optimizer = optimizer
         self.groups = _held_groups(optimizer, model, groups, by, head)
+        if policy is not None:
+            policy.check(self.groups, total_steps)
         self.interval = _positive("interval", interval or (policy.interval if policy else 10))
         if total_steps is not None:
             _positive("total_steps", total_steps)

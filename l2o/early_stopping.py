@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from l2o.checks import check_number
+from l2o.groups import LayerGroup
 from l2o.policy import Policy, State
 from l2o.spec import SignalSpec
 
@@ -85,6 +88,12 @@ class EarlyStopping(Policy):
             "stopped": torch.tensor(False),
         }
 
+    def check(self, groups: Sequence[LayerGroup], total_steps: int | None) -> None:
+        """Refuse what the inner policy refuses and, with a budget, a run of unknown length."""
+        self.policy.check(groups, total_steps)
+        if self.budget is not None and total_steps is None:
+            self._without_progress()
+
     def __call__(self, observation: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the inner policy's multipliers `[L]`, or zeros once stopped."""
         inner_state = {
@@ -116,10 +125,13 @@ class EarlyStopping(Policy):
             stopped = stopped | (waited >= self.patience)
         if self.budget is not None:
             if not bool(row[self.signals.index("has_progress")] > 0):
-                raise ValueError(
-                    f"a budget of {self.budget} needs to know how long the training is; "
-                    "pass total_steps=... to LRController"
-                )
+                self._without_progress()
             # Progress is a rounded i / T: the step at the budget must not miss it.
             stopped = stopped | (row[self.signals.index("progress")] >= self.budget - 1e-6)
         return {"best": best, "latest": latest, "waited": waited, "stopped": stopped}
+
+    def _without_progress(self) -> None:
+        raise ValueError(
+            f"a budget of {self.budget} needs to know how long the training is; "
+            "pass total_steps=... to LRController"
+        )

@@ -72,13 +72,19 @@ class Meter:
     def measure(self, step: int, multipliers: Tensor, base_lrs: Sequence[float]) -> Measurement:
         """Measure now, after `step` optimizer steps, and begin a new window.
 
+        At step 0 neither gradients nor losses count: a training loop may have computed its first
+        ones by then or not, and a policy must see the same either way.
+
         Args:
             step: optimizer steps done.
             multipliers: `[L]`, those of the window that ends here.
             base_lrs: `[L]`, the user's learning rates.
         """
-        layers = self._measure_layers()
-        windows = {name: window.close() for name, window in self._windows.items()}
+        layers = self._measure_layers(gradients=step > 0)
+        windows = {
+            name: window.close() if step > 0 else (MISSING, MISSING)
+            for name, window in self._windows.items()
+        }
         progress, steps_left = self._progress(step)
         return Measurement(
             **self._fixed,
@@ -101,7 +107,7 @@ class Meter:
             return MISSING, MISSING
         return min(step / self.total_steps, 1.0), float(max(self.total_steps - step, 0))
 
-    def _measure_layers(self) -> dict[str, Tensor]:
+    def _measure_layers(self, gradients: bool) -> dict[str, Tensor]:
         missing = torch.full((len(self.groups),), MISSING, device=self._layer.device)
         rows = {
             "weight_norm": self._layer_norms(self._parameters),
@@ -110,7 +116,7 @@ class Meter:
             "gradient_dot_update": missing,
             "drift_norm": missing,
         }
-        if "gradient" in self.needs:
+        if gradients and "gradient" in self.needs:
             rows["gradient_norm"] = self._gradient_norms(missing)
         if self._before:
             moved = torch._foreach_sub(self._parameters, self._before)

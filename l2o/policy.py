@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from torch import Tensor
 
+from l2o.groups import LayerGroup
 from l2o.spec import SignalSpec
 
 State = dict[str, Tensor]
@@ -32,6 +34,18 @@ class Policy(ABC):
         """Return the state before the first decision."""
         del num_layers
         return {}
+
+    def check(self, groups: Sequence[LayerGroup], total_steps: int | None) -> None:
+        """Refuse a run that it could not drive, before the first step.
+
+        Args:
+            groups: the run's layer groups.
+            total_steps: length of the training, if known.
+
+        Raises:
+            ValueError: what is missing, and how to supply it.
+        """
+        del groups, total_steps
 
     @abstractmethod
     def __call__(self, observation: Tensor, state: State) -> tuple[Tensor, State]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
+from l2o.groups import LayerGroup
 from l2o.policy import Policy, State
 from l2o.profiles import PROFILES, Profile
 from l2o.registry import lookup
@@ -64,6 +65,13 @@ class SchedulePolicy(Policy):
     def __repr__(self) -> str:
         return f"SchedulePolicy({self.schedule!r}, {self.profile!r}, interval={self.interval})"
 
+    def check(self, groups: Sequence[LayerGroup], total_steps: int | None) -> None:
+        """Refuse a run of unknown length, or without a head, where that is needed."""
+        if total_steps is None:
+            self._without_progress()
+        if self.profile.needs_head and not any(group.is_head for group in groups):
+            self._without_head()
+
     def __call__(self, observation: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the multipliers `[L]`, zero for absent layers, and the state as it was."""
         present, is_head, depth, progress, has_progress = observation.unbind(dim=-1)
@@ -71,12 +79,15 @@ class SchedulePolicy(Policy):
         if not bool(has_progress[first] > 0):
             self._without_progress()
         if self.profile.needs_head and not bool((is_head * present).any()):
-            raise ValueError(
-                f"{self.profile!r} needs a head, but no layer is one; "
-                "pass head=... to group_layers or LRController"
-            )
+            self._without_head()
         now = progress[first]
         return self.schedule(now) * self.profile(now, depth, is_head, present), state
+
+    def _without_head(self) -> None:
+        raise ValueError(
+            f"{self.profile!r} needs a head, but no layer is one; "
+            "pass head=... to group_layers or LRController"
+        )
 
     def _without_progress(self) -> None:
         for part in (self.schedule, self.profile):

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import l2o
+from l2o.early_stopping import EarlyStopping
 from l2o.policy import Policy
 from l2o.schedule_policy import SchedulePolicy
 from l2o.spec import SignalSpec
@@ -343,3 +344,20 @@ def test_schedule_needs_the_length_only_if_it_changes():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     l2o.LRController(SchedulePolicy("constant"), optimizer, model)
     step(model, optimizer, 0)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        SchedulePolicy("cosine"),
+        SchedulePolicy("constant", "gradual_unfreezing"),
+        EarlyStopping(SchedulePolicy("cosine")),
+        EarlyStopping(SchedulePolicy("constant"), budget=0.5),
+    ],
+    ids=repr,
+)
+def test_a_policy_that_cannot_drive_the_run_is_refused_before_it(policy):
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="pass total_steps"):
+        l2o.LRController(policy, optimizer, model)

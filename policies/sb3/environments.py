@@ -15,9 +15,6 @@ from l2o.envs.build import build
 from l2o.envs.finetune import FineTuneEnv
 from l2o.envs.tasks import TASKS
 
-INFO = ("target_accuracy", "source_loss", "proxy_kl", "diverged", "step")
-"""Facts of an episode's last step that are logged beside its return."""
-
 
 def make_environments(config: TrainConfig, start: int = 0) -> VecEnv:
     """Make the training environments.
@@ -33,7 +30,7 @@ def make_environments(config: TrainConfig, start: int = 0) -> VecEnv:
     else:
         vectorised = SubprocVecEnv(factories, start_method="forkserver")
     vectorised.seed(config.seed + 1_000_003 * start)
-    return VecMonitor(vectorised, info_keywords=INFO)
+    return VecMonitor(vectorised)
 
 
 def _factory(config: TrainConfig) -> Callable[[], gym.Env[Any, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import time
-from collections import deque
 from typing import Any
 
 import numpy as np
@@ -72,7 +71,6 @@ class PPOLearner(Learner):
         self.environments = make_environments(config)
         self.iterations = 0
         self.decisions = decisions
-        self._episode_infos: deque[dict[str, Any]] = deque()
         torch.manual_seed(config.seed)
         self.model = PPO(
             LayerActorCriticPolicy,
@@ -171,15 +169,17 @@ class _EpisodeWatch(BaseCallback):
         self.seconds = time.perf_counter() - self._started
 
     def _on_step(self) -> bool:
-        self.episodes += [i["episode"] for i in self.locals["infos"] if "episode" in i]
+        self.episodes += [info for info in self.locals["infos"] if "episode" in info]
         return True
 
 
 def _summarise(episodes: list[dict[str, Any]]) -> dict[str, float]:
+    """Return means over episodes of their return and of what their last step's info tells."""
     if not episodes:
         return {}
-    return {
-        "return": float(np.mean([e["r"] for e in episodes])),
-        "target_accuracy": float(np.mean([e["target_accuracy"] for e in episodes])),
-        "diverged": float(np.mean([e["diverged"] for e in episodes])),
-    }
+    means = {"return": float(np.mean([info["episode"]["r"] for info in episodes]))}
+    for name in ("target_accuracy", "validation_accuracy", "diverged"):
+        values = [float(info[name]) for info in episodes if name in info]
+        if values:
+            means[name] = float(np.mean(values))
+    return means
