@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from typing import Any, Literal
 
 from l2o.benchmarks.cell import Cell
+from l2o.bundle import read_card
 from l2o.configs.schema import BenchmarkConfig, FineTuning, Named, PolicyChoice, Row
 from l2o.registry import unknown_name
 
 LEARNED = "learned policy"
 """Label of the row that the `policy` shorthand adds."""
+
+_FACTS = ("architecture", "signals", "multipliers", "interval", "sha256")
+"""Keys of a card that change what the policy does."""
 
 Kind = Literal["policy", "row", "grid"]
 
@@ -99,26 +102,24 @@ def describe(thing: Named | str) -> str:
         >>> describe(Named(name="step", options={"gamma": 0.5}))
         'step(gamma=0.5)'
     """
-    if isinstance(thing, str) or not thing.options:
-        return thing if isinstance(thing, str) else thing.name
-    return f"{thing.name}({_options(thing.options)})"
+    name, options = (thing, {}) if isinstance(thing, str) else (thing.name, thing.options)
+    name = name.replace("_", " ")
+    return f"{name}({_options(options)})" if options else name
 
 
 def fingerprint(policy: str | None) -> str:
-    """Return a hash of the learned policy's files, so that retraining it makes new cells.
+    """Return a hash of what a learned policy does, so that retraining it makes new cells.
 
-    Looks for a folder of that name, then for a shipped policy; a dotted path has none.
+    A policy given by a dotted path has none.
+
+    Raises:
+        BundleError: no such policy, or an unusable one.
     """
     if policy is None or ":" in policy:
         return ""
-    folder = Path(policy)
-    if not folder.is_dir():
-        folder = Path(str(resources.files("l2o.policies.zoo"))) / policy
-    digest = hashlib.sha256()
-    for name in ("policy.safetensors", "card.json"):
-        if (folder / name).is_file():
-            digest.update((folder / name).read_bytes())
-    return digest.hexdigest()[:16]
+    card = read_card(policy)
+    facts = {key: card.get(key) for key in _FACTS}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _planned(config: BenchmarkConfig, kind: Kind, row: Row) -> PlannedRow:

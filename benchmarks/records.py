@@ -52,8 +52,13 @@ def mend(path: Path) -> None:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a file so that readers see the old one or the new one, never half of it."""
+    write_bytes_atomically(path, text.encode())
+
+
+def write_bytes_atomically(path: Path, data: bytes) -> None:
+    """Write bytes the same way."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    draft.write_text(text, encoding="utf-8")
+    draft.write_bytes(data)
     os.replace(draft, path)
 
 

@@ -22,7 +22,7 @@ from l2o.benchmarks.results import RESULTS
 from l2o.benchmarks.samples import save_samples
 from l2o.benchmarks.summary import summarise
 from l2o.configs.load import dump_config
-from l2o.configs.schema import BenchmarkConfig
+from l2o.configs.schema import BenchmarkConfig, Named
 
 CONFIG = "config.yaml"
 
@@ -68,15 +68,19 @@ def run_benchmark(
 
 
 def check(config: BenchmarkConfig, plan: Plan) -> None:
-    """Build every policy and the task family once, so that a wrong name fails before any work."""
+    """Build everything that has a name once, so that a wrong one fails before any work."""
+    from l2o.envs.build import build
     from l2o.envs.choice import build_policy
+    from l2o.envs.optimizers import OPTIMIZERS
+    from l2o.guidance import GUIDANCE
 
     load_family(config.task.model_dump_json())
-    choices = {
-        cell.choice.model_dump_json(): cell.choice for row in plan.rows for cell in row.cells
-    }
-    for choice in choices.values():
-        build_policy(choice, config.finetuning.interval)
+    build("optimizer", OPTIMIZERS, config.finetuning.optimizer)
+    for row in plan.rows:
+        cell = row.cells[0]
+        build_policy(cell.choice, cell.finetuning.interval)
+        for name, options in cell.finetuning.guidance.items():
+            build("guidance", GUIDANCE, Named(name=name, options=options))
 
 
 def _run_missing(plan: Plan, path: Path, workers: int, progress: bool) -> int:

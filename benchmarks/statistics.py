@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import trim_mean
 
 Array = NDArray[np.float64]
 Matrix = Array
@@ -80,8 +79,9 @@ def interquartile_mean(scores: Array) -> Array:
         >>> float(interquartile_mean(np.array([[0.0], [1.0], [3.0], [100.0]])))
         2.0
     """
-    flat = scores.reshape(*scores.shape[:-2], -1)
-    return np.asarray(trim_mean(flat, 0.25, axis=-1))
+    flat = np.sort(scores.reshape(*scores.shape[:-2], -1), axis=-1)
+    cut = flat.shape[-1] // 4
+    return np.asarray(flat[..., cut : flat.shape[-1] - cut].mean(axis=-1))
 
 
 def mean(scores: Array) -> Array:
@@ -90,7 +90,7 @@ def mean(scores: Array) -> Array:
 
 
 def complete(*matrices: Matrix) -> tuple[Matrix, ...]:
-    """Keep the runs (matrix rows) that no matrix lacks on any task.
+    """Leave out tasks that any matrix lacks altogether, then runs that any lacks on any task.
 
     Raises:
         ValueError: matrices of different shapes, or not two-dimensional.
@@ -98,8 +98,10 @@ def complete(*matrices: Matrix) -> tuple[Matrix, ...]:
     shapes = {matrix.shape for matrix in matrices}
     if len(shapes) != 1 or len(next(iter(shapes))) != 2:
         raise ValueError(f"need runs x tasks matrices of one shape, got shapes {sorted(shapes)}")
-    keep = ~np.any([np.isnan(matrix).any(axis=1) for matrix in matrices], axis=0)
-    return tuple(matrix[keep] for matrix in matrices)
+    missing = np.isnan(np.stack(matrices))
+    tasks = ~missing.all(axis=1).any(axis=0)
+    runs = ~missing[:, :, tasks].any(axis=(0, 2))
+    return tuple(matrix[np.ix_(runs, tasks)] for matrix in matrices)
 
 
 def resample(scores: Matrix, resamples: int, seed: int = 0) -> Array:

@@ -8,13 +8,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from l2o.benchmarks.factors import show_factor
 from l2o.benchmarks.figures.style import (
     GREY,
     chance_line,
     focus,
+    in_percent,
     legend_below,
     new_figure,
-    show_factor,
     tidy,
 )
 from l2o.benchmarks.results import Results
@@ -28,15 +29,16 @@ def draw_accuracy_by_base_lr(results: Results) -> Figure | None:
     figure = new_figure(7.2, 4.8)
     axes = figure.subplots()
     looks = focus(results)
+    rows = {row["label"]: row for row in results.rows}
+    for label, look in looks.items():
+        x, y, error = _line(rows[label])
+        style = look.as_dict() | {"capsize": 2.5, "elinewidth": 1, "zorder": look.zorder}
+        axes.errorbar(x, y, yerr=error, label=label, **style)
     others = [row for row in results.rows if row["label"] not in looks]
     for index, row in enumerate(others):
         name = f"other schedules ({len(others)})" if index == 0 else None
         x, y, _ = _line(row)
         axes.plot(x, y, color=GREY, linewidth=0.9, label=name, zorder=1)
-    rows = {row["label"]: row for row in results.rows}
-    for label, look in reversed(looks.items()):
-        x, y, error = _line(rows[label])
-        axes.errorbar(x, y, yerr=error, capsize=2.5, elinewidth=1, label=label, **look.as_dict())
     _finish(axes, factors, results.data["chance"])
     legend_below(figure, axes)
     return figure
@@ -59,5 +61,6 @@ def _finish(axes: Axes, factors: list[float], chance: float | None) -> None:
     axes.set_xlabel("base learning rate, as a multiple of the task's default")
     axes.set_ylabel("target accuracy (real images)")
     axes.set_ylim(bottom=0)
+    in_percent(axes.yaxis)
     chance_line(axes, chance)
     tidy(axes)

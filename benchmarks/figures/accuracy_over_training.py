@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from l2o.benchmarks.figures.over_training import draw_over_training
-from l2o.benchmarks.figures.style import chance_line
+from l2o.benchmarks.figures.style import chance_line, in_percent
 from l2o.benchmarks.results import Results
 
 
@@ -15,6 +15,7 @@ def draw_accuracy_over_training(results: Results) -> Figure | None:
 
     def finish(axes: Axes) -> None:
         axes.set_ylim(bottom=0)
+        in_percent(axes.yaxis)
         chance_line(axes, results.data["chance"])
 
     label = "target accuracy (real images)"

@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from l2o.benchmarks.figures.style import GREY, focus, legend_below, new_figure, tidy
+from l2o.benchmarks.figures.style import GREY, focus, in_percent, legend_below, new_figure, tidy
 from l2o.benchmarks.results import Results
 
 
@@ -40,6 +40,8 @@ def draw_kept(results: Results) -> Figure | None:
             axes.errorbar(**_point(points[label]), label=label, capsize=2.5, elinewidth=1, **style)
     axes.set_xlabel("proxy accuracy kept (what the network knew before)")
     axes.set_ylabel("target accuracy (real images)")
+    in_percent(axes.xaxis)
+    in_percent(axes.yaxis)
     tidy(axes)
     legend_below(figure, axes)
     return figure

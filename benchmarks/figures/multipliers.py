@@ -17,6 +17,7 @@ from l2o.benchmarks.figures.style import (
     focus,
     legend_below,
     new_figure,
+    progress_axis,
     tidy,
 )
 from l2o.benchmarks.results import Results
@@ -24,39 +25,42 @@ from l2o.benchmarks.statistics import Array
 
 _MARKERS = "osD^vP<>X*"
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (3, 1, 1, 1)), (0, (7, 2)))
+MAX_PANELS = 4
 GRID = np.linspace(0.0, 1.0, 41)
 
 
 def draw_multipliers(results: Results) -> Figure | None:
-    """Draw geometric means with 10-90 % bands, per layer group, for the first learned policy.
+    """Draw geometric means with 10-90 % bands, per layer group.
 
-    Without a learned policy, the first row is shown. Multipliers of zero (frozen layers) have no
-    place on the log axis and leave a gap.
+    One panel per base LR for the first learned policy; without one, a panel for each of the first
+    rows. Multipliers of zero (frozen layers) have no place on the log axis and leave a gap.
     """
-    learned = [row for row in results.rows if row["kind"] == "policy"]
-    row = next(iter(learned), None) or _first(results)
-    factors = [factor for factor in factors_shown(results) if _usable(results, row, factor)]
-    if not factors:
+    panels = [panel for panel in _panels(results) if panel[1]]
+    if not panels:
         return None
-    figure = new_figure(3.0 * len(factors) + 1.2, 4.2)
-    panels = figure.subplots(1, len(factors), sharey=True, squeeze=False)[0]
-    for factor, axes in zip(factors, panels):
-        _draw_groups(axes, _usable(results, row, factor))
-        axes.set_title(factor_title(factor), fontsize=10)
-        axes.set_xlabel("training progress")
-        axes.set_xlim(0, 1)
+    figure = new_figure(3.0 * len(panels) + 1.2, 4.2)
+    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for (title, records), axes in zip(panels, grid):
+        _draw_groups(axes, records)
+        axes.set_title(title, fontsize=10)
         axes.set_yscale("log")
         axes.axhline(1.0, color="#777777", linewidth=0.8, linestyle=":")
+        progress_axis(axes)
         tidy(axes)
-    panels[0].set_ylabel("multiplier on the base LR")
-    figure.suptitle(row["label"], fontsize=11)
-    legend_below(figure, panels[0], columns=6)
+    grid[0].set_ylabel("multiplier on the base LR")
+    legend_below(figure, grid[0], columns=6)
     return figure
 
 
-def _first(results: Results) -> dict[str, Any]:
-    label = next(iter(focus(results)))
-    return next(row for row in results.rows if row["label"] == label)
+def _panels(results: Results) -> list[tuple[str, list[Record]]]:
+    """Return titles and runs."""
+    learned = [row for row in results.rows if row["kind"] == "policy"]
+    if learned:
+        factors = factors_shown(results)
+        return [(factor_title(f), _usable(results, learned[0], f)) for f in factors]
+    rows = {row["label"]: row for row in results.rows}
+    first = [rows[label] for label in focus(results, limit=MAX_PANELS)]
+    return [(row["label"], _usable(results, row, row["default"]["factor"])) for row in first]
 
 
 def _usable(results: Results, row: dict[str, Any], factor: float) -> list[Record]:

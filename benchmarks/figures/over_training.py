@@ -16,6 +16,7 @@ from l2o.benchmarks.figures.style import (
     focus,
     legend_below,
     new_figure,
+    progress_axis,
     tidy,
 )
 from l2o.benchmarks.results import Results, curves
@@ -39,14 +40,13 @@ def draw_over_training(
     rows = {row["label"]: row for row in results.rows}
     drawn = False
     for factor, axes in zip(factors, panels):
-        for name, look in reversed(focus(results).items()):
+        for name, look in focus(results).items():
             records = results.cells(rows[name], factor)
             if records:
                 progress, values = curves(records, metric)
                 drawn |= _draw(axes, name, look, progress, values)
         axes.set_title(factor_title(factor), fontsize=10)
-        axes.set_xlabel("training progress")
-        axes.set_xlim(0, 1.03)
+        progress_axis(axes)
         tidy(axes)
     if not drawn:
         return None
@@ -62,5 +62,5 @@ def _draw(axes: Axes, name: str, look: Look, progress: Array, values: Array) -> 
         return False
     low, middle, high = (quantile_over_runs(values, q) for q in (0.25, 0.5, 0.75))
     axes.fill_between(progress, low, high, color=look.color, alpha=0.13, linewidth=0)
-    axes.plot(progress, middle, label=name, **look.as_dict())
+    axes.plot(progress, middle, label=name, zorder=look.zorder, **look.as_dict())
     return True

@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from l2o.benchmarks.comparison import SETTINGS
-from l2o.benchmarks.figures.style import INK, new_figure, tidy
+from l2o.benchmarks.figures.style import INK, in_percent, legend_below, new_figure, tidy
 from l2o.benchmarks.results import Results
 from l2o.benchmarks.tuning import WHOLE_GRID
 
@@ -22,7 +22,7 @@ def draw_scores(results: Results) -> Figure | None:
     rows = _chosen(results.rows, key)
     lines = [(row["label"], row["kind"], row) for row in rows]
     tuned = _best_tuned(results.data["tuned"])
-    figure = new_figure(7.2, 1.3 + 0.3 * (len(lines) + len(tuned)))
+    figure = new_figure(7.2, 1.7 + 0.3 * (len(lines) + len(tuned)))
     axes = figure.subplots()
     for place, (_, kind, row) in enumerate(lines):
         colour = INK if kind == "policy" else _BLUE
@@ -36,8 +36,9 @@ def draw_scores(results: Results) -> Figure | None:
     axes.set_yticks(range(len(names)), names, fontsize=9)
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_xlabel("target accuracy: interquartile mean and 95 % interval")
+    in_percent(axes.xaxis)
     tidy(axes)
-    _legend(axes, several, bool(tuned))
+    _legend(figure, axes, several, bool(tuned))
     return figure
 
 
@@ -79,7 +80,7 @@ def _mark(
     )
 
 
-def _legend(axes: Any, several: bool, tuned: bool) -> None:
+def _legend(figure: Figure, axes: Any, several: bool, tuned: bool) -> None:
     if several:
         axes.plot([], [], "o", color=_ORANGE, markerfacecolor="white", label="default base LR")
         axes.plot([], [], "s", color=_BLUE, label="mean over misjudged base LRs")
@@ -87,4 +88,4 @@ def _legend(axes: Any, several: bool, tuned: bool) -> None:
     if tuned:
         axes.plot([], [], "D", color="#009E73", label="tuned per task")
     if several or tuned:
-        axes.legend(loc="lower right", fontsize=8, frameon=True, framealpha=0.9)
+        legend_below(figure, axes)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
+from l2o.benchmarks.factors import show_factor
 from l2o.benchmarks.results import Results
 
 GREY = "#b5b5b5"
@@ -36,6 +38,11 @@ class Look:
     linewidth: float = 1.6
     markersize: float = 5.0
 
+    @property
+    def zorder(self) -> float:
+        """Learned policies are drawn on top."""
+        return 3.0 if self.linestyle == "-" else 2.5
+
     def as_dict(self) -> dict[str, Any]:
         """Return the keyword arguments."""
         return dict(vars(self))
@@ -43,7 +50,7 @@ class Look:
 
 def new_figure(width: float = 7.2, height: float = 4.2) -> Figure:
     """Return an empty figure (inches), laid out so that nothing overlaps."""
-    return Figure(figsize=(width, height), layout="constrained", dpi=150)
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def focus(results: Results, limit: int = 6) -> dict[str, Look]:
@@ -69,19 +76,6 @@ def focus(results: Results, limit: int = 6) -> dict[str, Look]:
     return looks
 
 
-def show_factor(factor: float) -> str:
-    """Return a factor as people write it.
-
-    Example:
-        >>> show_factor(1 / 30), show_factor(3.0)
-        ('1/30', '3')
-    """
-    ratio = Fraction(factor).limit_denominator(1000)
-    if ratio.numerator == 1 and abs(float(ratio) / factor - 1) < 0.005:
-        return f"1/{ratio.denominator}" if ratio.denominator > 1 else "1"
-    return f"{factor:g}"
-
-
 def factors_shown(results: Results) -> list[float]:
     """Return the smallest, the default and the largest base-LR factor of the benchmark."""
     factors = sorted(results.data["counts"]["base_lr_factors"])
@@ -96,11 +90,23 @@ def factor_title(factor: float) -> str:
     return f"base LR × {show_factor(factor)}"
 
 
+def progress_axis(axes: Axes) -> None:
+    """Label the horizontal axis, with ticks that do not touch those of the next panel."""
+    axes.set_xlabel("training progress")
+    axes.set_xlim(0, 1.03)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0], ["0", "", "½", "", "1"])
+
+
 def tidy(axes: Axes) -> None:
     """Take away what carries no information and add a light grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(True, color="#e4e4e4", linewidth=0.7)
     axes.set_axisbelow(True)
+
+
+def in_percent(axis: Axis) -> None:
+    """Label an axis of shares as percentages."""
+    axis.set_major_formatter(PercentFormatter(1.0))
 
 
 def chance_line(axes: Axes, chance: float | None) -> None:

@@ -1,0 +1,79 @@
+"""The results in a terminal, narrow enough for 100 columns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from l2o.benchmarks.results import load_results
+from l2o.benchmarks.tables import (
+    Table,
+    claims_table,
+    headline_table,
+    results_table,
+    tuned_table,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MAX_GRID_ROWS = 12
+WIDTH = 100
+
+
+def print_table(directory: Path, console: Console | None = None) -> None:
+    """Print the main tables of a benchmark's folder.
+
+    Args:
+        directory: what `run_benchmark` wrote.
+        console: where to; null prints to stdout.
+
+    Raises:
+        FileNotFoundError: no results there.
+        ValueError: results of another layout.
+    """
+    from rich.console import Console
+
+    results = load_results(directory)
+    console = console or Console()
+    tables = [
+        results_table(results, MAX_GRID_ROWS),
+        tuned_table(results),
+        claims_table(results),
+        headline_table(results),
+    ]
+    for table in tables:
+        if table is not None:
+            _print(table, console)
+    failures = results.data["failures"]
+    if failures:
+        first = failures[0]
+        text = f"{len(failures)} fine-tunes are missing; the first, of {first['label']!r}: "
+        console.print(text + first["error"], style="bold red", markup=False)
+
+
+def _print(table: Table, console: Console) -> None:
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    drawn = RichTable(
+        title=table.title,
+        caption=table.note or None,
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        caption_justify="left",
+        width=min(WIDTH, console.width),
+        padding=(0, 1, 0, 0),
+    )
+    for index, column in enumerate(table.columns):
+        drawn.add_column(
+            column,
+            justify="left" if table.is_words(index) else "right",
+            overflow="fold",
+            no_wrap=any("[" in row[index] for row in table.rows),
+        )
+    for index, row in enumerate(table.rows):
+        style = "bold" if index in table.strong else ""
+        drawn.add_row(*map(Text, row), style=style)
+    console.print(drawn)

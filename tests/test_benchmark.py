@@ -1,0 +1,362 @@
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import TinyFamily
+
+from l2o.benchmarks import make_plan, run_benchmark
+from l2o.benchmarks.cell import finite, run_cell, stops
+from l2o.benchmarks.plan import LEARNED, fingerprint
+from l2o.benchmarks.records import append, mend, read
+from l2o.benchmarks.results import load_results
+from l2o.bundle import save_policy
+from l2o.configs.catalog import list_presets
+from l2o.configs.load import load_config
+from l2o.configs.schema import BenchmarkConfig, Claim, FineTuning, Grid, Named, Row
+from l2o.learned import LearnedPolicy
+from l2o.multipliers import LogRange
+from l2o.network import LayerPolicyNetwork
+from l2o.policy import Policy
+from l2o.spec import SignalSpec
+
+TINY = Named(name="tiny:TinyFamily", options={"steps": 20})
+
+
+class Explodes(Policy):
+    def __call__(self, observation, state):
+        return torch.full(observation.shape[:1], 1e30), state
+
+
+def config(**changes):
+    base = {
+        "task": TINY,
+        "tasks": 2,
+        "seeds": 2,
+        "base_lr_factors": (0.1, 1.0),
+        "rows": (Row(label="plain", guidance={}),),
+        "grid": Grid(schedules=("cosine",), profiles=("flat", "frozen_backbone")),
+        "evaluations": 3,
+        "bootstrap": 50,
+    }
+    return BenchmarkConfig(**{**base, **changes})
+
+
+def one_cell(**row):
+    return make_plan(config(rows=(Row(label="one", **row),), grid=Grid())).cells[0]
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    def make(seed=0):
+        torch.manual_seed(seed)
+        signals = SignalSpec()
+        network = LayerPolicyNetwork(len(signals), 1, hidden=8)
+        policy = LearnedPolicy(network, LogRange(0.01, 1.0), signals)
+        return str(save_policy(tmp_path / "policy", policy, {"name": "untrained"}))
+
+    return make
+
+
+# --- plan
+
+
+def test_plan_lays_out_rows_and_cells(bundle):
+    plan = make_plan(config(policy=bundle()))
+    assert [(row.label, row.kind) for row in plan.rows] == [
+        (LEARNED, "policy"),
+        ("plain", "row"),
+        ("cosine, flat", "grid"),
+        ("cosine, frozen backbone", "grid"),
+    ]
+    assert len(plan.cells) == 4 * 2 * 2 * 2
+    assert plan.rows[1].cells[0].finetuning.guidance == {}
+    assert plan.rows[2].cells[0].finetuning.guidance != {}
+
+
+def test_equal_settings_are_run_once_however_they_are_spelled():
+    rows = (
+        Row(label="a", schedule="cosine"),
+        Row(label="b", schedule=Named(name="cosine"), base_lr_factors=(1.0,)),
+    )
+    plan = make_plan(config(rows=rows, grid=Grid()))
+    assert len(plan.cells) == 8
+    assert {c.id for c in plan.rows[1].cells} < {c.id for c in plan.rows[0].cells}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schedule": "cosine"},
+        {"profile": "small_backbone"},
+        {"guidance": {"proxy_kl": {"weight": 2.0}}},
+        {"early_stopping": {"patience": 2}},
+        {"base_lr_factors": (0.5,)},
+    ],
+)
+def test_whatever_changes_a_cell_changes_its_id(changes):
+    assert one_cell(**changes).id != one_cell().id
+
+
+def test_ids_are_stable_across_processes():
+    code = "import test_benchmark as t; print(t.one_cell(schedule='cosine').id)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+    )
+    assert done.stdout.strip() == one_cell(schedule="cosine").id
+
+
+def test_a_retrained_policy_makes_new_cells(bundle):
+    first = fingerprint(bundle(0))
+    assert fingerprint(bundle(0)) == first
+    assert fingerprint(bundle(1)) != first
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rows": (), "grid": Grid()}, "no rows"),
+        ({"rows": (Row(label="a"), Row(label="a"))}, "'a' is used more than once"),
+        ({"rows": (Row(label="cosine, flat"),)}, "'cosine, flat' is used more than once"),
+        (
+            {"claims": (Claim(claim="c", better="plane", worse="plain"),)},
+            "'plane'. Did you mean 'plain'",
+        ),
+        ({"policy": "no-such-policy"}, "no-such-policy"),
+        ({"rows": (Row(label="a", schedule="cosin"),)}, "Did you mean 'cosine'"),
+        ({"task": Named(name="digit")}, "Did you mean 'digits'"),
+        ({"rows": (Row(label="a", guidance={"proxy": {}}),)}, "proxy_kl"),
+    ],
+)
+def test_impossible_benchmarks_fail_before_any_work(changes, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        run_benchmark(config(**changes), tmp_path / "out", workers=1, progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", sorted(list_presets("benchmark")))
+def test_presets_plan(name, bundle):
+    plan = make_plan(load_config("benchmark", name, [f"policy={bundle()}"]))
+    assert plan.rows[0].label == LEARNED
+
+
+# --- cell
+
+
+def test_a_cell_measures_what_a_report_needs():
+    record = run_cell(one_cell(schedule="cosine"))
+    assert record["error"] is None
+    assert record["diverged"] is False
+    assert [point["step"] for point in record["curve"]] == [7, 13, 20]
+    assert record["target_accuracy"] == record["curve"][-1]["target_accuracy"]
+    assert 0 <= record["proxy_accuracy"] <= 1
+    rates = record["learning_rates"]
+    assert rates["base_lr"] == pytest.approx(0.05 * 0.1)
+    assert len(rates["multipliers"][0]) == len(rates["groups"])
+    json.dumps(record, allow_nan=False)
+
+
+def test_a_cell_is_a_function_of_its_settings():
+    first, second = (run_cell(one_cell(schedule="cosine")) for _ in range(2))
+    assert first | {"seconds": 0} == second | {"seconds": 0}
+
+
+def test_a_diverged_cell_is_valid_json():
+    record = run_cell(one_cell(policy="test_benchmark:Explodes"))
+    assert record["error"] is None
+    assert record["diverged"] is True
+    assert record["source_validation_loss"] is None
+    json.dumps(record, allow_nan=False)
+
+
+def test_early_stopping_sees_the_validation_loss():
+    multipliers = run_cell(
+        make_plan(
+            config(
+                rows=(Row(label="one", early_stopping={"patience": 1}, base_lr_factors=(50.0,)),),
+                grid=Grid(),
+                finetuning=FineTuning(steps=100, interval=2),
+            )
+        ).cells[0]
+    )["learning_rates"]["multipliers"]
+    assert multipliers[0][0] == 1.0
+    assert multipliers[-1][0] == 0.0
+
+
+def test_stops_are_spread_and_end_at_the_end():
+    assert stops(300, 6) == [50, 100, 150, 200, 250, 300]
+    assert stops(2, 6) == [1, 2]
+
+
+def test_finite_knows_what_json_cannot_hold():
+    assert finite(float("nan")) is None
+    assert finite(float("inf")) is None
+    assert finite(0.12345678) == 0.123457
+
+
+# --- records
+
+
+def test_torn_lines_are_passed_over_and_ended(tmp_path):
+    path = tmp_path / "cells.jsonl"
+    append(path, {"id": "a", "error": None})
+    with path.open("a") as file:
+        file.write('{"id": "b", "err')
+    assert set(read(path)) == {"a"}
+    mend(path)
+    append(path, {"id": "c", "error": None})
+    append(path, {"id": "a", "error": "later counts"})
+    assert {id: record["error"] for id, record in read(path).items()} == {
+        "a": "later counts",
+        "c": None,
+    }
+
+
+def test_records_refuse_what_is_not_json(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        append(tmp_path / "cells.jsonl", {"id": "a", "x": float("nan")})
+    assert not (tmp_path / "cells.jsonl").exists()
+
+
+# --- run
+
+
+def test_a_benchmark_end_to_end_in_processes(tmp_path, bundle):
+    claims = (
+        Claim(claim="training helps", better="cosine, flat", worse="cosine, frozen backbone"),
+    )
+    settings = config(policy=bundle(), claims=claims)
+    path = run_benchmark(settings, tmp_path / "out", workers=2, progress=False)
+    results = load_results(path.parent)
+    assert results.data["counts"]["fine_tunes"] == 32
+    assert results.data["failures"] == []
+    assert {entry["selection"] for entry in results.data["tuned"]} == {
+        "source_validation",
+        "target_accuracy",
+    }
+    assert results.data["tuned"][0]["fine_tunes_per_task"] == 2 * 2 * 2
+    assert results.data["claims"][0]["verdict"]
+    assert {"figure", "value", "must", "goal", "holds"} <= set(results.data["figures"][0])
+    assert load_config("benchmark", path.parent / "config.yaml") == settings
+    assert multiprocessing.active_children() == []
+
+
+def test_processes_and_one_process_give_equal_results(tmp_path):
+    settings = config(rows=(), seeds=1)
+    for workers in (1, 2):
+        run_benchmark(settings, tmp_path / str(workers), workers=workers, progress=False)
+    one, two = (read(tmp_path / str(workers) / "cells.jsonl") for workers in (1, 2))
+    assert one.keys() == two.keys()
+    for id, record in one.items():
+        assert record | {"seconds": 0} == two[id] | {"seconds": 0}
+
+
+def test_it_goes_on_where_it_stopped(tmp_path):
+    settings = config(rows=())
+    path = run_benchmark(settings, tmp_path, workers=1, progress=False)
+    before = json.loads(path.read_text())
+    cells = tmp_path / "cells.jsonl"
+    lines = cells.read_text().splitlines(keepends=True)
+    cells.write_text("".join(lines[:5]) + lines[5][:40])
+    run_benchmark(settings, tmp_path, workers=1, progress=False)
+    assert len(read(cells)) == len(lines)
+    assert cells.read_text().startswith("".join(lines[:5]))
+    after = json.loads(path.read_text())
+    assert without_times(after) == without_times(before)
+
+
+def test_more_seeds_run_only_what_is_new(tmp_path):
+    run_benchmark(config(rows=()), tmp_path, workers=1, progress=False)
+    old = (tmp_path / "cells.jsonl").read_text()
+    run_benchmark(config(rows=(), seeds=3), tmp_path, workers=1, progress=False)
+    new = (tmp_path / "cells.jsonl").read_text()
+    assert new.startswith(old)
+    assert new.count("\n") == old.count("\n") * 3 / 2
+
+
+def test_a_failing_cell_is_reported_and_not_fatal(tmp_path, capsys):
+    settings = config(task=Named(name="test_benchmark:HalfBroken"), rows=(), seeds=1)
+    path = run_benchmark(settings, tmp_path, workers=1, progress=False)
+    data = json.loads(path.read_text())
+    assert (data["counts"]["fine_tunes"], data["counts"]["planned"]) == (4, 8)
+    assert data["failures"][0]["error"] == "OSError: no such data"
+    assert data["rows"][0]["default"]["target_accuracy"]["runs"] == 1
+    assert "no such data" in capsys.readouterr().err
+    # Failed cells are tried again.
+    assert len((tmp_path / "cells.jsonl").read_text().splitlines()) == 8
+    run_benchmark(settings, tmp_path, workers=1, progress=False)
+    assert len((tmp_path / "cells.jsonl").read_text().splitlines()) == 12
+
+
+def test_a_benchmark_where_everything_fails_says_why(tmp_path):
+    settings = config(task=Named(name="test_benchmark:Unusable"), rows=(), seeds=1)
+    with pytest.raises(RuntimeError, match="every fine-tune failed; the first: .*no head"):
+        run_benchmark(settings, tmp_path, workers=1, progress=False)
+
+
+def test_an_interrupt_keeps_what_is_finished(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(
+            f"""
+            import sys
+            sys.path.insert(0, {str(Path(__file__).parent)!r})
+            from pathlib import Path
+            from test_benchmark import config
+            from l2o.configs.schema import FineTuning
+            from l2o.benchmarks import run_benchmark
+            if __name__ == "__main__":
+                settings = config(seeds=200, finetuning=FineTuning(steps=200))
+                run_benchmark(settings, Path({str(tmp_path / "out")!r}), workers=2)
+            """
+        )
+    )
+    run = subprocess.Popen([sys.executable, script], stderr=subprocess.PIPE, text=True)
+    cells = tmp_path / "out" / "cells.jsonl"
+    deadline = time.monotonic() + 60
+    while not (cells.exists() and cells.read_text().count("\n") > 2):
+        assert time.monotonic() < deadline and run.poll() is None
+        time.sleep(0.05)
+    run.send_signal(signal.SIGINT)
+    _, messages = run.communicate(timeout=20)
+    assert run.returncode != 0
+    assert "KeyboardInterrupt" in messages
+    assert cells.read_text().endswith("\n")
+    assert len(read(cells)) == cells.read_text().count("\n")
+
+
+def without_times(data):
+    kept = {key: value for key, value in data.items() if key != "seconds"}
+    for row in kept["rows"]:
+        for block in (row, *row["by_factor"]):
+            block.pop("seconds_each", None)
+    return kept
+
+
+class HalfBroken(TinyFamily):
+    def sample(self, seed):
+        if seed > 0:
+            raise OSError("no such data")
+        return super().sample(seed)
+
+
+class Unusable(TinyFamily):
+    def sample(self, seed):
+        return replace(super().sample(seed), build_model=no_model)
+
+
+def no_model():
+    raise AttributeError("no head")
