@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from l2o.configs.schema import Environment, FineTuning, Named
 from l2o.envs.build import build
-from l2o.envs.finetuning import FineTune
+from l2o.envs.finetuning import FineTune, check_finetuning
 from l2o.envs.rewards import REWARDS, Outcome
 from l2o.envs.spaces import action_space, observation_space
 from l2o.envs.tasks import TASKS, TaskFamily
@@ -61,6 +61,7 @@ class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
     ) -> None:
         self.family = _family(task)
         self.finetuning = FineTuning.model_validate(finetuning or {})
+        check_finetuning(self.finetuning)
         self.config = Environment.model_validate(environment or {})
         self.multipliers = multipliers_from_dict(self.config.multipliers)
         self.signals = SignalSpec(self.config.signals or tuple(SIGNALS))

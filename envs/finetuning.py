@@ -15,7 +15,7 @@ from l2o.configs.schema import FineTuning, Named
 from l2o.controller import LRController
 from l2o.envs.build import build
 from l2o.envs.device import resolve_device
-from l2o.envs.optimizers import OPTIMIZERS
+from l2o.envs.optimizers import OPTIMIZERS, InnerOptimizer
 from l2o.envs.tasks.base import Examples, Task
 from l2o.groups import group_layers, param_groups
 from l2o.guidance import GUIDANCE, Guidance, ProxyKL
@@ -70,12 +70,8 @@ class FineTune:
         self.proxy_head = copy.deepcopy(task.proxy_head).to(self.device).requires_grad_(False)
         groups = group_layers(self.model, head=self.model.get_classifier())
         rate = task.base_lr if base_lr is None else base_lr
-        factory = build("optimizer", OPTIMIZERS, config.optimizer)
-        self.optimizer = factory.build(param_groups(groups, rate))
-        self.guidance: list[Guidance[Tensor]] = [
-            build("guidance", GUIDANCE, Named(name=name, options=options))
-            for name, options in config.guidance.items()
-        ]
+        self.optimizer = build_optimizer(config).build(param_groups(groups, rate))
+        self.guidance = build_guidance(config)
         self.controller = LRController(
             policy,
             self.optimizer,
@@ -168,6 +164,26 @@ class FineTune:
         """Return the accuracy of the proxy head on the fine-tuned backbone: what is kept."""
         data = self._data("proxy_test")
         return _accuracy(self.proxy_head(self._features(data.images)), data.labels)
+
+
+def build_optimizer(config: FineTuning) -> InnerOptimizer:
+    """Make what builds the inner optimizer."""
+    return build("optimizer", OPTIMIZERS, config.optimizer)
+
+
+def build_guidance(config: FineTuning) -> list[Guidance[Tensor]]:
+    """Make the guidance terms."""
+    return [
+        build("guidance", GUIDANCE, Named(name=name, options=options))
+        for name, options in config.guidance.items()
+    ]
+
+
+def check_finetuning(config: FineTuning) -> None:
+    """Raise what a fine-tune of this config would raise, before any work."""
+    resolve_device(config.device)
+    build_optimizer(config)
+    build_guidance(config)
 
 
 def fresh_model(task: Task, seed: int) -> Any:

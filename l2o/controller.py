@@ -107,9 +107,12 @@ class LRController:
 
     def _attach(self) -> list[Any]:
         optimizer = self.optimizer
+        # Hooks stay out of compiled steps. Wrapped here, not by decorators: that would make
+        # `import l2o` load the whole compiler.
+        before, after = (torch.compiler.disable(h) for h in (self._before_step, self._after_step))
         return [
-            optimizer.register_step_pre_hook(self._before_step),
-            optimizer.register_step_post_hook(self._after_step),
+            optimizer.register_step_pre_hook(before),
+            optimizer.register_step_post_hook(after),
             optimizer.register_state_dict_post_hook(self._save_into),
             optimizer.register_load_state_dict_pre_hook(self._load_from),
         ]
@@ -220,7 +223,6 @@ class LRController:
 
     # Hooks --------------------------------------------------------------------------------------
 
-    @torch.compiler.disable
     def _before_step(self, *_: Any) -> None:
         if self.step == 0 and self._observation is None:
             self._decide(self._measure())
@@ -230,7 +232,6 @@ class LRController:
             self.meter.before_step()
         self.mode.before_step(self._multipliers)
 
-    @torch.compiler.disable
     def _after_step(self, *_: Any) -> None:
         self.mode.after_step()
         self.step += 1

@@ -15,6 +15,7 @@ from l2o.bundle import save_policy
 from l2o.configs.load import dump_config
 from l2o.configs.schema import TrainConfig
 from l2o.envs.build import build
+from l2o.envs.finetune import FineTuneEnv
 from l2o.envs.tasks import TASKS
 from l2o.files import write_atomically
 from l2o.policies.algorithms import ALGORITHMS
@@ -50,8 +51,11 @@ def train(
     out = Path(out)
     shown = sys.stderr.isatty() if progress is None else progress
     torch.set_num_threads(1)
-    for named in (config.task, evaluation_task(config)):
-        build("task", TASKS, named).prepare(progress=shown)
+    families = [build("task", TASKS, named) for named in (config.task, evaluation_task(config))]
+    # Made once here: what it refuses is an error before any work, not one in a worker.
+    FineTuneEnv(families[0], config.finetuning, config.environment)
+    for family in families:
+        family.prepare(progress=shown)
     training = Training(config, out)
     try:
         if resume:

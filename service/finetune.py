@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -40,10 +41,11 @@ def finetune(
         run_folder.require_unused(folder)
 
     with explained(folder):
-        from l2o.envs.finetune_run import run_finetune
+        from l2o.benchmarks.single import run_finetune, summary
 
         run_folder.write_config(folder, settings)
         path = run_finetune(settings, folder)
+        typer.echo(summary(json.loads(path.read_text())))
     typer.echo(f"results: {path}")
     for figure in sorted(folder.glob("figures/*.png")):
         typer.echo(f"picture: {figure}")

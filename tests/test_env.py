@@ -211,21 +211,18 @@ def test_reset_options_fix_what_is_drawn():
         ({"environment": {"multipliers": {"kind": "lin"}}}, "unknown multiplier range 'lin'"),
         ({"environment": {"multipliers": {"kind": "log", "low": 2, "high": 1}}}, "0 < low < high"),
         ({"environment": {"signals": ["present", "los"]}}, "Did you mean 'loss'"),
+        ({"finetuning": {"optimizer": {"name": "sdg"}}}, "Did you mean 'sgd'"),
+        (
+            {"finetuning": {"optimizer": {"name": "sgd", "options": {"momentun": 0.5}}}},
+            "Did you mean 'momentum'",
+        ),
+        ({"finetuning": {"guidance": {"proxy_k": {}}}}, "Did you mean 'proxy_kl'"),
+        ({"finetuning": {"guidance": {"proxy_kl": {"weight": -1}}}}, "weight"),
     ],
 )
 def test_bad_arguments_name_value_and_remedy(arguments, message):
     with pytest.raises(ValueError, match=message):
         FineTuneEnv(**{"task": TinyFamily(), **arguments})
-
-
-def test_unknown_optimizer_or_option_names_the_nearest():
-    for optimizer, message in (
-        ({"name": "sdg"}, "Did you mean 'sgd'"),
-        ({"name": "sgd", "options": {"momentun": 0.5}}, "Did you mean 'momentum'"),
-    ):
-        env = FineTuneEnv(TinyFamily(), {"optimizer": optimizer})
-        with pytest.raises(ValueError, match=message):
-            env.reset(seed=0)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -238,6 +235,5 @@ def test_runs_on_cuda():
 def test_cuda_where_there_is_none_is_a_clear_error():
     if torch.cuda.is_available():
         return
-    env = FineTuneEnv(TinyFamily(), FineTuning(device="cuda"))
     with pytest.raises(ValueError, match="use cpu or auto"):
-        env.reset(seed=0)
+        FineTuneEnv(TinyFamily(), FineTuning(device="cuda"))
