@@ -13,9 +13,9 @@ Entry = dict[str, Any]
 def headline_figures(policies: list[Entry], claims: list[Entry], tuned: list[Tuned]) -> list[Entry]:
     """Return `{figure, value, must, goal, holds}` for each thing that is promised.
 
-    `value` is a difference of accuracies; it has to be above `must`, and is hoped to be above
-    `goal`. `holds` asks more: that the whole 95 % interval is above, and is null where only a goal
-    is set.
+    `value` is a difference of accuracies, against the schedule that comes out hardest to beat; it
+    has to be above `must`, and is hoped to be above `goal`. `holds` asks more: that the whole 95 %
+    interval is above. It is null where there are too few runs for an interval.
     """
     figures = [_figure(claim["claim"], claim, must=0.0, goal=None) for claim in claims]
     for policy in policies:
@@ -30,15 +30,13 @@ def _of_policy(policy: Entry) -> list[Entry]:
     here = [entry for entry in against if entry["setting"] == DEFAULT]
     figures = []
     if flat:
-        name = (
-            f"{label} minus the best schedule with one LR for all layers, over misjudged base LRs"
-        )
+        name = f"{label} − best one-LR schedule, misjudged base LRs"
         figures.append(_figure(name, _hardest(flat), must=0.0, goal=None))
     if over:
-        name = f"{label} minus the best of all untuned schedules, over misjudged base LRs"
+        name = f"{label} − best schedule, misjudged base LRs"
         figures.append(_figure(name, _hardest(over), must=None, goal=0.0))
     if here:
-        name = f"{label} minus the best of all untuned schedules, at the default base LR"
+        name = f"{label} − best schedule, default base LR"
         figures.append(_figure(name, _hardest(here), must=None, goal=0.0))
     return figures + _against_tuned(label, against)
 
@@ -49,7 +47,7 @@ def _against_tuned(label: str, against: list[Entry]) -> list[Entry]:
         entries = [entry for entry in against if entry["setting"] == setting]
         whole = [entry for entry in entries if entry["label"] == WHOLE_GRID] or entries
         if whole:
-            name = f"{label}, untuned, minus the best schedule {setting}"
+            name = f"{label} − best schedule {setting}"
             figures.append(_figure(name, _hardest(whole), must=None, goal=0.0))
     return figures
 

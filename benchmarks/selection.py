@@ -88,7 +88,7 @@ def select(rule: str, scores: GridScores) -> tuple[NDArray[np.int64], Array]:
 
 def _best(first: Array, second: Array) -> NDArray[np.int64]:
     """Return, per column, the row with the highest `first`, ties by `second`; NaN is worst."""
-    first = np.round(np.where(np.isnan(first), -np.inf, first), 9)
-    lowest = np.finfo(np.float64).min
+    first = np.asarray(np.round(np.where(np.isnan(first), -np.inf, first), 9), np.float64)
+    lowest = float(np.finfo(np.float64).min)
     second = np.where(first == first.max(axis=0), np.maximum(second, lowest), -np.inf)
     return np.asarray(second.argmax(axis=0), dtype=np.int64)

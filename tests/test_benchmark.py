@@ -303,7 +303,7 @@ def test_a_failing_cell_is_reported_and_not_fatal(tmp_path, capsys):
 
 def test_a_benchmark_where_everything_fails_says_why(tmp_path):
     settings = config(task=Named(name="test_benchmark:Unusable"), rows=(), seeds=1)
-    with pytest.raises(RuntimeError, match="every fine-tune failed; the first: .*no head"):
+    with pytest.raises(RuntimeError, match=r"every fine-tune failed; the first: .*no head"):
         run_benchmark(settings, tmp_path, workers=1, progress=False)
 
 
@@ -328,7 +328,8 @@ def test_an_interrupt_keeps_what_is_finished(tmp_path):
     cells = tmp_path / "out" / "cells.jsonl"
     deadline = time.monotonic() + 60
     while not (cells.exists() and cells.read_text().count("\n") > 2):
-        assert time.monotonic() < deadline and run.poll() is None
+        assert time.monotonic() < deadline
+        assert run.poll() is None
         time.sleep(0.05)
     run.send_signal(signal.SIGINT)
     _, messages = run.communicate(timeout=20)

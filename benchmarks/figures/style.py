@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from l2o.benchmarks.factors import show_factor
 from l2o.benchmarks.results import Results
@@ -106,7 +106,7 @@ def tidy(axes: Axes) -> None:
 
 def in_percent(axis: Axis) -> None:
     """Label an axis of shares as percentages."""
-    axis.set_major_formatter(PercentFormatter(1.0))
+    axis.set_major_formatter(lambda share, _: f"{round(100 * share, 3):g} %")
 
 
 def chance_line(axes: Axes, chance: float | None) -> None:
@@ -118,7 +118,9 @@ def chance_line(axes: Axes, chance: float | None) -> None:
 def legend_below(figure: Figure, axes: Axes, columns: int = 2) -> None:
     """Put one legend under the whole figure, where it hides no data."""
     handles, labels = axes.get_legend_handles_labels()
-    unique = dict(zip(labels, handles))
+    # Error bars, the rows that matter, are listed last by matplotlib.
+    pairs = sorted(zip(labels, handles), key=lambda pair: isinstance(pair[1], Artist))
+    unique = dict(pairs)
     figure.legend(
         list(unique.values()),
         list(unique),
