@@ -14,7 +14,7 @@ Axis = Number | Sequence[Number]
 
 def check_range(name: str, value: Axis, low: Number, high: Number) -> tuple[Number, Number]:
     """Return the axis as a pair, or raise a ValueError that says what it may be."""
-    pair = (value, value) if _is_number(value) else value
+    pair: Any = (value, value) if _is_number(value) else value
     if (
         isinstance(pair, str)
         or not isinstance(pair, Sequence)

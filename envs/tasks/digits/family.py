@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,7 +24,7 @@ from l2o.envs.tasks.digits.photographs import PHOTOGRAPHS
 from l2o.envs.tasks.digits.pretrain import Recipe, load_pretrained
 from l2o.envs.tasks.digits.pretrained import PretrainedBuilder
 from l2o.envs.tasks.digits.real import draw_real, repeat_to
-from l2o.envs.tasks.digits.synthetic import Rendering, draw_synthetic
+from l2o.envs.tasks.digits.synthetic import Rendering, draw_colours, draw_synthetic
 from l2o.envs.tasks.digits.writers import WRITERS, images_of
 from l2o.registry import unknown_name
 
@@ -57,7 +56,8 @@ class DigitsFamily(TaskFamily):
         source_images: number of synthetic training images.
         rotation: largest rotation of a synthetic digit, in degrees.
         shear: largest shear of a synthetic digit, as a fraction of its height.
-        contrast: smallest mean distance between its two colours, in [0, 0.5].
+        colours: number of pairs of colours (background, digit) a task's images are drawn in.
+        contrast: smallest mean distance between the two colours of a pair, in [0, 0.5].
         source_validation_images: size of the synthetic validation set.
         target_validation_images: size of the real set that rewards may look at.
         target_test_images: size of the real set that only scores. Real digits are few (about 190
@@ -67,8 +67,8 @@ class DigitsFamily(TaskFamily):
         batch_size: synthetic images per optimizer step.
         base_lr: default base learning rate.
 
-    `fonts_per_task`, `source_images`, `rotation`, `shear` and `contrast` take a number, or a pair
-    (low, high) from which each task draws.
+    `fonts_per_task`, `source_images`, `rotation`, `shear`, `colours` and `contrast` take a number,
+    or a pair (low, high) from which each task draws.
 
     Raises:
         ValueError: an argument is impossible; the message says what it may be.
@@ -92,14 +92,15 @@ class DigitsFamily(TaskFamily):
         source_images: Axis = (512, 1024),
         rotation: Axis = (5, 20),
         shear: Axis = (0.0, 0.3),
-        contrast: Axis = (0.15, 0.35),
+        colours: Axis = (4, 16),
+        contrast: Axis = (0.2, 0.3),
         source_validation_images: int = 256,
         target_validation_images: int = 256,
         target_test_images: int = 512,
         proxy_test_images: int = 256,
         steps: int = 300,
         batch_size: int = 32,
-        base_lr: float = 0.01,
+        base_lr: float = 0.03,
     ) -> None:
         if split not in _SPLITS:
             raise ValueError(unknown_name("split", split, list(_SPLITS)))
@@ -119,6 +120,7 @@ class DigitsFamily(TaskFamily):
         )
         self.rotation = check_range("rotation", rotation, 0, 45)
         self.shear = check_range("shear", shear, 0, 1)
+        self.colours = check_whole_range("colours", colours, 1, 100_000)
         self.contrast = check_range("contrast", contrast, 0, 0.5)
         self.sizes = {
             "source_validation": source_validation_images,
@@ -203,11 +205,12 @@ class DigitsFamily(TaskFamily):
         count = draw_whole(self.fonts_per_task, generator)
         fonts = generator.choice(fonts_of(self.split), count, replace=False)
         source_images = draw_whole(self.source_images, generator)
+        colours = draw_whole(self.colours, generator)
         rendering = Rendering(
             fonts=tuple(sorted(str(font) for font in fonts)),
             rotation=draw_uniform(self.rotation, generator),
             shear=draw_uniform(self.shear, generator),
-            contrast=draw_uniform(self.contrast, generator),
+            colours=draw_colours(colours, draw_uniform(self.contrast, generator), generator),
         )
         return rendering, source_images
 
@@ -243,8 +246,10 @@ class DigitsFamily(TaskFamily):
             "target_photograph": target_photograph(recipe),
             "pretrain_steps": recipe.steps,
             "source_images": source_images,
-            **asdict(rendering),
             "fonts": list(rendering.fonts),
+            "rotation": rendering.rotation,
+            "shear": rendering.shear,
+            "colours": [list(pair) for pair in rendering.colours],
         }
 
 

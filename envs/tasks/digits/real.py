@@ -7,12 +7,17 @@ import torch
 from torch import Tensor
 
 from l2o.envs.tasks.base import Examples
+from l2o.envs.tasks.digits.augment import vary_patches, warp_ink
 from l2o.envs.tasks.digits.photographs import draw_patches
 from l2o.envs.tasks.digits.writers import load_digits
 
 
 def draw_real(
-    indices: np.ndarray, photograph: str, split: str, generator: np.random.Generator
+    indices: np.ndarray,
+    photograph: str,
+    split: str,
+    generator: np.random.Generator,
+    vary: bool = False,
 ) -> Examples:
     """Compose |photograph - digit| for these digits, each on a patch of its own.
 
@@ -21,14 +26,18 @@ def draw_real(
         photograph: one of `PHOTOGRAPHS`.
         split: the split whose half of the photograph is used.
         generator: draws the patches.
+        vary: vary colours and strokes (see `augment`), for pretraining.
 
     Returns:
         Images `[N, 3, 16, 16]` in [-1, 1] and labels `[N]`.
     """
-    ink, labels = load_digits()
+    all_ink, labels = load_digits()
     chosen = torch.from_numpy(np.asarray(indices, dtype=np.int64))
+    ink = all_ink[chosen]
     patches = draw_patches(len(chosen), photograph, split, generator)
-    return Examples(centre((patches - ink[chosen][:, None]).abs()), labels[chosen])
+    if vary:
+        patches, ink = vary_patches(patches, generator), warp_ink(ink, generator)
+    return Examples(centre((patches - ink[:, None]).abs()), labels[chosen])
 
 
 def centre(pixels: Tensor) -> Tensor:

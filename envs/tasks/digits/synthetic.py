@@ -24,13 +24,13 @@ class Rendering:
         fonts: names of fonts; each image draws one.
         rotation: largest rotation, in degrees.
         shear: largest horizontal shear, as a fraction of the height.
-        contrast: smallest mean distance of foreground and background colour, in [0, 0.5].
+        colours: pairs of flat colours (see `draw_colours`); each image draws one.
     """
 
     fonts: Sequence[str]
     rotation: float
     shear: float
-    contrast: float
+    colours: Sequence[Sequence[float]]
 
 
 def draw_synthetic(count: int, rendering: Rendering, generator: np.random.Generator) -> Examples:
@@ -44,7 +44,9 @@ def draw_synthetic(count: int, rendering: Rendering, generator: np.random.Genera
         chosen = np.flatnonzero(fonts == index)
         transforms = _affine(angles[chosen], shears[chosen])
         ink[torch.from_numpy(chosen)] = _draw_ink(font, labels[chosen], transforms)
-    background, foreground = _draw_colours(count, rendering.contrast, generator)
+    colours = np.asarray(rendering.colours, dtype=np.float32)
+    drawn = torch.from_numpy(colours[generator.integers(len(colours), size=count)])
+    background, foreground = drawn.view(count, 2, 3, 1, 1).unbind(dim=1)
     pixels = background + (foreground - background) * enlarge(ink)[:, None]
     return Examples(centre(pixels), torch.from_numpy(labels))
 
@@ -76,15 +78,21 @@ def _draw_ink(font: str, labels: np.ndarray, transforms: Tensor) -> Tensor:
     return functional.avg_pool2d((bitmaps > 0.5).float(), 4)[:, 0]
 
 
-def _draw_colours(
+def draw_colours(
     count: int, contrast: float, generator: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """Draw background and foreground colours, `[count, 3, 1, 1]` each in [0, 1]."""
+) -> tuple[tuple[float, ...], ...]:
+    """Draw pairs of a background's and a foreground's (R, G, B), each in [0, 1].
+
+    Args:
+        count: number of pairs.
+        contrast: smallest mean distance of the two colours of a pair, in [0, 0.5].
+        generator: draws them.
+    """
     background = generator.random((count, 3))
     foreground = generator.random((count, 3))
     # Too close a pair gets the opposite colour (0.5 away in each channel) instead of a redraw,
     # so that the number of random draws never depends on their values.
     close = np.abs(foreground - background).mean(axis=1) < contrast
     foreground[close] = (background[close] + 0.5) % 1.0
-    back, fore = (torch.from_numpy(c.astype(np.float32)) for c in (background, foreground))
-    return back[:, :, None, None], fore[:, :, None, None]
+    pairs = np.concatenate([background, foreground], axis=1).tolist()
+    return tuple(tuple(pair) for pair in pairs)
