@@ -37,7 +37,8 @@ def define(data: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         (
             "default base LR",
-            "the base learning rate that the task gives, not tuned for any row.",
+            "the base learning rate that the task gives (or the nearest to it that was run), not "
+            "tuned for any row. The first columns of the results are at this one.",
         ),
         (
             "mean over base LRs",

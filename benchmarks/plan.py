@@ -63,13 +63,15 @@ def make_plan(config: BenchmarkConfig) -> Plan:
     """Lay out the rows and cells of a benchmark.
 
     Raises:
-        ValueError: no rows, a label used twice, or a claim about a row that does not exist.
+        ValueError: no rows, half a grid, a label used twice, or a claim about a row that does not
+            exist.
 
     Example:
         >>> row = Row(label="cosine", schedule="cosine")
         >>> len(make_plan(BenchmarkConfig(rows=(row,), tasks=2, seeds=3)).cells)
         6
     """
+    _check_grid(config)
     written = [(_kind(row), row) for row in config.rows]
     if config.policy is not None:
         written.insert(0, ("policy", Row(label=LEARNED, policy=config.policy)))
@@ -184,6 +186,18 @@ def _grid_label(schedule: Named | str, profile: Named | str, stopping: Any) -> s
 
 def _options(options: dict[str, Any]) -> str:
     return ", ".join(f"{key}={value}" for key, value in options.items())
+
+
+def _check_grid(config: BenchmarkConfig) -> None:
+    grid = config.grid
+    if bool(grid.schedules) != bool(grid.profiles) or not grid.early_stopping:
+        raise ValueError(
+            "a grid is schedules x profiles x early_stopping, and one of them is empty; give each "
+            "at least one entry, or leave the grid out"
+        )
+    for factors in (config.base_lr_factors, *(row.base_lr_factors for row in config.rows)):
+        if factors == ():
+            raise ValueError("base_lr_factors is empty; give at least one, such as [1.0]")
 
 
 def _check_labels(labels: list[str]) -> None:

@@ -82,7 +82,8 @@ def results_table(results: Results, max_grid_rows: int | None = None) -> Table:
         cells = [row["label"], percent(default["target_accuracy"])]
         if several:
             cells += [percent(row["misjudged"]["target_accuracy"])]
-        cells += [_short(default["proxy_accuracy"]), _short(default["source_accuracy"])]
+        show = _short if several else percent
+        cells += [show(default["proxy_accuracy"]), _short(default["source_accuracy"])]
         cells += [f"{row['at_chance']}/{runs}", f"{row['diverged']}/{runs}"]
         body.append(tuple(cells))
     left_out = len(results.rows) - len(rows)

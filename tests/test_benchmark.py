@@ -129,6 +129,8 @@ def test_a_retrained_policy_makes_new_cells(bundle):
     ("changes", "message"),
     [
         ({"rows": (), "grid": Grid()}, "no rows"),
+        ({"grid": Grid(schedules=("cosine",))}, "one of them is empty"),
+        ({"base_lr_factors": ()}, "base_lr_factors is empty"),
         ({"rows": (Row(label="a"), Row(label="a"))}, "'a' is used more than once"),
         ({"rows": (Row(label="cosine, flat"),)}, "'cosine, flat' is used more than once"),
         (

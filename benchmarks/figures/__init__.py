@@ -26,11 +26,12 @@ FIGURES: dict[str, Drawing] = {
         draw_kept,
         "What is gained, and what is forgotten",
         "Target accuracy against the proxy accuracy that is kept, at the default base learning "
-        "rate; bars are 95 % intervals. Up and to the right is better.",
+        "rate (or the nearest to it that was run); interquartile means, bars are 95 % intervals. "
+        "Up and to the right is better.",
     ),
     "multipliers": Drawing(
         draw_multipliers,
-        "What the policy does",
+        "Action behaviour",
         "Multiplier on the base learning rate per layer group, from the input to the head: "
         "geometric mean over all runs, with the band that holds 80 % of them. A frozen layer "
         "(multiplier 0) has no line.",

@@ -9,14 +9,18 @@ from l2o.benchmarks.figures.over_training import draw_over_training
 from l2o.benchmarks.figures.style import chance_line, in_percent
 from l2o.benchmarks.results import Results
 
+NEAR_CHANCE = 0.4
+
 
 def draw_accuracy_over_training(results: Results) -> Figure | None:
     """Draw the target accuracy against progress, at low, default and high base LRs."""
 
     def finish(axes: Axes) -> None:
-        axes.set_ylim(bottom=0)
         in_percent(axes.yaxis)
-        chance_line(axes, results.data["chance"])
+        # Near chance the distance to it matters; far above it, the distances between the rows do.
+        if axes.get_ylim()[0] < NEAR_CHANCE:
+            axes.set_ylim(bottom=0)
+            chance_line(axes, results.data["chance"])
 
     label = "target accuracy (real images)"
     return draw_over_training(results, "target_accuracy", label, finish)

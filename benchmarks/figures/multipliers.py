@@ -38,7 +38,7 @@ def draw_multipliers(results: Results) -> Figure | None:
     panels = [panel for panel in _panels(results) if panel[1]]
     if not panels:
         return None
-    figure = new_figure(3.0 * len(panels) + 1.2, 4.2)
+    figure = new_figure(max(7.2, 3.0 * len(panels) + 1.2), 4.2)
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for (title, records), axes in zip(panels, grid):
         _draw_groups(axes, records)

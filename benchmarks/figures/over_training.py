@@ -35,7 +35,7 @@ def draw_over_training(
         finish: last touches on the first panel, whose vertical axis all share.
     """
     factors = factors_shown(results)
-    figure = new_figure(3.0 * len(factors) + 1.2, 4.2)
+    figure = new_figure(max(7.2, 3.0 * len(factors) + 1.2), 4.2)
     panels = figure.subplots(1, len(factors), sharey=True, squeeze=False)[0]
     rows = {row["label"]: row for row in results.rows}
     drawn = False
