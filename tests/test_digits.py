@@ -183,6 +183,8 @@ def test_axes_are_drawn_within_their_range():
         ({"networks": 0}, ["networks=0", "[1, 1000]", "give"]),
         ({"networks": 2.5}, ["networks=2.5", "whole number", "give"]),
         ({"depth": (4, 9)}, ["depth=(4, 9)", "[3, 4, 5]", "give"]),
+        ({"base_lr": (0.1, 0.2)}, ["base_lr=(0.1, 0.2)", "number", "give"]),
+        ({"width": None}, ["width=None", "numbers", "give"]),
         ({"depth": ()}, ["depth=()", "[3, 4, 5]", "give"]),
         ({"rotation": (20, 5)}, ["rotation=(20, 5)", "ascending", "give"]),
         ({"contrast": 0.7}, ["contrast=0.7", "[0, 0.5]", "give"]),

@@ -29,6 +29,15 @@ def check_range(name: str, value: Axis, low: Number, high: Number) -> tuple[Numb
     return pair[0], pair[1]
 
 
+def check_number(name: str, value: Any, low: Number, high: Number) -> float:
+    """Return a number within [low, high], or raise a ValueError that says what it may be."""
+    if not _is_number(value) or not low <= value <= high:
+        raise ValueError(
+            f"{name}={value!r} is not a number within [{low}, {high}]; give one that is."
+        )
+    return float(value)
+
+
 def check_whole(name: str, value: Any, low: int, high: int) -> int:
     """Return a whole number within [low, high], or raise a ValueError that says what it may be."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
@@ -46,7 +55,7 @@ def check_whole_range(name: str, value: Axis, low: int, high: int) -> tuple[int,
 
 def check_choices(name: str, value: int | Sequence[int], allowed: Sequence[int]) -> tuple[int, ...]:
     """Return the axis as a tuple of distinct allowed numbers."""
-    choices = (value,) if isinstance(value, int) else tuple(value)
+    choices = tuple(value) if isinstance(value, Sequence) else (value,)
     wrong = [choice for choice in choices if choice not in allowed]
     if wrong or not choices or len(set(choices)) != len(choices):
         raise ValueError(

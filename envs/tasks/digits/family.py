@@ -12,6 +12,7 @@ from l2o.envs.tasks.base import Examples, Task, TaskFamily
 from l2o.envs.tasks.digits.axes import (
     Axis,
     check_choices,
+    check_number,
     check_range,
     check_whole,
     check_whole_range,
@@ -39,6 +40,10 @@ class DigitsFamily(TaskFamily):
     with a new head, on printed digits; it is scored on other writers' digits on the other
     photograph. Nothing is downloaded: digits and photographs come with scikit-learn, the fonts
     with matplotlib.
+
+    At the default base LR a fine-tune that trains everything forgets the real world; a backbone at
+    0.1 x forgets less; proxy KL of weight 0.3, the recommended one, helps both, and only with it
+    does the small backbone LR clearly beat a frozen backbone.
 
     The splits "train" (meta-training) and "heldout" share no writer, no half of a photograph, no
     font and no pretrained network. Within a task the proxy's writers are not the target's.
@@ -131,7 +136,7 @@ class DigitsFamily(TaskFamily):
         for role, size in self.sizes.items():
             check_whole(f"{role}_images", size, 1, 100_000)
         self.steps = check_whole("steps", steps, 1, 10_000_000)
-        self.base_lr = float(check_range("base_lr", base_lr, 1e-9, 1e3)[0])
+        self.base_lr = check_number("base_lr", base_lr, 1e-9, 1e3)
         self._weights: dict[int, dict[str, Tensor]] = {}
 
     @property
