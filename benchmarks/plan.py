@@ -7,11 +7,11 @@ import itertools
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from l2o.benchmarks.cell import Cell
 from l2o.bundle import read_card
-from l2o.configs.schema import BenchmarkConfig, FineTuning, Named, PolicyChoice, Row
+from l2o.configs.schema import BenchmarkConfig, FineTuning, Named, Options, PolicyChoice, Row
 from l2o.registry import unknown_name
 
 LEARNED = "learned policy"
@@ -84,9 +84,10 @@ def make_plan(config: BenchmarkConfig) -> Plan:
 def grid_rows(config: BenchmarkConfig) -> list[Row]:
     """Return the grid's schedules x profiles x early stopping as rows."""
     grid = config.grid
+    stoppings = sum(stopping is not None for stopping in grid.early_stopping)
     return [
         Row(
-            label=_grid_label(schedule, profile, stopping),
+            label=_grid_label(schedule, profile, stopping, stoppings),
             schedule=schedule,
             profile=profile,
             early_stopping=stopping,
@@ -176,15 +177,18 @@ def _kind(row: Row) -> Kind:
     return "row" if row.policy is None else "policy"
 
 
-def _grid_label(schedule: Named | str, profile: Named | str, stopping: Any) -> str:
+def _grid_label(
+    schedule: Named | str, profile: Named | str, stopping: Options | None, stoppings: int
+) -> str:
+    """Name a point of the grid; early stopping with its options only where there are several."""
     label = f"{describe(schedule)}, {describe(profile)}"
     if stopping is None:
         return label
-    options = _options(stopping)
-    return f"{label}, early stopping" + (f"({options})" if options else "")
+    options = f"({_options(stopping)})" if stoppings > 1 and stopping else ""
+    return f"{label}, early stopping{options}"
 
 
-def _options(options: dict[str, Any]) -> str:
+def _options(options: Options) -> str:
     return ", ".join(f"{key}={value}" for key, value in options.items())
 
 

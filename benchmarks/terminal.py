@@ -65,6 +65,8 @@ def _print(table: Table, console: Console) -> None:
         caption_justify="left",
         width=min(WIDTH, console.width),
         padding=(0, 1, 0, 0),
+        show_edge=False,
+        pad_edge=False,
     )
     for index, column in enumerate(table.columns):
         drawn.add_column(
@@ -77,3 +79,4 @@ def _print(table: Table, console: Console) -> None:
         style = "bold" if index in table.strong else ""
         drawn.add_row(*map(Text, row), style=style)
     console.print(drawn)
+    console.print()

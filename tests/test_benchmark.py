@@ -82,6 +82,18 @@ def test_plan_lays_out_rows_and_cells(bundle):
     assert plan.rows[2].cells[0].finetuning.guidance != {}
 
 
+def test_early_stopping_is_named_with_its_options_only_where_they_tell_rows_apart():
+    def labels(*stopping):
+        grid = Grid(schedules=("step",), profiles=("flat",), early_stopping=stopping)
+        return [row.label for row in make_plan(config(rows=(), grid=grid)).rows]
+
+    assert labels(None, {"patience": 3}) == ["step, flat", "step, flat, early stopping"]
+    assert labels({"patience": 3}, {"budget": 0.5}) == [
+        "step, flat, early stopping(patience=3)",
+        "step, flat, early stopping(budget=0.5)",
+    ]
+
+
 def test_equal_settings_are_run_once_however_they_are_spelled():
     rows = (
         Row(label="a", schedule="cosine"),

@@ -275,3 +275,10 @@ def test_pretraining_learns():
     with torch.no_grad():
         accuracy = (model(examples.images).argmax(1) == examples.labels).float().mean()
     assert accuracy > 0.3
+
+
+def test_another_first_network_gives_other_networks() -> None:
+    own, other = small(networks=2), small(networks=2, first_network=2)
+    assert {own.sample(seed).description["network"] for seed in range(8)} == {0, 1}
+    assert {other.sample(seed).description["network"] for seed in range(8)} == {2, 3}
+    assert own.recipe(1) == small(networks=4).recipe(1)

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from l2o.benchmarks.cell import Record
 from l2o.benchmarks.figures.reduce import mean_over_runs, quantile_over_runs
@@ -47,9 +48,18 @@ def draw_multipliers(results: Results) -> Figure | None:
         axes.axhline(1.0, color="#777777", linewidth=0.8, linestyle=":")
         progress_axis(axes)
         tidy(axes)
+    _at_least_a_decade(grid[0])
     grid[0].set_ylabel("multiplier on the base LR")
     legend_below(figure, grid[0], columns=6)
     return figure
+
+
+def _at_least_a_decade(axes: Axes) -> None:
+    """Widen the shared axis, so that small changes look small and decades are labelled."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, 0.08), max(high, 1.25))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _panels(results: Results) -> list[tuple[str, list[Record]]]:
