@@ -13,7 +13,7 @@ from l2o.groups import LayerGroup, group_layers
 from l2o.guard import Guard
 from l2o.history import Decision, History
 from l2o.meter import Meter
-from l2o.modes import MODES, needs_split
+from l2o.modes import MODES, choose_mode
 from l2o.policy import Policy, State
 from l2o.registry import lookup
 from l2o.spec import SignalSpec
@@ -32,7 +32,7 @@ class LRController:
     Args:
         policy: what decides; None leaves the decisions to the caller (`observation`,
             `set_multipliers`), as the reinforcement-learning environment does.
-        optimizer: SGD, Adam, AdamW or any other that keeps one LR per param group.
+        optimizer: any torch optimizer.
         model: the network; groups are made by `group_layers(model, by, head)`.
         groups: layer groups, instead of `model`.
         by: how to group, see `group_layers`.
@@ -40,8 +40,8 @@ class LRController:
         total_steps: length of the training; without it, policies do not know the progress.
         interval: optimizer steps per decision; None takes the policy's.
         signals: the spec to observe with; None takes the policy's.
-        mode: "groups", "update_scale", or "auto": groups, unless param groups would have to be
-            split under an LR scheduler that was made before.
+        mode: "groups", "update_scale", or "auto": groups where the optimizer is known to keep one
+            LR per param group and no LR scheduler forbids a split; `report()` tells why.
         guard: what to do about non-finite or exploding runs and failing policies; None lets the
             policy's exceptions through.
         history: how many decisions are kept.
@@ -100,9 +100,9 @@ class LRController:
 
     def _choose_mode(self, name: str) -> Any:
         if name == "auto":
-            scheduled = any("initial_lr" in group for group in self.optimizer.param_groups)
-            blocked = scheduled and needs_split(self.optimizer, self.groups)
-            name = "update_scale" if blocked else "groups"
+            name, self.mode_reason = choose_mode(self.optimizer, self.groups)
+        else:
+            self.mode_reason = "chosen by the caller"
         return lookup("mode", MODES, name)(self.optimizer, self.groups)
 
     def _attach(self) -> list[Any]:
@@ -156,6 +156,7 @@ class LRController:
         return {
             "steps": self.step,
             "mode": self.mode.name,
+            "mode_reason": self.mode_reason,
             "decisions": len(self.history),
             "interventions": dict(self.guard.counts) if self.guard else {},
         }

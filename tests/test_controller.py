@@ -124,6 +124,36 @@ def test_scheduler_made_before_falls_back_to_update_scale():
         l2o.LRController(Fixed(0.1, 0.5, 1.0), optimizer, model, mode="groups")
 
 
+class OneRateOnly(torch.optim.Optimizer):
+    """Takes one param group and one learning rate, as LBFGS does."""
+
+    def __init__(self, parameters):
+        super().__init__(parameters, {"lr": 0.1})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        (group,) = self.param_groups
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                parameter -= group["lr"] * parameter.grad
+
+
+def test_an_optimizer_that_refuses_group_rates_is_scaled_instead():
+    model, reference = network(), network()
+    optimizer = OneRateOnly(model.parameters())
+    controller = l2o.LRController(Fixed(0.1, 0.5, 0.0), optimizer, model)
+    assert controller.report()["mode"] == "update_scale"
+    assert "not known to follow" in controller.report()["mode_reason"]
+    layers = [reference[0], reference[2], reference[4]]
+    rates = zip(layers, (0.01, 0.05, 0.0))
+    plain = torch.optim.SGD([{"params": p.parameters(), "lr": lr} for p, lr in rates])
+    for index in range(5):
+        step(model, optimizer, index, controller)
+        step(reference, plain, index)
+    for mine, wanted in zip(model.parameters(), reference.parameters()):
+        torch.testing.assert_close(mine, wanted)
+
+
 def test_policy_is_called_every_interval():
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

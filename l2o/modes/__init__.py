@@ -1,9 +1,10 @@
 """Modes: how multipliers reach a live optimizer."""
 
 from l2o.modes.base import Mode
-from l2o.modes.groups import GroupRates, needs_split
+from l2o.modes.choose import choose_mode
+from l2o.modes.groups import GroupRates
 from l2o.modes.update_scale import UpdateScale
 
 MODES: dict[str, type[Mode]] = {"groups": GroupRates, "update_scale": UpdateScale}
 
-__all__ = ["MODES", "GroupRates", "Mode", "UpdateScale", "needs_split"]
+__all__ = ["MODES", "GroupRates", "Mode", "UpdateScale", "choose_mode"]
