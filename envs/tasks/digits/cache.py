@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
+
+from l2o.files import write_atomically
 
 
 def cache_folder() -> Path:
@@ -57,16 +58,7 @@ def _load(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor
 
 
 def _save(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write to a temporary file beside the path, then rename: no reader sees half a file."""
-    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        os.close(handle)
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
-        os.replace(temporary, path)
+        write_atomically(path, save({name: t.contiguous() for name, t in tensors.items()}))
     except OSError as error:
         warnings.warn(f"cannot cache to {path} ({error}); set L2O_CACHE.", stacklevel=3)
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
