@@ -9,6 +9,7 @@ import time
 import traceback
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from importlib import metadata
 from typing import Any
 
 from l2o.configs.schema import FineTuning, Named, PolicyChoice
@@ -46,9 +47,10 @@ class Cell:
 
     @cached_property
     def id(self) -> str:
-        """Hash of the content: equal settings have equal ids, in any run on any machine."""
+        """Hash of the content: equal settings of one release have equal ids, on any machine."""
         content = {
             "version": CELL_VERSION,
+            "l2o": metadata.version("l2o"),
             "task": self.task.model_dump(mode="json"),
             "task_seed": self.task_seed,
             "seed": self.seed,
