@@ -46,6 +46,11 @@ _DEFINITIONS = (
         "interval is above zero.",
     ),
     (
+        "new tasks",
+        "the interval of a paired difference when the tasks are resampled, too (two-stage "
+        "bootstrap): what to expect on other tasks of the family. Wide where tasks differ.",
+    ),
+    (
         "tuned by source validation",
         "the best setting per task by accuracy on held-out synthetic images, ties by the lower "
         "loss there, means over seeds: what a user can do.",

@@ -71,6 +71,7 @@ def _figure(name: str, entry: Entry, must: float | None, goal: float | None) -> 
         "value": found["value"],
         "low": found["low"],
         "high": found["high"],
+        "new_tasks": found["new_tasks"],
         "must": must,
         "goal": goal,
         "holds": holds,

@@ -44,12 +44,15 @@ class Difference:
 
     Attributes:
         estimate: mean of the paired differences, first minus second, and its interval.
+        new_tasks: interval of that mean when tasks are resampled, too: what to expect on tasks like
+            these, not only on these; NaN with fewer than three tasks.
         improvement: probability that a run of the first beats a run of the second on a task.
         tasks_better: tasks on which the first is better in the mean.
         tasks: number of tasks.
     """
 
     estimate: Estimate
+    new_tasks: tuple[float, float]
     improvement: float
     tasks_better: int
     tasks: int
@@ -57,6 +60,7 @@ class Difference:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data, flat."""
         return self.estimate.to_json() | {
+            "new_tasks": [_finite(end) for end in self.new_tasks],
             "improvement": _finite(self.improvement),
             "tasks_better": self.tasks_better,
             "tasks": self.tasks,
@@ -157,6 +161,27 @@ def estimate(
     return Estimate(value, float(low), float(high), runs)
 
 
+def task_interval(
+    scores: Matrix, *, resamples: int = 2000, level: float = 0.95, seed: int = 0
+) -> tuple[float, float]:
+    """Return the interval of the mean from the two-stage bootstrap: tasks, then runs within them.
+
+    Source: Davison & Hinkley, Bootstrap Methods and their Application, 1997, section 3.8.
+
+    Returns:
+        Low and high; NaN with fewer than three tasks or two runs.
+    """
+    runs, tasks = scores.shape
+    if runs < 2 or tasks < 3:
+        return (float("nan"), float("nan"))
+    rng = np.random.default_rng(seed)
+    drawn_tasks = rng.integers(tasks, size=(resamples, 1, tasks))
+    drawn_runs = rng.integers(runs, size=(resamples, runs, tasks))
+    tail = (1.0 - level) / 2.0
+    low, high = np.quantile(mean(scores[drawn_runs, drawn_tasks]), [tail, 1.0 - tail])
+    return float(low), float(high)
+
+
 def probability_of_improvement(first: Matrix, second: Matrix) -> float:
     """Return P(a run of `first` beats a run of `second` on the same task), ties counted half.
 
@@ -197,6 +222,7 @@ def paired_difference(
     by_task = gaps.mean(axis=0) if len(gaps) else np.zeros(gaps.shape[1])
     return Difference(
         estimate(gaps, mean, resamples=resamples, level=level, seed=seed),
+        task_interval(gaps, resamples=resamples, level=level, seed=seed),
         probability_of_improvement(first, second),
         int((by_task > 0).sum()),
         gaps.shape[1],

@@ -68,6 +68,17 @@ def points(found: Entry) -> str:
     return f"{text} [{100 * found['low']:+.1f}, {100 * found['high']:+.1f}]"
 
 
+def interval(ends: list[float | None]) -> str:
+    """Return the interval of a difference alone, in percentage points.
+
+    Example:
+        >>> interval([-0.004, 0.05]), interval([None, None])
+        ('[-0.4, +5.0]', '–')
+    """
+    low, high = ends
+    return UNKNOWN if low is None or high is None else f"[{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
 def results_table(results: Results, max_grid_rows: int | None = None) -> Table:
     """Return the main table: every row untuned; of the grid, the best or all."""
     rows = _best_rows(results.rows, max_grid_rows)
@@ -166,13 +177,17 @@ def claims_table(results: Results) -> Table | None:
             claim["claim"],
             claim["metric"].replace("_", " "),
             points(claim["difference"]),
+            interval(claim["difference"]["new_tasks"]),
             f"{claim['difference']['tasks_better']}/{claim['difference']['tasks']}",
             claim["verdict"],
         )
         for claim in claims
     ]
-    columns = ("claim", "metric", "difference", "tasks", "verdict")
-    note = "Mean paired difference in points; the tasks on which it is positive."
+    columns = ("claim", "metric", "difference", "new tasks", "positive", "verdict")
+    note = (
+        "Mean paired difference in points with its interval on these tasks, which decides; the "
+        "interval to expect on new tasks of the family; tasks on which the difference is positive."
+    )
     return Table("Claims", columns, body, note)
 
 

@@ -13,6 +13,7 @@ from l2o.benchmarks.statistics import (
     paired_difference,
     probability_of_improvement,
     resample,
+    task_interval,
 )
 
 scores = arrays(
@@ -117,6 +118,21 @@ def test_pairing_takes_out_what_both_share():
     assert found.estimate.value == pytest.approx(0.1)
     assert found.estimate.low == pytest.approx(0.1)
     assert (found.tasks_better, found.tasks) == (4, 4)
+
+
+def test_new_tasks_widen_the_interval_by_what_tasks_differ():
+    gaps = normal(4) * 0.01 + np.array([0.0, 1.0, 2.0, 3.0])
+    found = paired_difference(gaps, np.zeros_like(gaps))
+    assert found.estimate.high - found.estimate.low < 0.02
+    # The mean of 4 draws of 4 tasks: 2.5 % and 97.5 % quantiles of its exact distribution.
+    means = np.array(np.meshgrid(*[range(4)] * 4)).mean(axis=0).ravel()
+    low, high = np.quantile(means, [0.025, 0.975])
+    assert found.new_tasks == pytest.approx((low, high), abs=0.3)
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (5, 2)])
+def test_few_runs_or_tasks_say_nothing_of_new_tasks(shape):
+    assert np.isnan(task_interval(normal(0, shape))).all()
 
 
 @given(scores, st.integers(0, 3))

@@ -46,7 +46,8 @@ FIGURES: dict[str, Drawing] = {
         draw_proxy_kl_over_training,
         "Proxy KL over training",
         "KL divergence of the proxy head's prediction on the fine-tuned backbone from the "
-        "pretrained model's, on source images: median over all runs, with the middle half.",
+        "pretrained model's, on source images: median over all runs, with the "
+        "middle half. Zero, as with a frozen backbone, is off the log axis.",
     ),
     "samples": Drawing(
         draw_samples,

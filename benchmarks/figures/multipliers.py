@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 from l2o.benchmarks.cell import Record
 from l2o.benchmarks.figures.reduce import mean_over_runs, quantile_over_runs
@@ -17,6 +16,7 @@ from l2o.benchmarks.figures.style import (
     factors_shown,
     focus,
     legend_below,
+    log_axis,
     new_figure,
     progress_axis,
     tidy,
@@ -44,22 +44,13 @@ def draw_multipliers(results: Results) -> Figure | None:
     for (title, records), axes in zip(panels, grid):
         _draw_groups(axes, records)
         axes.set_title(title, fontsize=10)
-        axes.set_yscale("log")
         axes.axhline(1.0, color="#777777", linewidth=0.8, linestyle=":")
         progress_axis(axes)
         tidy(axes)
-    _at_least_a_decade(grid[0])
+    log_axis(grid[0])
     grid[0].set_ylabel("multiplier on the base LR")
     legend_below(figure, grid[0], columns=6)
     return figure
-
-
-def _at_least_a_decade(axes: Axes) -> None:
-    """Widen the shared axis, so that small changes look small and decades are labelled."""
-    low, high = axes.get_ylim()
-    axes.set_ylim(min(low, 0.08), max(high, 1.25))
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _panels(results: Results) -> list[tuple[str, list[Record]]]:

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from l2o.benchmarks.figures.over_training import draw_over_training
+from l2o.benchmarks.figures.style import log_axis
 from l2o.benchmarks.results import Results
 
 
@@ -14,6 +15,6 @@ def draw_proxy_kl_over_training(results: Results) -> Figure | None:
 
     def finish(axes: Axes) -> None:
         if axes.get_ylim()[1] > 0:
-            axes.set_yscale("log")
+            log_axis(axes)
 
     return draw_over_training(results, "proxy_kl", "proxy KL (nats), source images", finish)
