@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 
 from l2o.configs.schema import TrainConfig
 from l2o.learned import LearnedPolicy
@@ -90,6 +91,8 @@ class PPOLearner(Learner):
             seed=config.seed,
             device="cpu",
         )
+        # Left to itself, SB3 makes a log folder among the temporary files at every iteration.
+        self.model.set_logger(Logger(None, []))
 
     def iterate(self) -> dict[str, float]:
         """Collect `decisions` decisions and update."""
