@@ -131,11 +131,13 @@ def describe(data: dict[str, Any]) -> str:
     factors = ", ".join(show_factor(factor) for factor in counts["base_lr_factors"])
     unused = counts["planned"] - counts["fine_tunes"]
     lacking = f" ({unused} more failed or were not run)" if unused else ""
+    processes = machine["processes"]
+    where = "one process" if processes == 1 else f"{processes} processes"
     return (
         f"{counts['rows']} rows × {counts['tasks']} held-out tasks × {counts['seeds']} seeds, at "
         f"base learning rates × {factors}: {counts['fine_tunes']} fine-tunes{lacking}, "
-        f"{duration(data['seconds'])} of computing in {machine['processes']} processes of one "
-        f"thread each. {counts['diverged']} diverged; {counts['at_chance']} ended at chance. "
+        f"{duration(data['seconds'])} of computing in {where} of one thread "
+        f"each. {counts['diverged']} diverged; {counts['at_chance']} ended at chance. "
         f"l2o {machine['l2o']}, torch {machine['torch']}, Python {machine['python']}."
     )
 

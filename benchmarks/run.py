@@ -91,8 +91,9 @@ def _run_missing(plan: Plan, path: Path, workers: int, progress: bool) -> int:
     done = {id for id, record in read(path).items() if record["error"] is None}
     cells = plan.cells
     missing = [cell for cell in cells if cell.id not in done]
-    workers = max(1, min(workers, len(missing)))
-    results = _in_this_process(missing) if workers == 1 else _in_processes(missing, workers)
+    workers = min(workers, len(cells))
+    few = workers == 1 or len(missing) < 2
+    results = _in_this_process(missing) if few else _in_processes(missing, workers)
     failed = 0
     bar = tqdm(
         total=len(cells),
