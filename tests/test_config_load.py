@@ -42,7 +42,7 @@ def test_every_preset_loads_and_is_described(kind, name):
 
 
 def test_presets_that_the_readme_names_exist():
-    assert {("train", "demo"), ("train", "digits"), ("finetune", "digits")} <= set(PRESETS)
+    assert {("train", "demo"), ("train", "asg-base"), ("finetune", "digits")} <= set(PRESETS)
 
 
 @pytest.mark.parametrize(("kind", "name"), PRESETS)
