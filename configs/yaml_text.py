@@ -128,7 +128,9 @@ def format_yaml(data: Any) -> str:
         data,
         Dumper=_Dumper,
         sort_keys=False,
-        allow_unicode=True,
+        # Escapes what is not ASCII: PyYAML writes some line separators (U+0085) that it reads back
+        # as spaces.
+        allow_unicode=False,
         default_flow_style=None,
         width=100,
     )
