@@ -29,6 +29,7 @@ def compare_policies(
     return [
         {
             "label": policy.row.label,
+            "fingerprint": policy.row.cells[0].fingerprint,
             "against": [
                 *_against_rows(policy, others, resamples),
                 *_against_tuned(policy, tuned, resamples),

@@ -1,0 +1,78 @@
+"""Putting a trained policy among the shipped ones, with what a benchmark measured in its card.
+
+python -m l2o.benchmarks.ship runs/asg-base --benchmark runs/digits --limits "..."
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from l2o.benchmarks.plan import fingerprint
+from l2o.bundle import load_policy, read_card, save_policy
+
+ZOO = Path(__file__).parent.parent / "policies" / "zoo"
+LARGEST = 200_000
+"""Bytes that a shipped policy may take, card included."""
+
+
+def ship(run: Path, benchmark: Path | None, limits: str, zoo: Path = ZOO) -> Path:
+    """Copy a run's policy to the zoo, under the name in its card.
+
+    Args:
+        run: folder of the training run.
+        benchmark: folder of a benchmark with this policy; its headline goes into the card.
+        limits: what the policy was not trained or tested on, in a sentence.
+        zoo: where to.
+
+    Returns:
+        The shipped bundle's folder.
+
+    Raises:
+        ValueError: the benchmark is of another policy, or the bundle is too large.
+    """
+    policy, card = load_policy(run), read_card(run)
+    card["limits"] = limits
+    card["reproduce"] = f"l2o train {card['name']}"
+    if benchmark is not None:
+        card["results"]["benchmark"] = headline(benchmark, fingerprint(str(run)))
+    folder = save_policy(zoo / str(card["name"]), policy, card)
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    if size > LARGEST:
+        raise ValueError(f"{folder} takes {size} bytes, a shipped policy at most {LARGEST}")
+    return folder
+
+
+def headline(benchmark: Path, mark: str) -> dict[str, Any]:
+    """Return a benchmark's headline comparisons.
+
+    Raises:
+        ValueError: the benchmark did not run the policy of this fingerprint.
+    """
+    results = json.loads((benchmark / "results.json").read_text())
+    if mark not in [policy["fingerprint"] for policy in results["policies"]]:
+        raise ValueError(
+            f"{benchmark} did not benchmark this policy as it is; run it again with policy=RUN"
+        )
+    return {
+        "title": results["title"],
+        "task": results["task"],
+        "counts": results["counts"],
+        "figures": results["figures"],
+    }
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--benchmark", type=Path)
+    parser.add_argument("--limits", required=True)
+    arguments = parser.parse_args()
+    print(ship(arguments.run, arguments.benchmark, arguments.limits))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Shipping a policy: its card gains results, limits and the command that made it."""
+
+import json
+
+import pytest
+import torch
+
+import l2o
+from l2o.benchmarks.plan import fingerprint
+from l2o.benchmarks.ship import ship
+
+
+@pytest.fixture
+def run(tmp_path):
+    spec = l2o.SignalSpec(("present", "progress"))
+    torch.manual_seed(0)
+    policy = l2o.LearnedPolicy(l2o.LayerPolicyNetwork(2, 1, hidden=4), l2o.LogRange(), spec)
+    return l2o.save_policy(tmp_path / "run", policy, {"name": "tiny", "results": {}})
+
+
+def benchmark(tmp_path, mark):
+    results = {"title": "t", "task": "digits", "counts": {}, "figures": [{"value": 1.0}]}
+    results["policies"] = [{"label": "learned policy", "fingerprint": mark}]
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    return tmp_path
+
+
+def test_ships_under_its_name_with_results(run, tmp_path):
+    folder = ship(run, benchmark(tmp_path, fingerprint(str(run))), "none known", tmp_path / "zoo")
+    card = l2o.read_card(folder)
+    assert folder.name == "tiny"
+    assert card["results"]["benchmark"]["figures"] == [{"value": 1.0}]
+    assert card["limits"] == "none known"
+    assert card["reproduce"] == "l2o train tiny"
+    seen = torch.ones(3, 2)
+    assert torch.equal(l2o.load_policy(folder)(seen, {})[0], l2o.load_policy(run)(seen, {})[0])
+
+
+def test_results_of_another_policy_are_refused(run, tmp_path):
+    with pytest.raises(ValueError, match="did not benchmark this policy"):
+        ship(run, benchmark(tmp_path, "0" * 16), "", tmp_path / "zoo")
+    assert not (tmp_path / "zoo").exists()
