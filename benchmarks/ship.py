@@ -12,6 +12,7 @@ from typing import Any
 
 from l2o.benchmarks.plan import fingerprint
 from l2o.bundle import load_policy, read_card, save_policy
+from l2o.configs.load import config_data, load_config
 
 ZOO = Path(__file__).parent.parent / "policies" / "zoo"
 LARGEST = 200_000
@@ -34,6 +35,8 @@ def ship(run: Path, benchmark: Path | None, limits: str, zoo: Path = ZOO) -> Pat
         ValueError: the benchmark is of another policy, or the bundle is too large.
     """
     policy, card = load_policy(run), read_card(run)
+    # The run's budget may have been changed on a resume, after the card was written.
+    card["config"] = config_data(load_config("train", run / "config.yaml"))
     card["limits"] = limits
     card["reproduce"] = f"l2o train {card['name']}"
     if benchmark is not None:

@@ -15,6 +15,8 @@ def run(tmp_path):
     spec = l2o.SignalSpec(("present", "progress"))
     torch.manual_seed(0)
     policy = l2o.LearnedPolicy(l2o.LayerPolicyNetwork(2, 1, hidden=4), l2o.LogRange(), spec)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("episodes: 7")
     return l2o.save_policy(tmp_path / "run", policy, {"name": "tiny", "results": {}})
 
 
@@ -30,6 +32,7 @@ def test_ships_under_its_name_with_results(run, tmp_path):
     card = l2o.read_card(folder)
     assert folder.name == "tiny"
     assert card["results"]["benchmark"]["figures"] == [{"value": 1.0}]
+    assert card["config"]["episodes"] == 7
     assert card["limits"] == "none known"
     assert card["reproduce"] == "l2o train tiny"
     seen = torch.ones(3, 2)
