@@ -1,0 +1,68 @@
+"""Which way of stacking an architecture takes: the fast one where its numbers are right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from l2o.envs.stacked.stack import Stack
+from l2o.envs.stacked.substituted import SubstitutedStack
+from l2o.envs.stacked.vmapped import VmappedStack
+
+_COUNT, _EXAMPLES = 2, 3
+
+
+def choose_stack(model: nn.Module, proxy_head: nn.Module, example: Tensor) -> tuple[type, str]:
+    """Return the kind of stack for a model, and the reason if it is not the fast one.
+
+    Two networks with random weights are run both ways on random input; logits of the classifier
+    and of the proxy head must agree, and so must the gradients.
+
+    Args:
+        model: one network, after timm's convention.
+        proxy_head: its proxy head.
+        example: one input, without a batch dimension.
+    """
+    tensors = _random(model)
+    proxy_tensors = _random(proxy_head)
+    generator = torch.Generator().manual_seed(0)
+    shape = (_EXAMPLES, _COUNT, *example.shape)
+    examples = torch.rand(shape, generator=generator).to(example)
+    try:
+        fast = SubstitutedStack(model, proxy_head, tensors, proxy_tensors, _COUNT)
+        mine = _run(fast, examples, list(tensors.values()))
+    except Exception as error:  # whatever the model's code does with stacked shapes
+        return VmappedStack, f"{type(error).__name__}: {error}"
+    plain = VmappedStack(model, proxy_head, tensors, proxy_tensors, _COUNT)
+    theirs = _run(plain, examples, list(tensors.values()))
+    for one, other in zip(mine, theirs, strict=True):
+        if one.shape != other.shape or not torch.allclose(one, other, rtol=1e-3, atol=1e-4):
+            return VmappedStack, "its numbers differ from those of torch.func.vmap"
+    return SubstitutedStack, ""
+
+
+def _random(module: nn.Module) -> dict[str, Tensor]:
+    """Return stacked tensors with each parameter scaled by its own random factors."""
+    generator = torch.Generator().manual_seed(0)
+    named = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    tensors = {}
+    for name, tensor in named.items():
+        stacked = tensor.detach().expand(_COUNT, *tensor.shape).clone()
+        if stacked.is_floating_point():
+            factors = torch.rand(stacked.shape, generator=generator) + 0.5
+            stacked = (stacked * factors.to(stacked)).requires_grad_(tensor.requires_grad)
+        tensors[name] = stacked
+    return tensors
+
+
+@torch.enable_grad()
+def _run(stack: Stack, examples: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
+    features = stack.features(stack.arrange(examples))
+    outputs = [stack.logits(features), stack.proxy_logits(features)]
+    wanted = [tensor for tensor in tensors if tensor.requires_grad]
+    total: Any = sum(output.square().sum() for output in outputs)
+    gradients = torch.autograd.grad(total, wanted, allow_unused=True)
+    return outputs + [g for g in gradients if g is not None]

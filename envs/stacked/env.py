@@ -1,0 +1,249 @@
+"""The vector environment: N fine-tunes as one stacked computation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from l2o.configs.schema import Environment, FineTuning, Named
+from l2o.envs.finetune import FineTuneEnv
+from l2o.envs.rewards import Outcome
+from l2o.envs.stacked.finetuning import StackedFineTune
+from l2o.envs.stacked.infos import collect_infos
+from l2o.envs.stacked.memory import check_memory
+from l2o.envs.stacked.start import Start
+from l2o.envs.tasks import TaskFamily
+
+Numbers = Sequence[int]
+Infos = dict[int, dict[str, Any]]
+
+
+class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
+    """N environments like `FineTuneEnv`, trained and evaluated together on one device.
+
+    Environment i draws the same tasks, base LRs and seeds as a `FineTuneEnv` seeded `seed + i`, and
+    gives the same observations, rewards and infos; networks may differ in architecture.
+
+    Args:
+        task: name of a family, its config, or a family object.
+        finetuning: the inner loop (`l2o.configs.schema.FineTuning`, or its fields as a mapping).
+        environment: base-LR range, actions, observations, rewards (likewise).
+        num_envs: N.
+        autoreset_mode: when an environment that has ended begins anew: "NextStep" (Gymnasium's
+            default), "SameStep" (stable-baselines3's) or "Disabled".
+        chunk: networks computed at once; None takes the default of the device.
+        precision: "float32", "tf32" (CUDA) or "bf16".
+        memory: bytes that may be used; None takes what is free.
+
+    Observation: float32 `[N, max_layers, F]`. Action: `[N, max_layers]`. In mode SameStep the last
+    observation and info of an episode are in `infos["final_obs"]` and `infos["final_info"]`.
+
+    `reset(options=...)` takes what `FineTuneEnv` takes, and `reset_mask`, a boolean array of the
+    environments to reset.
+
+    Raises:
+        ValueError: on reset, if N fine-tunes need more memory than there is; the message names the
+            largest N that fits.
+
+    Example:
+        >>> import gymnasium, l2o.envs
+        >>> env = gymnasium.make_vec(
+        ...     "l2o/SynToReal-v0", num_envs=16, task="digits"
+        ... )  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        task: str | Named | TaskFamily = "digits",
+        finetuning: FineTuning | Mapping[str, Any] | None = None,
+        environment: Environment | Mapping[str, Any] | None = None,
+        *,
+        num_envs: int = 1,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        chunk: int | None = None,
+        precision: str = "float32",
+        memory: int | None = None,
+    ) -> None:
+        if num_envs < 1:
+            raise ValueError(f"num_envs must be at least 1, got {num_envs}")
+        # One environment that is never stepped: what it says about one holds for each of N.
+        self.single = FineTuneEnv(task, finetuning, environment)
+        self.num_envs = num_envs
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
+        self.single_observation_space = self.single.observation_space
+        self.single_action_space = self.single.action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.memory = memory
+        self.runs = StackedFineTune(
+            self.single.finetuning,
+            num_envs,
+            self.single.family.max_layers,
+            validate=self.single.config.validation,
+            signals=self.single.signals,
+            chunk=chunk,
+            precision=precision,
+        )
+        self._randoms: list[np.random.Generator | None] = [None] * num_envs
+        self._withheld: list[list[int]] = [[] for _ in range(num_envs)]
+        self._outcomes = [Outcome() for _ in range(num_envs)]
+        self._ended: NDArray[np.bool_] = np.zeros(num_envs, np.bool_)
+        self.reset_infos: Infos = {}
+        self._checked = False
+
+    # Reset --------------------------------------------------------------------------------------
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Begin fine-tunes of freshly drawn tasks."""
+        given = dict(options or {})
+        mask = given.pop("reset_mask", np.ones(self.num_envs, np.bool_))
+        numbers = np.flatnonzero(mask).tolist()
+        if not self._checked and len(numbers) < self.num_envs:
+            raise gym.error.ResetNeeded("the first reset must be of all environments")
+        seeds = [None] * self.num_envs if seed is None else seed
+        if isinstance(seeds, int):
+            seeds = [seeds + number for number in range(self.num_envs)]
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"{self.num_envs} environments need as many seeds, got {len(seeds)}")
+        for number in numbers:
+            if seeds[number] is not None or self._randoms[number] is None:
+                self._randoms[number], _ = seeding.np_random(seeds[number])
+        self.reset_infos = self._begin(numbers, given)
+        return self._observe(), collect_infos(self.reset_infos, self.num_envs)
+
+    def _begin(self, numbers: Numbers, options: dict[str, Any]) -> Infos:
+        """Draw and start new fine-tunes; return their infos."""
+        if not numbers:
+            return {}
+        unknown = set(options) - {"task_seed", "base_lr", "seed"}
+        if unknown:
+            raise ValueError(
+                f"unknown reset options {sorted(unknown)}; known: task_seed, base_lr, seed, "
+                "reset_mask"
+            )
+        drawn: dict[int, dict[str, Any]] = {}
+        for number in numbers:
+            generator = self._randoms[number]
+            assert generator is not None
+            self.single.np_random = generator
+            drawn[number] = self.single._draw() | options
+            self._withheld[number] = self.single._draw_withheld()
+        starts = {number: self._start(facts) for number, facts in drawn.items()}
+        if not self._checked:
+            check_memory(
+                next(iter(starts.values())),
+                self.num_envs,
+                self.runs,
+                self._splits(),
+                self.memory,
+            )
+            self._checked = True
+        self.runs.reset(starts)
+        self._ended[numbers] = False
+        for number, outcome in self._measure(numbers).items():
+            self._outcomes[number] = outcome
+        layers = {n: len(self.runs.starts[n].layout.groups) for n in numbers}
+        return {number: {**drawn[number], "layers": layers[number]} for number in numbers}
+
+    def _start(self, drawn: Mapping[str, Any]) -> Start:
+        task = self.single.family.sample(drawn["task_seed"])
+        return Start(task, seed=drawn["seed"], base_lr=drawn["base_lr"])
+
+    # Step ---------------------------------------------------------------------------------------
+
+    def step(
+        self, actions: Any
+    ) -> tuple[
+        NDArray[np.float32],
+        NDArray[np.float64],
+        NDArray[np.bool_],
+        NDArray[np.bool_],
+        dict[str, Any],
+    ]:
+        """Train one window with these multipliers; what has ended is reset as the mode says."""
+        observation, rewards, terminated, infos = self.step_each(actions)
+        truncated = np.zeros(self.num_envs, np.bool_)
+        return observation, rewards, terminated, truncated, collect_infos(infos, self.num_envs)
+
+    def step_each(
+        self, actions: Any
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], Infos]:
+        """Step, and return observations, rewards, terminations and each environment's own info."""
+        self._check_steppable()
+        waiting = np.flatnonzero(self._ended).tolist()
+        chosen = self.single.multipliers.decode(torch.as_tensor(np.asarray(actions)))
+        self.runs.set_multipliers(chosen)
+        self.runs.advance(~self._ended)
+        rewards = np.zeros(self.num_envs, np.float64)
+        infos = self._score(np.flatnonzero(~self._ended).tolist(), rewards)
+        terminated = self.runs.done & ~self._ended
+        self._ended = terminated.copy()
+        infos |= self._begin(waiting, {})
+        if self.autoreset_mode is AutoresetMode.SAME_STEP and terminated.any():
+            ended = np.flatnonzero(terminated).tolist()
+            last = self._observe()
+            final = {n: {"final_obs": last[n], "final_info": infos[n]} for n in ended}
+            infos |= {n: final[n] | info for n, info in self._begin(ended, {}).items()}
+        return self._observe(), rewards, terminated, infos
+
+    def _check_steppable(self) -> None:
+        if not self._checked:
+            raise gym.error.ResetNeeded("call reset() before step()")
+        if self.autoreset_mode is AutoresetMode.DISABLED and self._ended.any():
+            ended = np.flatnonzero(self._ended).tolist()
+            raise gym.error.ResetNeeded(f"environments {ended} have ended; reset them")
+
+    def _score(self, numbers: Numbers, rewards: NDArray[np.float64]) -> Infos:
+        """Write the rewards of environments that were trained; return their infos."""
+        infos: Infos = {}
+        for number, after in self._measure(numbers).items():
+            before, self._outcomes[number] = self._outcomes[number], after
+            terms = {
+                name: self.single.config.rewards[name] * term(before, after)
+                for name, term in self.single.rewards.items()
+            }
+            rewards[number] = sum(terms.values())
+            measured = {k: v for k, v in vars(after).items() if not np.isnan(v)}
+            infos[number] = {"rewards": terms, **measured, "step": int(self.runs.step[number])}
+        return infos
+
+    def _splits(self) -> list[str]:
+        needs = set(self.single._needs)
+        if self.single.config.validation:
+            needs.add("source_validation")
+        return sorted(needs)
+
+    def _measure(self, numbers: Numbers) -> dict[int, Outcome]:
+        runs, needs = self.runs, self.single._needs
+        columns: dict[str, list[Any]] = {
+            "source_loss": runs.last_loss.tolist(),
+            "proxy_kl": runs.last_proxy_kl.tolist(),
+            "diverged": runs.diverged.tolist(),
+            "done": runs.done.tolist(),
+        }
+        if "source_validation" in needs:
+            columns["validation_loss"] = runs.loss("source_validation", numbers).tolist()
+            columns["validation_accuracy"] = runs.accuracy("source_validation", numbers).tolist()
+        if "target_validation" in needs:
+            columns["target_accuracy"] = runs.accuracy("target_validation", numbers).tolist()
+        return {n: Outcome(**{key: values[n] for key, values in columns.items()}) for n in numbers}
+
+    def _observe(self) -> NDArray[np.float32]:
+        seen: NDArray[np.float32] = self.runs.observation.numpy().astype(np.float32, copy=True)
+        for number, columns in enumerate(self._withheld):
+            seen[number][:, columns] = 0.0
+        return seen

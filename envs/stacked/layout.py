@@ -1,0 +1,124 @@
+"""Where the parameters of N stacked networks lie in one flat buffer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from l2o.groups import LayerGroup
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Trainable parameters of one architecture, input to head, with their layer groups.
+
+    A flat buffer of N networks holds parameter after parameter, each as `[N, numel]`: every
+    parameter is a contiguous tensor of all networks, and an optimizer step is a few operations on
+    the whole buffer.
+
+    Attributes:
+        names: dotted names.
+        shapes: of one network's parameters.
+        layers: index of each parameter's layer group.
+        groups: names of the layer groups.
+        depth: of each group, 0 at the input, 1 at the head.
+        is_head: of each group.
+
+    Example:
+        >>> from torch import nn
+        >>> from l2o.groups import group_layers
+        >>> layout = Layout.of(group_layers(nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))))
+        >>> layout.numel, [tuple(view.shape) for view in layout.views(torch.zeros(26), 2)]
+        (13, [(2, 3, 2), (2, 3), (2, 1, 3), (2, 1)])
+    """
+
+    names: tuple[str, ...]
+    shapes: tuple[torch.Size, ...]
+    layers: tuple[int, ...]
+    groups: tuple[str, ...]
+    depth: tuple[float, ...]
+    is_head: tuple[bool, ...]
+
+    @classmethod
+    def of(cls, groups: Sequence[LayerGroup]) -> Layout:
+        """Return the layout of layer groups."""
+        rows = [
+            (name, parameter.shape, index)
+            for index, group in enumerate(groups)
+            for name, parameter in zip(group.parameter_names, group.parameters, strict=True)
+        ]
+        names, shapes, layers = zip(*rows, strict=True)
+        return cls(
+            names,
+            shapes,
+            layers,
+            tuple(group.name for group in groups),
+            tuple(group.depth for group in groups),
+            tuple(group.is_head for group in groups),
+        )
+
+    @property
+    def numel(self) -> int:
+        """Parameters of one network."""
+        return sum(shape.numel() for shape in self.shapes)
+
+    @property
+    def layer_numel(self) -> list[int]:
+        """Parameters of each layer group."""
+        totals = [0] * len(self.groups)
+        for shape, layer in zip(self.shapes, self.layers, strict=True):
+            totals[layer] += shape.numel()
+        return totals
+
+    def views(self, flat: Tensor, count: int) -> list[Tensor]:
+        """Return each parameter of `count` networks as `[count, *shape]`, without a copy.
+
+        Kernels of convolutions lie channels last, as the convolutions want them.
+        """
+        parts = flat.split([count * shape.numel() for shape in self.shapes])
+        return [_view(part, count, shape) for part, shape in zip(parts, self.shapes, strict=True)]
+
+    def flatten_into(self, flat: Tensor, tensors: Sequence[Tensor]) -> None:
+        """Write tensors `[N, *shape]` as a flat buffer."""
+        ordered = [t.permute(0, 1, 3, 4, 2) if t.dim() == 5 else t for t in tensors]
+        torch.cat([tensor.reshape(-1) for tensor in ordered], out=flat)
+
+    def rows(self, flat: Tensor, count: int) -> list[Tensor]:
+        """Return each parameter as `[count, numel]`, without a copy."""
+        return [
+            part.view(count, -1)
+            for part in flat.split([count * shape.numel() for shape in self.shapes])
+        ]
+
+    def expand_into(self, flat: Tensor, values: Tensor) -> None:
+        """Write values `[N, L]` to all elements of their layer's parameters."""
+        for layer, row in zip(self.layers, self.rows(flat, len(values)), strict=True):
+            row.copy_(values[:, layer, None].expand_as(row))
+
+    def norms(self, flat: Tensor, count: int) -> Tensor:
+        """Return the Euclidean norm of each layer `[N, L]`, float32."""
+        squares = [
+            torch.linalg.vector_norm(row, dim=1).float().square() for row in self.rows(flat, count)
+        ]
+        return self._sum_layers(squares).sqrt()
+
+    def dots(self, one: Tensor, other: Tensor, count: int) -> Tensor:
+        """Return the inner products of each layer `[N, L]`, float32."""
+        pairs = zip(self.rows(one, count), self.rows(other, count), strict=True)
+        return self._sum_layers([(a * b).sum(dim=1).float() for a, b in pairs])
+
+    def _sum_layers(self, values: Sequence[Tensor]) -> Tensor:
+        stacked = torch.stack(list(values), dim=1)
+        layers = torch.tensor(self.layers, device=stacked.device)
+        total = stacked.new_zeros(len(stacked), len(self.groups))
+        return total.index_add_(1, layers, stacked)
+
+
+def _view(part: Tensor, count: int, shape: torch.Size) -> Tensor:
+    if len(shape) != 4:
+        return part.view(count, *shape)
+    outputs, inputs, height, width = shape
+    return part.view(count, outputs, height, width, inputs).permute(0, 1, 4, 2, 3)

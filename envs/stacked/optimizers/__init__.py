@@ -1,0 +1,24 @@
+"""Stacked optimizers, by the inner optimizer they mirror."""
+
+from typing import Any
+
+from l2o.envs.optimizers import SGD, Adam, AdamW, SGDLRMomentum
+from l2o.envs.stacked.optimizers.adam import StackedAdam
+from l2o.envs.stacked.optimizers.base import StackedOptimizer
+from l2o.envs.stacked.optimizers.sgd import StackedSGD
+from l2o.envs.stacked.optimizers.sgd_lr_momentum import StackedSGDLRMomentum
+
+STACKED_OPTIMIZERS: dict[type[Any], type[Any]] = {
+    SGD: StackedSGD,
+    SGDLRMomentum: StackedSGDLRMomentum,
+    Adam: StackedAdam,
+    AdamW: StackedAdam,
+}
+
+__all__ = [
+    "STACKED_OPTIMIZERS",
+    "StackedAdam",
+    "StackedOptimizer",
+    "StackedSGD",
+    "StackedSGDLRMomentum",
+]

@@ -1,0 +1,86 @@
+"""What one fine-tune of many begins with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from l2o.envs.finetuning import fresh_model
+from l2o.envs.optimizers import InnerOptimizer
+from l2o.envs.stacked.layout import Layout
+from l2o.envs.tasks.base import Task
+from l2o.groups import group_layers
+
+
+@dataclass(frozen=True)
+class Start:
+    """One fine-tune: everything that may differ among those that run together.
+
+    Attributes:
+        task: what to fine-tune.
+        seed: of the new head and the batches.
+        base_lr: base learning rate; None takes the task's.
+        optimizer: the inner optimizer; None takes the config's.
+        guidance_weight: weight of the guidance; None takes the config's.
+    """
+
+    task: Task
+    seed: int = 0
+    base_lr: float | None = None
+    optimizer: InnerOptimizer | None = None
+    guidance_weight: float | None = None
+
+
+class Prepared:
+    """A start with its fresh network, and what tells which others it can be stacked with."""
+
+    def __init__(self, start: Start, steps: int | None, optimizer: InnerOptimizer) -> None:
+        self.task = start.task
+        self.seed = start.seed
+        self.steps = steps or start.task.steps
+        self.base_lr = start.task.base_lr if start.base_lr is None else start.base_lr
+        self.guidance_weight = start.guidance_weight
+        self.optimizer = start.optimizer or optimizer
+        self.model: Any = fresh_model(start.task, start.seed)
+        self.proxy_head: nn.Module = start.task.proxy_head
+        self.layout = Layout.of(group_layers(self.model, head=self.model.get_classifier()))
+        self.batch_size = min(start.task.batch_size, len(start.task.source_train))
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Starts of equal keys can be stacked: one architecture, batch shape and optimizer."""
+        images = self.task.source_train.images
+        return (
+            type(self.model),
+            repr(self.model),
+            repr(self.proxy_head),
+            self.layout,
+            _frozen_shapes(self.model, self.layout),
+            (*images.shape[1:], images.dtype),
+            self.batch_size,
+            self.optimizer,
+        )
+
+
+def _frozen_shapes(model: nn.Module, layout: Layout) -> tuple[Any, ...]:
+    named = [*model.named_parameters(), *model.named_buffers()]
+    return tuple((name, t.shape, t.dtype) for name, t in named if name not in set(layout.names))
+
+
+def batch_table(examples: int, batch_size: int, seed: int, steps: int) -> Tensor:
+    """Return the indices of all batches `[steps, batch_size]`: `batches` of a fine-tune, at once.
+
+    Example:
+        >>> batch_table(4, 2, seed=0, steps=3).shape
+        torch.Size([3, 2])
+    """
+    generator = torch.Generator().manual_seed(seed)
+    size = min(batch_size, examples)
+    per_epoch = examples // size
+    epochs = -(-steps // per_epoch)
+    used = per_epoch * size
+    orders = [torch.randperm(examples, generator=generator)[:used] for _ in range(epochs)]
+    return torch.cat(orders).view(-1, size)[:steps]

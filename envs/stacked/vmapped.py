@@ -1,0 +1,70 @@
+"""Stacking by `torch.func`: any model that vmap understands."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from l2o.envs.stacked.stack import TENSORS, Stack
+
+
+class VmappedStack(Stack):
+    """`vmap(functional_call)` over stacked parameters; activations are `[N, B, ...]`."""
+
+    name: ClassVar[str] = "vmapped"
+
+    def __init__(
+        self,
+        model: Any,
+        proxy_head: nn.Module,
+        tensors: TENSORS,
+        proxy_tensors: TENSORS,
+        count: int,
+    ) -> None:
+        super().__init__(model, proxy_head, tensors, proxy_tensors, count)
+        self._features = _mapped(_Method(model, "forward_features"))
+        self._head = _mapped(_Method(model, "forward_head"))
+        self._proxy = _mapped(proxy_head)
+        self._inner = {f"model.{name}": tensor for name, tensor in tensors.items()}
+
+    def arrange(self, examples: Tensor) -> Tensor:
+        """Return `[N, B, *shape]`."""
+        return examples.transpose(0, 1)
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """Return `[N, B, ...]`."""
+        features: Tensor = self._features(self._inner, inputs)
+        return features
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Return the classifiers' logits."""
+        logits: Tensor = self._head(self._inner, features)
+        return logits.transpose(0, 1)
+
+    def proxy_logits(self, features: Tensor) -> Tensor:
+        """Return the proxy heads' logits."""
+        logits: Tensor = self._proxy(dict(self.proxy_tensors), features)
+        return logits.transpose(0, 1)
+
+
+class _Method(nn.Module):
+    """A method of a model as the forward of a module, which is what functional_call calls."""
+
+    def __init__(self, model: Any, method: str) -> None:
+        super().__init__()
+        self.model = model
+        self.method = method
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = getattr(self.model, self.method)(x)
+        return out
+
+
+def _mapped(module: nn.Module) -> Any:
+    def run(tensors: dict[str, Tensor], x: Tensor) -> Tensor:
+        out: Tensor = functional_call(module, tensors, (x,))
+        return out
+
+    return vmap(run, randomness="different")
