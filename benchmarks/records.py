@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from l2o.benchmarks.cell import Record
+from l2o.files import write_atomically
 
 CELLS = "cells.jsonl"
 
@@ -48,18 +49,6 @@ def mend(path: Path) -> None:
         file.seek(-1, os.SEEK_END)
         if file.read(1) != b"\n":
             file.write(b"\n")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that readers see the old one or the new one, never half of it."""
-    write_bytes_atomically(path, text.encode())
-
-
-def write_bytes_atomically(path: Path, data: bytes) -> None:
-    """Write bytes the same way."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    draft.write_bytes(data)
-    os.replace(draft, path)
 
 
 def write_json(path: Path, data: Any) -> None:

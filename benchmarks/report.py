@@ -12,7 +12,6 @@ from typing import Any
 from l2o.benchmarks.definitions import define
 from l2o.benchmarks.factors import show_factor
 from l2o.benchmarks.markdown import to_markdown
-from l2o.benchmarks.records import write_atomically, write_bytes_atomically
 from l2o.benchmarks.results import Results, load_results
 from l2o.benchmarks.tables import (
     Table,
@@ -24,6 +23,7 @@ from l2o.benchmarks.tables import (
     results_table,
     tuned_table,
 )
+from l2o.files import write_atomically
 
 REPORT = "report.html"
 DPI = 160
@@ -67,7 +67,7 @@ def write_report(directory: Path) -> Path:
     pictures = draw_all(results)
     (directory / "figures").mkdir(exist_ok=True)
     for picture in pictures:
-        write_bytes_atomically(directory / "figures" / f"{picture.name}.png", picture.png)
+        write_atomically(directory / "figures" / f"{picture.name}.png", picture.png)
     write_atomically(directory / "report.md", render_markdown(results))
     write_atomically(directory / REPORT, render_html(results, pictures))
     return directory / REPORT

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
 import sys
-import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +16,13 @@ from tqdm import tqdm
 from l2o.benchmarks.cell import Cell, Record, load_family, run_cell
 from l2o.benchmarks.cores import usable_cores
 from l2o.benchmarks.plan import Plan, make_plan
-from l2o.benchmarks.records import CELLS, append, mend, read, write_atomically, write_json
+from l2o.benchmarks.records import CELLS, append, mend, read, write_json
 from l2o.benchmarks.results import RESULTS
 from l2o.benchmarks.samples import save_samples
 from l2o.benchmarks.summary import summarise
 from l2o.configs.load import dump_config
 from l2o.configs.schema import BenchmarkConfig, Named
+from l2o.files import write_atomically
 
 CONFIG = "config.yaml"
 
@@ -115,16 +113,20 @@ def _run_missing(plan: Plan, path: Path, workers: int, progress: bool) -> int:
 
 
 def _in_this_process(cells: list[Cell]) -> Generator[Record, None, None]:
+    from l2o.envs.workers import one_thread
+
     for cell in cells:
-        with _one_thread():
+        with one_thread():
             record = run_cell(cell)
         yield record
 
 
 def _in_processes(cells: list[Cell], workers: int) -> Generator[Record, None, None]:
     """Yield records as they are finished; on Ctrl-C or an error, stop the workers at once."""
+    from l2o.envs.workers import prepare_worker
+
     before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _prepare_worker)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), prepare_worker)
     try:
         futures: list[Future[Record]] = [pool.submit(run_cell, cell) for cell in cells]
         for future in as_completed(futures):
@@ -141,35 +143,6 @@ def _in_processes(cells: list[Cell], workers: int) -> Generator[Record, None, No
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _prepare_worker() -> None:
-    """Leave Ctrl-C to the parent and keep to one thread: two would fight for one core."""
-    import torch
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-    torch.set_num_threads(1)
-
-
-def _exit_with_parent() -> None:
-    """End this worker when its parent was killed; it would wait for work forever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _raise_if_all_failed(plan: Plan, records: dict[str, Any]) -> None:

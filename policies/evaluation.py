@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 
 import numpy as np
-import torch
 
 from l2o.configs.schema import Named, TrainConfig
 from l2o.envs.build import build
 from l2o.envs.finetune import TASK_SEEDS
 from l2o.envs.finetuning import FineTune
 from l2o.envs.tasks import TASKS
+from l2o.envs.workers import prepare_worker
 from l2o.learned import LearnedPolicy
 
 
@@ -45,9 +45,7 @@ class Evaluator:
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
         self.named = evaluation_task(config)
-        self._pool = ProcessPoolExecutor(
-            config.workers, get_context("forkserver"), torch.set_num_threads, (1,)
-        )
+        self._pool = ProcessPoolExecutor(config.workers, get_context("forkserver"), prepare_worker)
 
     def score(self, policy: LearnedPolicy) -> Score:
         """Return the score of a policy."""

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from gymnasium import spaces
@@ -155,12 +156,12 @@ def test_resume_goes_on_from_the_checkpoint(tmp_path):
     assert all(int(step) == after["iteration"] * 4 for step in steps)
 
 
-def start(tmp_path, episodes):
+def start(tmp_path, **fields):
     script = f"""
 from l2o.configs.schema import TrainConfig
 from l2o.policies.train import train
 if __name__ == "__main__":
-    config = TrainConfig.model_validate({config(episodes=episodes).model_dump(mode="json")!r})
+    config = TrainConfig.model_validate({config(**fields).model_dump(mode="json")!r})
     train(config, {str(tmp_path / "run")!r}, resume=True)
 """
     (tmp_path / "script.py").write_text(script)
@@ -175,14 +176,18 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_killed_runs_resume(tmp_path, how):
-    process = start(tmp_path, 100_000)
+    process = start(tmp_path, episodes=100_000, workers=2)
     deadline = time.monotonic() + 120
     while not (tmp_path / "run" / CHECKPOINT).exists():
         assert time.monotonic() < deadline
         assert process.poll() is None, process.stderr.read().decode()
         time.sleep(0.05)
-    os.killpg(process.pid, how)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    assert workers
+    os.kill(process.pid, how)
     process.wait(timeout=60)
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    assert not alive, "workers outlive their parent"
     saved = load_checkpoint(tmp_path / "run")
     train(config(episodes=saved["learner"]["episodes"] + 4), tmp_path / "run", resume=True)
     after = load_checkpoint(tmp_path / "run")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
-import torch
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecMonitor
 
 from l2o.configs.schema import TrainConfig
 from l2o.envs.build import build
 from l2o.envs.finetune import FineTuneEnv
 from l2o.envs.tasks import TASKS
+from l2o.envs.workers import prepare_worker
 
 
 def make_environments(config: TrainConfig, start: int = 0) -> VecEnv:
@@ -35,9 +34,7 @@ def make_environments(config: TrainConfig, start: int = 0) -> VecEnv:
 
 def _factory(config: TrainConfig) -> Callable[[], gym.Env[Any, Any]]:
     def make() -> gym.Env[Any, Any]:
-        # More threads than cores fight: measured 10 to 15 times slower.
-        os.environ["OMP_NUM_THREADS"] = "1"
-        torch.set_num_threads(1)
+        prepare_worker()
         family = build("task", TASKS, config.task)
         return FineTuneEnv(family, config.finetuning, config.environment)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -18,6 +17,7 @@ from l2o.envs.tasks.digits.cache import cache_path, load_or_make
 from l2o.envs.tasks.digits.network import DigitsNetwork, Shape
 from l2o.envs.tasks.digits.real import draw_real
 from l2o.envs.tasks.digits.writers import images_of
+from l2o.envs.workers import one_thread
 
 RECIPE_VERSION = 4
 """Raised by any change that changes the weights a recipe gives; old cache files then lie unused."""
@@ -90,7 +90,7 @@ def pretrain(recipe: Recipe, progress: bool = False) -> dict[str, Tensor]:
         recipe: what to train and how.
         progress: show a progress bar, when stderr is a terminal.
     """
-    with _one_thread():
+    with one_thread():
         model = build_network(recipe)
         optimizer = torch.optim.AdamW(model.parameters(), recipe.learning_rate, weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -125,14 +125,3 @@ def _batches(recipe: Recipe) -> Iterator[Examples]:
             drawn.images.split(recipe.batch_size), drawn.labels.split(recipe.batch_size)
         ):
             yield Examples(images, labels)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Run torch on one thread: faster for so small a network, and sums do not depend on cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
