@@ -125,7 +125,11 @@ class TrainConfig(Strict):
     minutes: PositiveFloat | None = None
     """Budget in minutes of wall-clock, over all resumes; null for none."""
     workers: PositiveInt = 2
-    """Environments in parallel, one process with one torch thread each."""
+    """Processes that fine-tune in parallel, with one torch thread each."""
+    environments: PositiveInt = 16
+    """Fine-tunes at once, shared among the workers; each computes its share as one stack."""
+    stacked: bool = True
+    """False: one fine-tune per worker, unstacked; for optimizers or guidance of your own."""
     checkpoint_every: PositiveInt = 5
     """Iterations between checkpoints."""
     evaluation: Evaluation = Evaluation()

@@ -40,6 +40,7 @@ def config(**fields):
         "algorithm": {"name": "ppo", "options": {"decisions": 16, "minibatches": 2, "epochs": 2}},
         "episodes": 12,
         "workers": 1,
+        "environments": 4,
         "checkpoint_every": 1,
         "evaluation": {"every": 2, "tasks": 2, "base_lrs": [0.05]},
     }
@@ -101,8 +102,9 @@ def test_other_spaces_are_refused(space, message):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_run_folder_explains_itself(tmp_path, workers):
-    settings = config(workers=workers)
+@pytest.mark.parametrize("stacked", [True, False])
+def test_a_run_folder_explains_itself(tmp_path, workers, stacked):
+    settings = config(workers=workers, stacked=stacked)
     out = train(settings, tmp_path / "run")
     results = json.loads((out / "results.json").read_text())
     assert results["episodes"] >= 12

@@ -1,8 +1,9 @@
-"""Vectorised environments for stable-baselines3: one process with one torch thread each."""
+"""Vectorised environments for stable-baselines3, from a training config."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -13,23 +14,28 @@ from l2o.envs.build import build
 from l2o.envs.finetune import FineTuneEnv
 from l2o.envs.tasks import TASKS
 from l2o.envs.workers import prepare_worker
+from l2o.policies.sb3.stacked import StackedVecEnv, make_stacked
 
 
-def make_environments(config: TrainConfig, start: int = 0) -> VecEnv:
-    """Make the training environments.
+def count_environments(config: TrainConfig) -> int:
+    """Return how many fine-tunes run at once."""
+    return config.environments if config.stacked else config.workers
 
-    Args:
-        config: of the training.
-        start: iterations done before, so that a resumed run draws new episodes.
-    """
-    workers = config.workers
-    factories = [_factory(config) for _ in range(workers)]
-    if workers == 1:
-        vectorised: VecEnv = DummyVecEnv(factories)
-    else:
-        vectorised = SubprocVecEnv(factories, start_method="forkserver")
-    vectorised.seed(config.seed + 1_000_003 * start)
-    return VecMonitor(vectorised)
+
+def make_environments(config: TrainConfig) -> VecEnv:
+    """Make the training environments: stacked in each worker, or one per worker."""
+    if config.stacked:
+        make = partial(make_stacked, config)
+        return VecMonitor(StackedVecEnv(make, config.environments, config.workers))
+    factories = [_factory(config) for _ in range(config.workers)]
+    if config.workers == 1:
+        return VecMonitor(DummyVecEnv(factories))
+    return VecMonitor(SubprocVecEnv(factories, start_method="forkserver"))
+
+
+def seed_environments(environments: VecEnv, config: TrainConfig, iterations: int) -> None:
+    """Seed the next reset; after a resume from `iterations`, with seeds not used before."""
+    environments.seed(config.seed + 1_000_003 * iterations)
 
 
 def _factory(config: TrainConfig) -> Callable[[], gym.Env[Any, Any]]:

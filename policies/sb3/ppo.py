@@ -16,7 +16,11 @@ from l2o.configs.schema import TrainConfig
 from l2o.learned import LearnedPolicy
 from l2o.multipliers import multipliers_from_dict
 from l2o.policies.base import Learner
-from l2o.policies.sb3.environments import make_environments
+from l2o.policies.sb3.environments import (
+    count_environments,
+    make_environments,
+    seed_environments,
+)
 from l2o.policies.sb3.policy import LayerActorCriticPolicy
 from l2o.signals import SIGNALS
 from l2o.spec import SignalSpec
@@ -64,10 +68,11 @@ class PPOLearner(Learner):
         super().__init__(config)
         if config.network.recurrent:
             raise ValueError("algorithm ppo has no recurrent policy; set network.recurrent=false")
-        if decisions % (config.workers * minibatches):
+        count = count_environments(config)
+        if decisions % count or decisions % minibatches:
             raise ValueError(
-                f"algorithm.options.decisions={decisions} must be a multiple of workers x "
-                f"minibatches = {config.workers} x {minibatches}"
+                f"algorithm.options.decisions={decisions} must be a multiple of the {count} "
+                f"environments and of minibatches={minibatches}"
             )
         self.environments = make_environments(config)
         self.iterations = 0
@@ -77,7 +82,7 @@ class PPOLearner(Learner):
             LayerActorCriticPolicy,
             self.environments,
             learning_rate=learning_rate,
-            n_steps=decisions // config.workers,
+            n_steps=decisions // count,
             batch_size=decisions // minibatches,
             n_epochs=epochs,
             gamma=discount,
@@ -148,7 +153,7 @@ class PPOLearner(Learner):
         self.iterations = state["iterations"]
         self.episodes = state["episodes"]
         self.fine_tune_steps = state["fine_tune_steps"]
-        self.environments.seed(self.config.seed + 1_000_003 * self.iterations)
+        seed_environments(self.environments, self.config, self.iterations)
         torch.set_rng_state(state["torch_rng"])
 
     def close(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import traceback
 from collections.abc import Callable
 from multiprocessing import get_context
@@ -10,11 +9,11 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
-import torch
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from l2o.envs.stacked import StackedFineTuneEnv
+from l2o.envs.workers import prepare_worker
 
 Make = Callable[[int], StackedFineTuneEnv]
 """Number of environments -> a stacked environment; picklable."""
@@ -118,14 +117,12 @@ class RemoteShard:
 
 
 def _serve(pipe: Connection, make: Make, count: int) -> None:
-    # More threads than cores fight: measured 10 to 15 times slower.
-    os.environ["OMP_NUM_THREADS"] = "1"
-    torch.set_num_threads(1)
+    prepare_worker()
     shard: LocalShard | None = None
     while True:
         try:
             command, argument = pipe.recv()
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             return
         if command == "close":
             return
