@@ -26,14 +26,16 @@ class StackedSGD(StackedOptimizer):
 
     def step(self, gradients: Tensor) -> None:
         """Take one step."""
-        settings = self.settings
-        update = self._decayed(gradients, settings.weight_decay)
-        if settings.momentum:
-            self.momentum.mul_(settings.momentum).add_(update)
-            if settings.nesterov:
-                update = torch.add(update, self.momentum, alpha=settings.momentum, out=self.scratch)
-            else:
-                update = self.momentum
+        momentum, decay = self.settings.momentum, self.settings.weight_decay
+        if momentum and not self.settings.nesterov:
+            # One pass over memory less than by way of g + λθ.
+            self.momentum.mul_(momentum).add_(gradients).add_(self.parameters, alpha=decay)
+            update = self.momentum
+        else:
+            update = self._decayed(gradients, decay)
+            if momentum:
+                self.momentum.mul_(momentum).add_(update)
+                update = torch.add(update, self.momentum, alpha=momentum, out=self.scratch)
         self.parameters.addcmul_(update, self.rates, value=-1.0)
 
     def state(self) -> list[Tensor]:

@@ -1,0 +1,1 @@
+"""Speed comparisons: every claim is a ratio measured side by side in one run."""

@@ -1,0 +1,72 @@
+"""The reference: fine-tuning as a good engineer writes it, with nothing of this package in it."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch.nn import functional
+
+from l2o.envs.finetuning import batches, fresh_model
+from l2o.envs.tasks.base import Task
+from l2o.groups import group_layers, param_groups
+
+
+class BareLoop:
+    """A plain PyTorch loop: `torch.optim.SGD`, cached teacher, proxy KL, periodic evaluation.
+
+    One param group per layer, as layer-wise learning rates need. The teacher's log-probabilities
+    are computed once; nothing is copied to the host but the accuracy.
+
+    Args:
+        task: what to fine-tune.
+        device: of everything.
+        base_lr: the learning rate of all layers.
+        weight: of the proxy KL.
+        interval: steps between evaluations on the target validation set.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        device: torch.device,
+        base_lr: float = 0.01,
+        weight: float = 0.3,
+        interval: int = 10,
+    ) -> None:
+        self.model = fresh_model(task, seed=0).to(device)
+        self.proxy_head = copy.deepcopy(task.proxy_head).to(device).requires_grad_(False)
+        groups = group_layers(self.model, head=self.model.get_classifier())
+        self.optimizer = torch.optim.SGD(
+            param_groups(groups, base_lr), momentum=0.9, weight_decay=5e-4
+        )
+        self.source = task.source_train.to(device)
+        self.target = task.target_validation.to(device)
+        self.teacher = task.teacher_logits.to(device).log_softmax(dim=1)
+        self.order = batches(len(task.source_train), task.batch_size, 0)
+        self.device, self.weight, self.interval = device, weight, interval
+
+    def run(self) -> None:
+        """Take the steps between two evaluations, and evaluate."""
+        for _ in range(self.interval):
+            self._step()
+        self.accuracy()
+
+    def _step(self) -> None:
+        index = next(self.order).to(self.device)
+        features = self.model.forward_features(self.source.images[index])
+        loss = functional.cross_entropy(
+            self.model.forward_head(features), self.source.labels[index]
+        )
+        student = self.proxy_head(features).log_softmax(dim=1)
+        teacher = self.teacher[index]
+        kl = functional.kl_div(student, teacher, reduction="batchmean", log_target=True)
+        (loss + self.weight * kl).backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    @torch.no_grad()
+    def accuracy(self) -> float:
+        """Return the accuracy on the target validation set."""
+        right = self.model(self.target.images).argmax(dim=1) == self.target.labels
+        return float(right.float().mean())

@@ -1,0 +1,68 @@
+"""The speed benchmark: equal work, figures, files; the times themselves are not tested."""
+
+import json
+
+import pytest
+import torch
+from tiny import TinyFamily
+
+from l2o.benchmarks.speed import contenders, stacked
+from l2o.benchmarks.speed.__main__ import main
+from l2o.benchmarks.speed.bare import BareLoop
+from l2o.benchmarks.speed.figures import Figure
+from l2o.benchmarks.speed.timing import Times, ratio
+from l2o.configs.schema import FineTuning
+from l2o.envs.stacked import StackedFineTune, Start
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    monkeypatch.setattr(stacked, "FewTasks", lambda width: TinyFamily())
+
+
+def test_measures_and_writes(tiny, tmp_path, capsys):
+    path, picture = tmp_path / "stacked.json", tmp_path / "stacked.png"
+    main(["stacked", "--numbers", "1,16", "--rounds", "2", "--json", str(path)])
+    results = json.loads(path.read_text())
+    names = {(row["width"], row["name"]) for row in results["rows"]}
+    assert {(8, "stacked 1"), (16, "stacked 16"), (8, "bare loop"), (8, "FineTuneEnv")} <= names
+    assert len(results["figures"]) == 3
+    assert all(row["holds"] in (True, False) for row in results["figures"])
+    assert results["machine"]["threads_per_process"] == 1
+    main(["page", str(path), "--picture", str(picture)])
+    assert "| 8 | stacked 16 |" in capsys.readouterr().out
+    assert picture.stat().st_size > 1000
+
+
+def test_the_bare_loop_does_the_same_work():
+    """After the same steps it has the same weights."""
+    task = TinyFamily().sample(0)
+    loop = BareLoop(task, torch.device("cpu"))
+    loop.run()
+    runs = StackedFineTune(FineTuning(**contenders.settings("cpu", 1)), 1, 4)
+    runs.reset({0: Start(task, seed=0, base_lr=0.01)})
+    runs.advance()
+    weights = runs.weights(0)
+    for name, weight in loop.model.named_parameters():
+        torch.testing.assert_close(weights[name], weight)
+
+
+def test_figures_hold_or_not():
+    assert Figure("time", 1.2, 1.15, 1.05, at_least=False).to_dict()["holds"] is False
+    assert Figure("ratio", 3.0, 2.5, 4.0).to_dict()["reaches_goal"] is False
+    gpu = [
+        {"width": 8, "name": "FineTuneEnv", "runs": 1, "ratio": 1.0},
+        {"width": 8, "name": "stacked 32", "runs": 32, "microseconds_per_step": 4.0, "ratio": 9.0},
+        {"width": 8, "name": "stacked 512", "runs": 512, "microseconds_per_step": 2.0, "ratio": 9},
+    ]
+    for row in gpu:
+        row.setdefault("steps_per_second", 30_000.0)
+    made = {f.figure: f.to_dict()["holds"] for f in stacked._figures(gpu, torch.device("cuda"))}
+    assert made == {
+        "GPU, largest N: fine-tune steps per second": True,
+        "GPU, cost per environment, N = 512 over N = 32": True,
+    }
+
+
+def test_a_ratio_is_of_times_of_one_round():
+    assert ratio(Times([1.0, 2.0, 30.0]), Times([1.0, 1.0, 10.0]), scale=2) == 4.0
