@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from l2o.envs.stacked.data import EvaluationData, TrainingData
+from l2o.envs.stacked.graph import GraphedStep
 from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS, StackedOptimizer
 from l2o.envs.stacked.stack import Stack
 from l2o.envs.stacked.start import Prepared
@@ -65,6 +67,7 @@ class Chunk:
         self.kl_sum = torch.zeros(count, device=device)
         self.validation_loss = torch.full((count,), torch.nan, device=device)
         self.data = TrainingData(like, count, capacity, steps, device)
+        self._captured: Callable[[Tensor], None] | None = None
         self._evaluation: dict[str, tuple[EvaluationData, list[Tensor]]] = {}
         self.leaves, self._tensors, self._proxies = self._make_tensors(like)
         model, head = like.model, like.proxy_head
@@ -99,8 +102,9 @@ class Chunk:
 
     def _copy_rows(self, source: Tensor, target: Tensor, positions: Sequence[int]) -> None:
         pairs = (self.layout.rows(buffer, self.count) for buffer in (source, target))
+        chosen = list(positions)
         for one, other in zip(*pairs, strict=True):
-            other[positions] = one[positions]
+            other[chosen] = one[chosen]
 
     # Training -----------------------------------------------------------------------------------
 
@@ -117,10 +121,24 @@ class Chunk:
             still: positions that must stay as they are.
         """
         held = self._copies() if still else []
-        for rows in self.data.window(steps, length):
-            self.step(rows)
+        window = self.data.window(steps, length)
+        step = self._fastest_step(window) if length else self.step
+        for rows in window:
+            step(rows)
         if still:
             self._put_back(held, still)
+
+    def _fastest_step(self, window: Tensor) -> Callable[[Tensor], None]:
+        """Return the captured step on CUDA; where it cannot be captured, the step as it is."""
+        if self._captured is None:
+            self._captured = self.step
+            if self.device.type == "cuda":
+                # Capturing takes steps, which must not count.
+                before = self._copies()
+                with contextlib.suppress(RuntimeError):
+                    self._captured = GraphedStep(self.step, window[0])
+                self._put_back(before, range(self.count))
+        return self._captured
 
     def _state(self) -> list[Tensor]:
         return [self.parameters, *self.optimizer.state()]
@@ -133,8 +151,9 @@ class Chunk:
         *state, loss_sum, kl_sum = copies
         for copy, target in zip(state, self._state(), strict=True):
             self._copy_rows(copy, target, positions)
-        self.loss_sum[positions] = loss_sum[positions]
-        self.kl_sum[positions] = kl_sum[positions]
+        chosen = list(positions)
+        self.loss_sum[chosen] = loss_sum[chosen]
+        self.kl_sum[chosen] = kl_sum[chosen]
 
     def remember(self) -> None:
         """Remember the weights, so that the next step's update can be measured."""

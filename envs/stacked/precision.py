@@ -17,7 +17,8 @@ def computing_in(precision: str, device: torch.device) -> Iterator[None]:
     float32 and tf32 put the process's own settings back afterwards.
     """
     if precision == "bf16":
-        with torch.autocast(device.type, torch.bfloat16):
+        # Weights cast once and kept would be stale when a captured step is replayed.
+        with torch.autocast(device.type, torch.bfloat16, cache_enabled=device.type != "cuda"):
             yield
         return
     if device.type != "cuda":
