@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 
 from l2o.envs.finetune import FineTuneEnv
-from l2o.envs.stacked import StackedFineTuneEnv
+from l2o.envs.stacked import StackedFineTuneEnv, Start
+from l2o.envs.stacked.memory import predict_memory
 from l2o.envs.tasks import Task, TaskFamily
 from l2o.envs.tasks.digits.family import DigitsFamily
 
@@ -89,13 +89,14 @@ class StackedEnvironments:
         self.env.step(self.actions)
 
 
-def memory_in_use(device: torch.device) -> int:
-    """Return the bytes in use: of the GPU's allocator, or of this process."""
-    if device.type == "cuda":
-        return int(torch.cuda.memory_allocated(device))
-    import psutil
+def predicted_memory(contender: StackedEnvironments, task: Task) -> int:
+    """Return the bytes that stacked environments are predicted to take.
 
-    return int(psutil.Process().memory_info().rss)
+    What a process holds tells little: it keeps what it has freed.
+    """
+    runs = contender.env.runs
+    need = predict_memory(Start(task), runs, ["target_validation"])
+    return need.total(runs.runs, runs.chunk)
 
 
 def numbers_of(text: str) -> Sequence[int]:

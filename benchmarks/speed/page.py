@@ -31,12 +31,12 @@ def run(arguments: argparse.Namespace) -> None:
 def rows_table(results: dict[str, Any]) -> str:
     """Return the contenders as a Markdown table."""
     lines = [
-        "| width | what | steps/s | ratio to the bare loop | µs per network's step | memory |",
+        "| width | what | steps/s | ratio to the bare loop | µs per network's step | memory, predicted |",
         "|---|---|---|---|---|---|",
     ]
     lines += [
         f"| {row['width']} | {row['name']} | {row['steps_per_second']:,.0f} | {row['ratio']:.2f} "
-        f"| {row['microseconds_per_step']:,.0f} | {_mebibytes(row['memory_bytes'])} |"
+        f"| {row['microseconds_per_step']:,.0f} | {_mebibytes(row['predicted_memory_bytes'])} |"
         for row in results["rows"]
     ]
     return "\n".join([*lines, ""])

@@ -21,8 +21,8 @@ from l2o.benchmarks.speed.contenders import (
     FewTasks,
     OneEnvironment,
     StackedEnvironments,
-    memory_in_use,
     numbers_of,
+    predicted_memory,
     settings,
 )
 from l2o.benchmarks.speed.figures import Figure
@@ -106,9 +106,8 @@ def _measure_width(
     memory = {}
     for count in counts:
         name = f"stacked {count}"
-        before = memory_in_use(device)
         contenders[name] = StackedEnvironments(family, finetuning, count, precision)
-        memory[name] = memory_in_use(device) - before
+        memory[name] = predicted_memory(contenders[name], family.sample(0))
     times = time_alternately({k: v.run for k, v in contenders.items()}, rounds, device)
     runs = {name: int(name.split()[1]) if "stacked" in name else 1 for name in contenders}
     return [
@@ -129,7 +128,7 @@ def _row(
         "microseconds_per_step": times.median / steps * 1e6,
         "best_microseconds_per_step": times.best / steps * 1e6,
         "ratio": ratio(bare, times, count),
-        "memory_bytes": memory,
+        "predicted_memory_bytes": memory,
         "seconds": times.seconds,
     }
 
