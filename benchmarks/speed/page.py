@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
 def rows_table(results: dict[str, Any]) -> str:
     """Return the contenders as a Markdown table."""
     lines = [
-        "| width | what | steps/s | ratio to the bare loop | µs per network's step | memory, predicted |",
+        "| width | what | steps/s | ratio to the bare loop | µs per step | predicted memory |",
         "|---|---|---|---|---|---|",
     ]
     lines += [

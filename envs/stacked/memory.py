@@ -53,7 +53,8 @@ def predict_memory(start: Start, runs: StackedFineTune, splits: Iterable[str]) -
     buffers = _FLAT_BUFFERS + STACKED_OPTIMIZERS[type(prepared.optimizer)].buffers
     tensors = [*prepared.model.parameters(), *prepared.proxy_head.parameters()]
     data = [task.source_train.images, task.source_train.labels]
-    data += [tensor for name in splits for tensor in vars(getattr(task, name)).values()]
+    # As they are, and as the stack takes them.
+    data += 2 * [tensor for name in splits for tensor in vars(getattr(task, name)).values()]
     each = parameters * buffers + sum(_bytes(tensor) for tensor in (*tensors, *data))
     each += 2 * _bytes(task.teacher_logits) + prepared.steps * prepared.batch_size * 8
     return Need(each, _working(prepared))
