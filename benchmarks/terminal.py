@@ -26,7 +26,7 @@ def print_table(directory: Path, console: Console | None = None) -> None:
 
     Args:
         directory: what `run_benchmark` wrote.
-        console: where to; null prints to stdout.
+        console: where to; None prints to stdout, at full width if that is no terminal.
 
     Raises:
         FileNotFoundError: no results there.
@@ -35,7 +35,10 @@ def print_table(directory: Path, console: Console | None = None) -> None:
     from rich.console import Console
 
     results = load_results(directory)
-    console = console or Console()
+    if console is None:
+        console = Console()
+        if not console.is_terminal:
+            console = Console(width=WIDTH)
     tables = [
         results_table(results, MAX_GRID_ROWS),
         tuned_table(results),

@@ -50,6 +50,9 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+_LINE_BREAKS = {"\x85", "\u2028", "\u2029"}
+
+
 class _Dumper(yaml.SafeDumper):
     """Safe dumper that quotes what the loader would not read as text, and writes no aliases."""
 
@@ -58,6 +61,11 @@ class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         """Write every value out."""
         return True
+
+    def represent_text(self, data: str) -> yaml.ScalarNode:
+        """Double-quote text with Unicode's line breaks: PyYAML would read them back as spaces."""
+        style = '"' if _LINE_BREAKS & set(data) else None
+        return self.represent_scalar(_PREFIX + "str", data, style=style)
 
 
 def _construct_int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
@@ -73,6 +81,7 @@ def _construct_float(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
 for _tag, _pattern, _first in _RESOLVERS:
     for _class in (_Loader, _Dumper):
         _class.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern})$"), _first)
+_Dumper.add_representer(str, _Dumper.represent_text)
 _Loader.add_constructor(_PREFIX + "int", _construct_int)
 _Loader.add_constructor(_PREFIX + "float", _construct_float)
 
@@ -128,9 +137,7 @@ def format_yaml(data: Any) -> str:
         data,
         Dumper=_Dumper,
         sort_keys=False,
-        # Escapes what is not ASCII: PyYAML writes some line separators (U+0085) that it reads back
-        # as spaces.
-        allow_unicode=False,
+        allow_unicode=True,
         default_flow_style=None,
         width=100,
     )

@@ -90,3 +90,8 @@ def test_documents_that_grow_by_aliases_are_refused():
 
 def test_format_quotes_what_would_not_read_as_text():
     assert format_yaml({"a": "1e-3", "b": "no"}) == "{a: '1e-3', b: no}\n"
+
+
+@pytest.mark.parametrize("text", ["\x85", "a\u2028b", "\u2029", "− é 数", "x\ny", ""])
+def test_unicode_survives(text):
+    assert parse_yaml(format_yaml({text: [text]}), "test") == {text: [text]}
