@@ -1,0 +1,40 @@
+"""The README's code runs as it stands, and its commands exist."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("code", BLOCKS, ids=range(len(BLOCKS)))
+def test_python_blocks_run(code, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    run = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=200, cwd=tmp_path
+    )
+    assert run.returncode == 0, run.stderr
+
+
+def test_the_plug_in_script_is_short():
+    code = next(block for block in BLOCKS if "LRController" in block)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 16
+
+
+def test_make_targets_exist():
+    targets = set(re.findall(r"^make ([a-z]+)", README, flags=re.MULTILINE))
+    assert {"demo", "test"} <= targets
+    makefile = (ROOT / "Makefile").read_text()
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def test_linked_files_exist():
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
