@@ -62,6 +62,8 @@ class Environment(Strict):
 
     base_lr: tuple[PositiveFloat, PositiveFloat] = (0.001, 0.3)
     """Range from which each episode draws its base LR, log-uniformly."""
+    tasks: PositiveInt | None = None
+    """Number of distinct tasks that episodes draw from, kept in memory; null: always new ones."""
     multipliers: Options = {"kind": "log", "low": 0.001, "high": 10.0}
     """Action range: {kind: log, low, high} or {kind: bins, values}."""
     signals: tuple[str, ...] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import gymnasium as gym
@@ -16,6 +17,7 @@ from l2o.envs.build import build
 from l2o.envs.finetuning import FineTune, check_finetuning
 from l2o.envs.rewards import REWARDS, Outcome
 from l2o.envs.spaces import action_space, observation_space
+from l2o.envs.stopwatch import Stopwatch
 from l2o.envs.tasks import TASKS, TaskFamily
 from l2o.multipliers import multipliers_from_dict
 from l2o.signals import SIGNALS
@@ -68,10 +70,14 @@ class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
         self.rewards = {
             name: build("reward", REWARDS, Named(name=name)) for name in self.config.rewards
         }
-        self._needs = frozenset[str]().union(*(term.needs for term in self.rewards.values()))
+        self.needs = frozenset[str]().union(*(term.needs for term in self.rewards.values()))
         layers = self.family.max_layers
         self.observation_space = observation_space(self.signals, layers)
         self.action_space = action_space(self.multipliers, layers)
+        # A pool of tasks is kept: making one can take as long as a fourth of its fine-tune.
+        keep = self.config.tasks
+        self.sample = lru_cache(keep)(self.family.sample) if keep else self.family.sample
+        self.stopwatch = Stopwatch()
         self._run: FineTune | None = None
         self._outcome = Outcome()
         self._withheld: list[int] = []
@@ -88,21 +94,22 @@ class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Begin a fine-tune of a freshly drawn task."""
         super().reset(seed=seed)
-        drawn = self._draw() | (options or {})
+        drawn = self.draw() | (options or {})
         unknown = set(drawn) - {"task_seed", "base_lr", "seed"}
         if unknown:
             raise ValueError(
                 f"unknown reset options {sorted(unknown)}; known: task_seed, base_lr, seed"
             )
-        self._run = FineTune(
-            self.family.sample(drawn["task_seed"]),
-            self.finetuning,
-            base_lr=drawn["base_lr"],
-            seed=drawn["seed"],
-            validate=self.config.validation,
-            signals=self.signals,
-        )
-        self._withheld = self._draw_withheld()
+        with self.stopwatch.on("making"):
+            self._run = FineTune(
+                self.sample(drawn["task_seed"]),
+                self.finetuning,
+                base_lr=drawn["base_lr"],
+                seed=drawn["seed"],
+                validate=self.config.validation,
+                signals=self.signals,
+            )
+        self._withheld = self.draw_withheld()
         self._outcome = self._measure()
         return self._observe(), {**drawn, "layers": len(self._run.controller.groups)}
 
@@ -113,7 +120,8 @@ class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
             raise gym.error.ResetNeeded("the fine-tune has ended; call reset()")
         chosen = self.multipliers.decode(torch.as_tensor(np.asarray(action)))
         run.controller.set_multipliers(chosen[: len(run.controller.groups)])
-        run.advance(self.finetuning.interval)
+        with self.stopwatch.on("stepping"):
+            run.advance(self.finetuning.interval)
         before, self._outcome = self._outcome, self._measure()
         terms = {
             name: self.config.rewards[name] * term(before, self._outcome)
@@ -123,15 +131,16 @@ class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
         info = {"rewards": terms, **measured, "step": run.step}
         return self._observe(), float(sum(terms.values())), run.done, False, info
 
-    def _draw(self) -> dict[str, Any]:
+    def draw(self) -> dict[str, Any]:
+        """Draw an episode: task, base LR, seed of head and batches."""
         low, high = np.log(self.config.base_lr)
         return {
-            "task_seed": int(self.np_random.integers(TASK_SEEDS)),
+            "task_seed": int(self.np_random.integers(self.config.tasks or TASK_SEEDS)),
             "base_lr": float(np.exp(self.np_random.uniform(low, high))),
             "seed": int(self.np_random.integers(TASK_SEEDS)),
         }
 
-    def _draw_withheld(self) -> list[int]:
+    def draw_withheld(self) -> list[int]:
         """Return the columns of optional signals that this episode's agent does not get to see."""
         withheld: list[int] = []
         for columns in OPTIONAL_SIGNALS:
@@ -149,18 +158,19 @@ class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
         return padded
 
     def _measure(self) -> Outcome:
-        run = self.run
-        validated = "source_validation" in self._needs
-        target = "target_validation" in self._needs
-        return Outcome(
-            source_loss=run.last_loss,
-            proxy_kl=run.last_proxy_kl,
-            validation_loss=run.loss("source_validation") if validated else float("nan"),
-            validation_accuracy=run.accuracy("source_validation") if validated else float("nan"),
-            target_accuracy=run.accuracy("target_validation") if target else float("nan"),
-            diverged=run.diverged,
-            done=run.done,
-        )
+        run, nothing = self.run, float("nan")
+        validated = "source_validation" in self.needs
+        target = "target_validation" in self.needs
+        with self.stopwatch.on("evaluating"):
+            return Outcome(
+                source_loss=run.last_loss,
+                proxy_kl=run.last_proxy_kl,
+                validation_loss=run.loss("source_validation") if validated else nothing,
+                validation_accuracy=run.accuracy("source_validation") if validated else nothing,
+                target_accuracy=run.accuracy("target_validation") if target else nothing,
+                diverged=run.diverged,
+                done=run.done,
+            )
 
 
 OPTIONAL_SIGNALS = (

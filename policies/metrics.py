@@ -41,6 +41,17 @@ class MetricsLog:
             ]
             write_atomically(self.path, "".join(line + "\n" for line in kept))
 
+    def speed(self) -> dict[str, float]:
+        """Return steps/s, fine-tunes/s and the shares of time, over all iterations written."""
+        rows = [json.loads(line) for line in self.path.read_text().splitlines()]
+        seconds = sum(row["seconds"] for row in rows)
+        names = [key for key in rows[-1] if key.endswith("_per_second") or key.startswith("share_")]
+        # Rates and shares are per second of an iteration, so seconds are their weights.
+        return {
+            name: sum(row.get(name, 0.0) * row["seconds"] for row in rows) / seconds
+            for name in names
+        }
+
     def close(self) -> None:
         """Flush and close the event file."""
         self._events.close()

@@ -179,6 +179,7 @@ class Training:
             "episodes": self.learner.episodes,
             "fine_tune_steps": self.learner.fine_tune_steps,
             "seconds": self.seconds,
+            "speed": self.log.speed(),
             "best": self.best,
             "evaluations": self.evaluations,
         }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -47,5 +48,22 @@ def train(
         from l2o.policies.train import train as run_training
 
         path = run_training(settings, folder, resume=resume and used)
+    typer.echo(_told(json.loads((path / "results.json").read_text())))
     typer.echo(f"policy: {path}")
     typer.echo(f"try it: {shlex.join(['l2o', 'finetune', 'digits', '--policy', str(folder)])}")
+
+
+def _told(results: dict[str, Any]) -> str:
+    """Return in two lines what was learned and how fast."""
+    speed = results["speed"]
+    shares = ", ".join(
+        f"{name.removeprefix('share_')} {share:.0%}"
+        for name, share in speed.items()
+        if name.startswith("share_")
+    )
+    return (
+        f"{results['episodes']} fine-tunes in {results['seconds'] / 60:.1f} min; target accuracy "
+        f"{results['best']['target_accuracy']:.3f} on validation images of tasks not trained on\n"
+        f"{speed['fine_tune_steps_per_second']:.0f} fine-tune steps/s, "
+        f"{speed['fine_tunes_per_second']:.2f} fine-tunes/s; time: {shares}"
+    )

@@ -20,6 +20,19 @@ from l2o.service.outcomes import raised_by_us
 COMMANDS = ("train", "finetune", "benchmark", "report", "policies")
 
 
+TRAINED = {
+    "episodes": 12,
+    "seconds": 90.0,
+    "speed": {
+        "fine_tune_steps_per_second": 20.0,
+        "fine_tunes_per_second": 0.5,
+        "share_stepping": 0.75,
+        "share_learning": 0.25,
+    },
+    "best": {"target_accuracy": 0.625},
+}
+
+
 class Calls(list):
     """Stand-ins for the entry points; each call is recorded, and raises what it is told to."""
 
@@ -45,11 +58,15 @@ def calls(monkeypatch, tmp_path):
         out.mkdir(parents=True, exist_ok=True)
         (out / "saved").write_text("x")
         (out / "config.yaml").write_text(dump_config(config))
+        (out / "results.json").write_text(json.dumps(TRAINED))
         return out
 
     places = {
         "l2o.policies.train": {"train": save},
-        "l2o.envs.finetune_run": {"run_finetune": save},
+        "l2o.benchmarks.single": {
+            "run_finetune": lambda config, out: save(config, out) / "results.json",
+            "summary": lambda record: "summary",
+        },
         "l2o.benchmarks": {
             "run_benchmark": lambda config, out, workers, progress: out,
             "print_table": lambda folder: None,
@@ -100,6 +117,9 @@ def test_train_passes_config_folder_and_resume(calls):
     assert config == load_config("train", "demo", ["seed=3", "minutes=null"])
     assert load_config("train", out / "config.yaml") == config
     assert f"policy: {out}" in result.output
+    assert "12 fine-tunes in 1.5 min; target accuracy 0.625" in result.output
+    assert "20 fine-tune steps/s, 0.50 fine-tunes/s" in result.output
+    assert "time: stepping 75%, learning 25%" in result.output
 
 
 def test_train_overwrites_nothing_and_resumes(calls):
@@ -144,7 +164,8 @@ def test_failure_before_any_work_leaves_the_folder_usable(calls):
 def test_finetune_takes_the_policy_option(calls):
     result = run("finetune", "digits", "base_lr=0.1", "--policy", "some-policy", "--out", "b")
     assert result.exit_code == 0, result.output
-    ((_, (config, out), _),) = calls
+    (_, (config, out), _), (told, _, _) = calls
+    assert told == "summary"
     assert config.choice.policy == "some-policy"
     assert config.base_lr == 0.1
     assert out == Path("b")

@@ -194,6 +194,16 @@ def test_withheld_signals_are_zero_for_the_whole_episode():
     assert observation[:3, names.index("gradient_norm")].all()
 
 
+def test_a_pool_of_tasks_is_made_once_each():
+    env = environment(tasks=3)
+    seeds = {env.reset(seed=seed)[1]["task_seed"] for seed in range(12)}
+    assert seeds == {0, 1, 2}
+    env.reset(options={"task_seed": 1})
+    first = env.run.task
+    env.reset(options={"task_seed": 1})
+    assert env.run.task is first
+
+
 def test_reset_options_fix_what_is_drawn():
     env = environment()
     _, info = env.reset(seed=0, options={"base_lr": 0.02, "task_seed": 5})

@@ -76,6 +76,7 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
             raise ValueError(f"num_envs must be at least 1, got {num_envs}")
         # One environment that is never stepped: what it says about one holds for each of N.
         self.single = FineTuneEnv(task, finetuning, environment)
+        self.stopwatch = self.single.stopwatch
         self.num_envs = num_envs
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
@@ -140,9 +141,10 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
             generator = self._randoms[number]
             assert generator is not None
             self.single.np_random = generator
-            drawn[number] = self.single._draw() | options
-            self._withheld[number] = self.single._draw_withheld()
-        starts = {number: self._start(facts) for number, facts in drawn.items()}
+            drawn[number] = self.single.draw() | options
+            self._withheld[number] = self.single.draw_withheld()
+        with self.stopwatch.on("making"):
+            starts = {number: self._start(facts) for number, facts in drawn.items()}
         if not self._checked:
             check_memory(
                 next(iter(starts.values())),
@@ -152,7 +154,8 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
                 self.memory,
             )
             self._checked = True
-        self.runs.reset(starts)
+        with self.stopwatch.on("making"):
+            self.runs.reset(starts)
         self._ended[numbers] = False
         for number, outcome in self._measure(numbers).items():
             self._outcomes[number] = outcome
@@ -160,7 +163,7 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         return {number: {**drawn[number], "layers": layers[number]} for number in numbers}
 
     def _start(self, drawn: Mapping[str, Any]) -> Start:
-        task = self.single.family.sample(drawn["task_seed"])
+        task = self.single.sample(drawn["task_seed"])
         return Start(task, seed=drawn["seed"], base_lr=drawn["base_lr"])
 
     # Step ---------------------------------------------------------------------------------------
@@ -187,7 +190,8 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         waiting = np.flatnonzero(self._ended).tolist()
         chosen = self.single.multipliers.decode(torch.as_tensor(np.asarray(actions)))
         self.runs.set_multipliers(chosen)
-        self.runs.advance(~self._ended)
+        with self.stopwatch.on("stepping"):
+            self.runs.advance(~self._ended)
         rewards = np.zeros(self.num_envs, np.float64)
         infos = self._score(np.flatnonzero(~self._ended).tolist(), rewards)
         terminated = self.runs.done & ~self._ended
@@ -222,13 +226,17 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         return infos
 
     def _splits(self) -> list[str]:
-        needs = set(self.single._needs)
+        needs = set(self.single.needs)
         if self.single.config.validation:
             needs.add("source_validation")
         return sorted(needs)
 
     def _measure(self, numbers: Numbers) -> dict[int, Outcome]:
-        runs, needs = self.runs, self.single._needs
+        with self.stopwatch.on("evaluating"):
+            return self._outcomes_of(numbers)
+
+    def _outcomes_of(self, numbers: Numbers) -> dict[int, Outcome]:
+        runs, needs = self.runs, self.single.needs
         columns: dict[str, list[Any]] = {
             "source_loss": runs.last_loss.tolist(),
             "proxy_kl": runs.last_proxy_kl.tolist(),

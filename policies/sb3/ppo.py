@@ -77,6 +77,7 @@ class PPOLearner(Learner):
         self.environments = make_environments(config)
         self.iterations = 0
         self.decisions = decisions
+        self._spent: dict[str, float] = {}
         torch.manual_seed(config.seed)
         self.model = PPO(
             LayerActorCriticPolicy,
@@ -106,7 +107,8 @@ class PPOLearner(Learner):
         self.model.learn(self.decisions, callback=watch, reset_num_timesteps=False)
         self.iterations += 1
         self.episodes += len(watch.episodes)
-        self.fine_tune_steps += self.decisions * self.config.finetuning.interval
+        steps = self.decisions * self.config.finetuning.interval
+        self.fine_tune_steps += steps
         total = time.perf_counter() - started
         logged = {
             name.removeprefix("train/"): float(value)
@@ -119,7 +121,22 @@ class PPOLearner(Learner):
             "seconds": total,
             "seconds_collecting": watch.seconds,
             "seconds_learning": total - watch.seconds,
+            "fine_tune_steps_per_second": steps / total,
+            "fine_tunes_per_second": len(watch.episodes) / total,
+            **self._shares(watch.seconds / total),
         }
+
+    def _shares(self, collecting: float) -> dict[str, float]:
+        """Return the shares of an iteration's time; the environments tell how theirs was spent."""
+        spent: dict[str, float] = {}
+        for stopwatch in self.environments.get_attr("stopwatch"):
+            for what, seconds in stopwatch.seconds.items():
+                spent[what] = spent.get(what, 0.0) + seconds
+        new = {what: seconds - self._spent.get(what, 0.0) for what, seconds in spent.items()}
+        self._spent = spent
+        total = sum(new.values())
+        shares = {f"share_{what}": collecting * part / total for what, part in new.items()}
+        return {**shares, "share_learning": 1.0 - collecting}
 
     def policy(self) -> LearnedPolicy:
         """Return a copy of the network as a policy."""

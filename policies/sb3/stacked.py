@@ -89,11 +89,12 @@ class StackedVecEnv(VecEnv):
         self._shards = []
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """Return what the environments share, once for each."""
+        """Return, for each environment, what those of its process share."""
         if attr_name == "render_mode":
             return [None for _ in self._get_indices(indices)]
-        value = self._ask("attribute", [attr_name] * len(self._shards))[0]
-        return [value for _ in self._get_indices(indices)]
+        values = self._ask("attribute", [attr_name] * len(self._shards))
+        shard_of = np.searchsorted(self._ends, np.arange(self.num_envs), side="right")
+        return [values[shard_of[index]] for index in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         """Refuse: stacked environments share what they are made of."""
