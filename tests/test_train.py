@@ -176,18 +176,25 @@ if __name__ == "__main__":
     )
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_killed_runs_resume(tmp_path, how):
-    process = start(tmp_path, episodes=100_000, workers=2)
+def wait_for_checkpoint(process, path):
     deadline = time.monotonic() + 120
-    while not (tmp_path / "run" / CHECKPOINT).exists():
+    while not path.exists():
         assert time.monotonic() < deadline
         assert process.poll() is None, process.stderr.read().decode()
         time.sleep(0.05)
-    workers = psutil.Process(process.pid).children(recursive=True)
-    assert workers
-    os.kill(process.pid, how)
-    process.wait(timeout=60)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_killed_runs_resume(tmp_path, how):
+    process = start(tmp_path, episodes=100_000, workers=2)
+    try:
+        wait_for_checkpoint(process, tmp_path / "run" / CHECKPOINT)
+        workers = psutil.Process(process.pid).children(recursive=True)
+        assert workers
+        os.kill(process.pid, how)
+        process.wait(timeout=60)
+    finally:
+        process.kill()
     _, alive = psutil.wait_procs(workers, timeout=30)
     assert not alive, "workers outlive their parent"
     saved = load_checkpoint(tmp_path / "run")
