@@ -34,7 +34,7 @@ def draw_learning_rates(record: Record, title: str) -> Figure:
     above.set_title(title, fontsize=11)
     for axes in (above, below):
         tidy(axes)
-    legend_below(figure, above, columns=7)
+    legend_below(figure, above, columns=4)
     return figure
 
 
