@@ -67,4 +67,4 @@ def _draw_accuracies(axes: Axes, curve: list[Record]) -> None:
     axes.set_ylim(0, 1.02)
     axes.set_ylabel("accuracy")
     in_percent(axes.yaxis)
-    axes.legend(frameon=False, fontsize=9, loc="lower right", handlelength=3.6)
+    axes.legend(frameon=False, fontsize=9, loc="best", handlelength=3.6)
