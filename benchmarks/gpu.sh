@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Every measurement that needs a CUDA device: the CUDA tests, then the speed commands.
+#
+#   benchmarks/gpu.sh [FOLDER]     # JSON goes to FOLDER, runs/gpu if not given
+#
+# Uses .venv where there is one, else the python3 that has l2o installed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=${1:-runs/gpu}
+mkdir -p "$out"
+python=python3
+[ -x .venv/bin/python ] && python=.venv/bin/python
+"$python" -m pytest -q tests/test_env.py tests/test_stacked.py -k cuda
+"$python" -m l2o.benchmarks.speed stacked --device cuda --json "$out/stacked.json"
