@@ -45,12 +45,7 @@ def percent(found: Entry) -> str:
         >>> percent({"value": 0.612, "low": 0.598, "high": 0.627})
         '61.2 [59.8, 62.7]'
     """
-    if found["value"] is None:
-        return UNKNOWN
-    text = f"{100 * found['value']:.1f}"
-    if found["low"] is None:
-        return text
-    return f"{text} [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
+    return _scaled(found, ".1f")
 
 
 def points(found: Entry) -> str:
@@ -60,12 +55,17 @@ def points(found: Entry) -> str:
         >>> points({"value": 0.031, "low": -0.004, "high": 0.05})
         '+3.1 [-0.4, +5.0]'
     """
+    return _scaled(found, "+.1f")
+
+
+def _scaled(found: Entry, form: str) -> str:
+    """Return value and interval times 100, each in a number format."""
     if found["value"] is None:
         return UNKNOWN
-    text = f"{100 * found['value']:+.1f}"
+    text = format(100 * found["value"], form)
     if found["low"] is None:
         return text
-    return f"{text} [{100 * found['low']:+.1f}, {100 * found['high']:+.1f}]"
+    return f"{text} [{format(100 * found['low'], form)}, {format(100 * found['high'], form)}]"
 
 
 def interval(ends: list[float | None]) -> str:

@@ -42,8 +42,12 @@ class MetricsLog:
             write_atomically(self.path, "".join(line + "\n" for line in kept))
 
     def speed(self) -> dict[str, float]:
-        """Return steps/s, fine-tunes/s and the shares of time, over all iterations written."""
+        """Return steps/s, fine-tunes/s and the shares of time; nothing before the first row."""
+        if not self.path.exists():
+            return {}
         rows = [json.loads(line) for line in self.path.read_text().splitlines()]
+        if not rows:
+            return {}
         seconds = sum(row["seconds"] for row in rows)
         names = [key for key in rows[-1] if key.endswith("_per_second") or key.startswith("share_")]
         # Rates and shares are per second of an iteration, so seconds are their weights.

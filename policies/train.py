@@ -86,6 +86,7 @@ class Training:
         """Go on from the last checkpoint, if there is one."""
         state = load_checkpoint(self.out)
         if state is None:
+            self.log.truncate(0)
             return
         self.learner.load_state_dict(state["learner"])
         self.iteration = state["iteration"]
@@ -109,10 +110,10 @@ class Training:
             try:
                 while self.spent() < 1.0:
                     self._iterate(bar)
+                self.evaluate()
             except KeyboardInterrupt:
                 self.save()
                 raise
-        self.evaluate()
         self.save()
 
     def _iterate(self, bar: Any) -> None:

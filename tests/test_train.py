@@ -26,7 +26,7 @@ from l2o.policies.checkpoint import CHECKPOINT, load_checkpoint
 from l2o.policies.evaluation import Evaluator
 from l2o.policies.sb3 import LayerActorCriticPolicy
 from l2o.policies.sb3.distributions import layer_distribution
-from l2o.policies.train import train
+from l2o.policies.train import Training, train
 
 TESTS = Path(__file__).parent
 
@@ -161,7 +161,7 @@ def test_resume_goes_on_from_the_checkpoint(tmp_path):
 def start(tmp_path, **fields):
     script = f"""
 from l2o.configs.schema import TrainConfig
-from l2o.policies.train import train
+from l2o.policies.train import Training, train
 if __name__ == "__main__":
     config = TrainConfig.model_validate({config(**fields).model_dump(mode="json")!r})
     train(config, {str(tmp_path / "run")!r}, resume=True)
@@ -202,6 +202,23 @@ def test_killed_runs_resume(tmp_path, how):
     after = load_checkpoint(tmp_path / "run")
     assert after["iteration"] > saved["iteration"]
     assert l2o.load_policy(tmp_path / "run").network.hidden == 8
+
+
+def test_stopped_before_the_first_iteration_it_can_begin_anew(tmp_path):
+    training = Training(config(), tmp_path)
+    training.save()
+    training.close()
+    assert json.loads((tmp_path / "results.json").read_text())["speed"] == {}
+    train(config(episodes=4), tmp_path, resume=True)
+    assert json.loads((tmp_path / "results.json").read_text())["episodes"] >= 4
+
+
+def test_killed_before_the_first_checkpoint_it_begins_anew(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"iteration": 1}\n{"itera')
+    train(config(episodes=4), tmp_path, resume=True)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["iteration"] for row in rows] == list(range(1, len(rows) + 1))
+    assert all("return" in row for row in rows)
 
 
 def test_damaged_checkpoints_are_named(tmp_path):
