@@ -80,7 +80,7 @@ class Meter:
             multipliers: `[L]`, those of the window that ends here.
             base_lrs: `[L]`, the user's learning rates.
         """
-        layers = self._measure_layers(gradients=step > 0)
+        layers = self.read(gradients=step > 0)
         windows = {
             name: window.close() if step > 0 else (MISSING, MISSING)
             for name, window in self._windows.items()
@@ -107,7 +107,8 @@ class Meter:
             return MISSING, MISSING
         return min(step / self.total_steps, 1.0), float(max(self.total_steps - step, 0))
 
-    def _measure_layers(self, gradients: bool) -> dict[str, Tensor]:
+    def read(self, gradients: bool) -> dict[str, Tensor]:
+        """Read parameters and gradients: the quantities of layers, on the host."""
         missing = torch.full((len(self.groups),), MISSING, device=self._layer.device)
         rows = {
             "weight_norm": self._layer_norms(self._parameters),
