@@ -6,17 +6,14 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from l2o.signals.base import Measurement, Quantity, Signal, known, log_ratio
+from l2o.signals.base import Known, LogRatio, Measurement, Quantity, Signal
 
 
-class GradientNorm(Signal):
+class GradientNorm(LogRatio):
     """log₁₀(‖g‖ / ‖θ‖) / 4 of the last step."""
 
     needs: ClassVar[frozenset[Quantity]] = frozenset({"gradient"})
-
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the log ratio."""
-        return log_ratio(measured.gradient_norm, measured.weight_norm, 4.0)
+    numerator, denominator, scale = "gradient_norm", "weight_norm", 4.0
 
 
 class GradientAlignment(Signal):
@@ -29,11 +26,8 @@ class GradientAlignment(Signal):
         return measured.gradient_dot_update / (measured.gradient_norm * measured.update_norm)
 
 
-class HasGradient(Signal):
+class HasGradient(Known):
     """1 where the layer had a finite gradient at the last step."""
 
     needs: ClassVar[frozenset[Quantity]] = frozenset({"gradient"})
-
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the flag."""
-        return known(measured.gradient_norm)
+    field = "gradient_norm"
