@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from l2o.signals.base import FLOOR, Field, Known, LogRatio, Measurement, Signal
+from l2o.signals.base import FLOOR, Cosine, Field, Known, LogRatio, Measurement, Signal
 from l2o.signals.table import ROW, rows_of
 
 
@@ -20,14 +20,15 @@ class _Constants(NamedTuple):
     offsets: Tensor
     scales: Tensor
     order: Tensor
+    lowest: Tensor
     limits: Tensor
 
 
 class Encoder:
     """Computes what the signals compute one by one, bit for bit.
 
-    Signals that are declared (`LogRatio`, `Known`, `Field`) are computed together; the others, the
-    user's own among them, by their own code.
+    Signals that are declared (`LogRatio`, `Cosine`, `Known`, `Field`) are computed together; the
+    others, the user's own among them, by their own code.
 
     Args:
         signals: in the order of the observation's features.
@@ -40,23 +41,25 @@ class Encoder:
 
     def __init__(self, signals: Sequence[Signal]) -> None:
         self.signals = tuple(signals)
-        kinds = [_kind(signal) for signal in signals]
-        at = [
-            [i for i, k in enumerate(kinds) if k == kind] for kind in (LogRatio, Known, Field, None)
-        ]
-        self._logs, self._flags = len(at[0]), len(at[1])
-        self._others = tuple(signals[i] for i in at[3])
-        ratios: list[LogRatio] = [signals[i] for i in at[0]]  # type: ignore[misc]
+        ratios = [s for s in signals if _is(s, LogRatio)]
+        cosines = [s for s in signals if _is(s, Cosine)]
+        flags = [s for s in signals if _is(s, Known)]
+        fields = [s for s in signals if _is(s, Field)]
+        ordered: list[Any] = [*ratios, *cosines, *flags, *fields]
+        self._others = tuple(s for s in signals if s not in ordered)
+        ordered += self._others
         names = [s.numerator for s in ratios] + [s.denominator or "one" for s in ratios]
-        names += [signals[i].field for kind in at[1:3] for i in kind]  # type: ignore[attr-defined]
-        found = [i for kind in at for i in kind]
+        names += [getattr(s, key) for key in ("product", "first", "second") for s in cosines]
+        names += [s.field for s in (*flags, *fields)]
         self._plan = (
             tuple(ROW[name] for name in names),
             tuple(s.offset for s in ratios),
             tuple(s.scale for s in ratios),
-            tuple(found.index(i) for i in range(len(signals))),
+            tuple(ordered.index(s) for s in signals),
             tuple(s.limit for s in signals),
         )
+        self._sizes = [2 * len(ratios), *[len(cosines)] * 3, len(flags), len(fields)]
+        self._halves = [len(ratios)] * 2
 
     def __len__(self) -> int:
         return len(self.signals)
@@ -66,24 +69,32 @@ class Encoder:
         table = rows_of(measured)
         constants = _constants(self._plan, table.device)
         rows = table.index_select(-2, constants.picked)
-        logs, flags = self._logs, self._flags
-        parts = rows[..., : 2 * logs, :].add_(constants.offsets).abs_().clamp_min_(FLOOR)
-        ratio = parts[..., :logs, :] / parts[..., logs:, :]
-        known = torch.isfinite(rows[..., 2 * logs : 2 * logs + flags, :]).to(table.dtype)
-        columns = [ratio.log10_().div_(constants.scales), known, rows[..., 2 * logs + flags :, :]]
-        columns += [_row(signal, measured) for signal in self._others]
+        logs, dots, first, second, flags, fields = rows.split_with_sizes(self._sizes, dim=-2)
+        top, bottom = (
+            logs.add_(constants.offsets)
+            .abs_()
+            .clamp_min_(FLOOR)
+            .split_with_sizes(self._halves, dim=-2)
+        )
+        columns = [
+            torch.div(top, bottom).log10_().div_(constants.scales),
+            torch.div(dots, torch.mul(first, second)),
+            # x - x is zero if x is finite, else NaN, of which a zero is made below.
+            torch.sub(flags, flags).add_(1.0),
+            fields,
+            *(_row(signal, measured) for signal in self._others),
+        ]
         # Laid out anew, features last, in the order of the signals.
         raw = torch.cat(columns, dim=-2).transpose(-1, -2).index_select(-1, constants.order)
         raw = raw.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
-        raw = raw.clamp_(-constants.limits, constants.limits)
-        return raw.mul_(table[..., ROW["present"], :].unsqueeze(-1))
+        raw = raw.clamp_(constants.lowest, constants.limits)
+        return raw.mul_(table.select(-2, ROW["present"]).unsqueeze(-1))
 
 
-def _kind(signal: Signal) -> type[Signal] | None:
-    if type(signal).__call__ is not Signal.__call__:
-        return None
-    kinds: tuple[type[Signal], ...] = (LogRatio, Known, Field)
-    return next((kind for kind in kinds if type(signal).compute is kind.compute), None)
+def _is(signal: Any, kind: type[Signal]) -> bool:
+    """Return whether a signal is of a declared kind, with nothing of its own in it."""
+    own = type(signal)
+    return own.__call__ is Signal.__call__ and own.compute is kind.compute
 
 
 def _row(signal: Signal, measured: Measurement) -> Tensor:
@@ -104,5 +115,6 @@ def _constants(plan: tuple[tuple[float, ...], ...], device: torch.device) -> _Co
         added.unsqueeze(-1),
         torch.tensor(scales, device=device).unsqueeze(-1),
         torch.tensor(order, dtype=torch.long, device=device),
+        -torch.tensor(limits, device=device),
         torch.tensor(limits, device=device),
     )

@@ -112,6 +112,22 @@ class LogRatio(Signal):
         return log_ratio(getattr(measured, self.numerator) + self.offset, bottom, self.scale)
 
 
+class Cosine(Signal):
+    """product / (first · second) of three fields of a measurement: a dot product and two norms."""
+
+    product: ClassVar[str]
+    first: ClassVar[str]
+    second: ClassVar[str]
+
+    def compute(self, measured: Measurement) -> Tensor:
+        """Return the cosine, NaN where a norm is zero."""
+        product, first, second = (
+            getattr(measured, name) for name in (self.product, self.first, self.second)
+        )
+        cosine: Tensor = product / (first * second)
+        return cosine
+
+
 class Known(Signal):
     """1 where a field of a measurement is finite, 0 where it is missing."""
 

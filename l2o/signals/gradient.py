@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from torch import Tensor
-
-from l2o.signals.base import Known, LogRatio, Measurement, Quantity, Signal
+from l2o.signals.base import Cosine, Known, LogRatio, Quantity
 
 
 class GradientNorm(LogRatio):
@@ -16,14 +14,14 @@ class GradientNorm(LogRatio):
     numerator, denominator, scale = "gradient_norm", "weight_norm", 4.0
 
 
-class GradientAlignment(Signal):
-    """cos(g, −Δθ): 1 where the step goes down the newest gradient, less where it disagrees."""
+class GradientAlignment(Cosine):
+    """cos(g, −Δθ): 1 where the step goes down the newest gradient, less where it disagrees.
+
+    A layer that did not move has none.
+    """
 
     needs: ClassVar[frozenset[Quantity]] = frozenset({"gradient", "update"})
-
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the cosine; a layer that did not move has none."""
-        return measured.gradient_dot_update / (measured.gradient_norm * measured.update_norm)
+    product, first, second = "gradient_dot_update", "gradient_norm", "update_norm"
 
 
 class HasGradient(Known):

@@ -40,8 +40,8 @@ class MeasuredTable(Measurement):
         """Return a field: the dataclass's own are never set."""
         if name not in ROW:
             raise AttributeError(f"a measurement has no {name!r}")
-        row = self.rows[..., ROW[name], :]
-        return row[..., 0] if name in RUN_FIELDS else row
+        row = self.rows.select(-2, ROW[name])
+        return row.select(-1, 0) if name in RUN_FIELDS else row
 
     def __setattr__(self, name: str, value: Tensor) -> None:
         """Write a field into its row."""
