@@ -39,12 +39,11 @@ class Encoder:
         2
     """
 
-    def __init__(self, signals: Sequence[Signal]) -> None:
+    def __init__(self, signals: Sequence[Any]) -> None:
         self.signals = tuple(signals)
-        ratios = [s for s in signals if _is(s, LogRatio)]
-        cosines = [s for s in signals if _is(s, Cosine)]
-        flags = [s for s in signals if _is(s, Known)]
-        fields = [s for s in signals if _is(s, Field)]
+        # Any: what a declared signal declares is looked up by name.
+        kinds: tuple[type[Signal], ...] = (LogRatio, Cosine, Known, Field)
+        ratios, cosines, flags, fields = ([s for s in signals if _is(s, kind)] for kind in kinds)
         ordered: list[Any] = [*ratios, *cosines, *flags, *fields]
         self._others = tuple(s for s in signals if s not in ordered)
         ordered += self._others

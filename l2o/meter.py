@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from l2o.groups import LayerGroup
+from l2o.ranks import Ranks
 from l2o.reader import DOT, DRIFT, GRADIENT, UPDATE, WEIGHT, Reader
 from l2o.signals import MISSING, Measurement, Quantity
 from l2o.signals.table import ROW, ROWS, MeasuredTable
@@ -27,6 +28,7 @@ class Meter:
         groups: layer groups, input to head.
         needs: the costly quantities to measure.
         total_steps: length of the training in optimizer steps, if known.
+        ranks: the processes of the run; each measures its own part of sharded parameters.
     """
 
     def __init__(
@@ -34,16 +36,20 @@ class Meter:
         groups: Sequence[LayerGroup],
         needs: frozenset[Quantity],
         total_steps: int | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
+        self.ranks = ranks or Ranks()
         self.groups = tuple(groups)
         self.needs = needs
         self.total_steps = total_steps
-        self._reader = Reader([p for g in groups for p in g.parameters], needs)
+        piece = self.ranks.piece if self.ranks.sharded else None
+        self._reader = Reader([p for g in groups for p in g.parameters], needs, piece)
         self._first = np.cumsum([0, *(len(g.parameters) for g in groups)])[:-1]
         self._windows = {name: WindowMean() for name in OBSERVED}
         self._validation_losses: list[Tensor | float] = [MISSING, MISSING]
         self._rows = _fixed_rows(self.groups)
-        self._rows[ROW["start_norm"]] = self.read(gradients=False)[0]["weight_norm"]
+        start = torch.from_numpy(self.read(gradients=False)[0]["weight_norm"])
+        self._rows[ROW["start_norm"]] = self.ranks.whole_norms(start).numpy()
 
     def observe(
         self,
@@ -72,6 +78,8 @@ class Meter:
     def measure(self, step: int, multipliers: Tensor, base_lrs: Sequence[float]) -> Measurement:
         """Measure now, after `step` optimizer steps, and begin a new window.
 
+        With several processes a collective call: all of them measure at the same step.
+
         At step 0 neither gradients nor losses count: a training loop may have computed its first
         ones by then or not, and a policy must see the same either way.
 
@@ -84,12 +92,17 @@ class Meter:
         layers, numbers = self.read(step > 0, list(pending.values()))
         on_host = dict(zip(pending, numbers, strict=True))
         rows = self._rows.copy()
-        rows[ROW["multiplier"]] = multipliers.numpy()
-        rows[ROW["base_lr"]] = base_lrs
         with np.errstate(over="ignore"):  # what float32 cannot hold is inf, and that is meant
+            rows[ROW["multiplier"]] = multipliers.numpy()
+            rows[ROW["base_lr"]] = base_lrs
             for name, values in (layers | self._run(step, on_host)).items():
                 rows[ROW[name]] = values
-        return MeasuredTable(torch.from_numpy(rows))
+        measured = self.ranks.reduce(MeasuredTable(torch.from_numpy(rows)))
+        if self.ranks.size > 1:
+            for name, window in self._windows.items():
+                # What all processes agree on is what a checkpoint of one of them must hold.
+                window.close_with(float(getattr(measured, name)))
+        return measured
 
     def _pending(self, step: int) -> dict[str, Tensor]:
         """Return the scalars that are still to come to the host."""
@@ -107,7 +120,8 @@ class Meter:
             found[name], found[f"previous_{name}"] = pair
         names = ("validation_loss", "previous_validation_loss")
         for index, name in enumerate(names):
-            found[name] = on_host.get(name, self._validation_losses[index])
+            value = self._validation_losses[index]
+            found[name] = on_host[name] if isinstance(value, Tensor) else value
             self._validation_losses[index] = found[name]
         if self.total_steps is not None:
             found["progress"] = min(step / self.total_steps, 1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from l2o.block_sums import BlockSums, Copies
 from l2o.signals import Quantity
+from l2o.tensors import norms, real_and_dense, scalars_to_host, sums
 
 Sums = NDArray[np.float64]
 WEIGHT, GRADIENT, UPDATE, DOT, DRIFT = range(5)
@@ -29,11 +30,18 @@ class Reader:
     Args:
         parameters: what is watched.
         needs: the costly quantities to read.
+        piece: what this process reads of a tensor that is spread over several; None: all of it.
     """
 
-    def __init__(self, parameters: Sequence[Tensor], needs: frozenset[Quantity]) -> None:
+    def __init__(
+        self,
+        parameters: Sequence[Tensor],
+        needs: frozenset[Quantity],
+        piece: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         self.parameters = list(parameters)
         self.needs = needs
+        self._piece = piece
         self._blocks = BlockSums(self.parameters) if self._plain([]) else None
         self._start: Copies | None = None
         self._before: Copies | None = None
@@ -54,7 +62,7 @@ class Reader:
         if "update" not in self.needs:
             return
         if self._blocks is None or not self._plain([]):
-            self._taken = [p.detach().clone() for p in self.parameters]
+            self._taken = [piece.clone() for piece in self._pieces(self.parameters)]
             return
         if self._before is None:
             self._before = self._blocks.allocate(self.parameters)
@@ -78,11 +86,11 @@ class Reader:
         taken, self._taken = self._taken, []
         copies = self._before if taken and self._before and taken is self._before.tensors else None
         if self._blocks is not None and bool(copies) == bool(taken) and self._plain(grads):
-            sums = self._blocks.read(self.parameters, grads, copies, self._start)
+            found = self._blocks.read(self.parameters, grads, copies, self._start)
             scalars = [float(scalar) for scalar in more]
         else:
-            sums, scalars = self._read_whole(grads, taken, more)
-        return self._mark(sums, grads, bool(taken)), scalars
+            found, scalars = self._read_whole(grads, taken, more)
+        return self._mark(found, grads, bool(taken)), scalars
 
     def _mark(self, sums: Sums, gradients: Sequence[Tensor | None], remembers: bool) -> Sums:
         """Tell what is missing from what is not finite."""
@@ -102,7 +110,7 @@ class Reader:
     def _plain(self, gradients: Sequence[Tensor | None]) -> bool:
         """Return whether everything is plain, contiguous and of one type, on the CPU."""
         dtype = self.parameters[0].dtype
-        if dtype not in (torch.float32, torch.float64):
+        if self._piece is not None or dtype not in (torch.float32, torch.float64):
             return False
         for tensors in (self.parameters, gradients):
             for t in tensors:
@@ -120,55 +128,31 @@ class Reader:
         self, gradients: Sequence[Tensor | None], before: list[Tensor], more: Sequence[Tensor]
     ) -> tuple[Sums, list[float]]:
         """Read with operations on whole tensors, of any kind, on any device."""
-        weights = [_dense(p) for p in self.parameters]
+        weights = self._pieces(self.parameters)
         held = [i for i, gradient in enumerate(gradients) if gradient is not None]
-        grads = [_dense(g) for g in gradients if g is not None]
+        grads = self._pieces([g for g in gradients if g is not None])
         every = list(range(len(weights)))
-        parts = [(WEIGHT, every, _norms(weights))]
+        parts = [(WEIGHT, every, norms(weights))]
         if grads:
-            parts.append((GRADIENT, held, _norms(grads)))
+            parts.append((GRADIENT, held, norms(grads)))
         if before:
-            moved = torch._foreach_sub([_dense(b) for b in before], weights)
-            parts.append((UPDATE, every, _norms(moved)))
+            moved = torch._foreach_sub(before, weights)
+            parts.append((UPDATE, every, norms(moved)))
             if grads:
                 products = torch._foreach_mul([moved[i] for i in held], grads)
-                parts.append((DOT, held, [p.sum(dtype=_precision(p)) for p in products]))
+                parts.append((DOT, held, sums(products)))
         if self.start:
-            away = torch._foreach_sub(weights, [_dense(s) for s in self.start])
-            parts.append((DRIFT, every, _norms(away)))
-        values = _to_host([value for _, _, part in parts for value in part] + list(more))
-        sums, offset = np.zeros((5, len(weights))), 0
+            away = torch._foreach_sub(weights, self._pieces(self.start))
+            parts.append((DRIFT, every, norms(away)))
+        values = scalars_to_host([value for _, _, part in parts for value in part] + list(more))
+        found, offset = np.zeros((5, len(weights))), 0
         with np.errstate(over="ignore"):
             for row, where, part in parts:
                 read = values[offset : offset + len(part)]
-                sums[row, where] = read if row == DOT else read * read
+                found[row, where] = read if row == DOT else read * read
                 offset += len(part)
-        return sums, [float(value) for value in values[offset:]]
+        return found, [float(value) for value in values[offset:]]
 
-
-def _dense(tensor: Tensor) -> Tensor:
-    """Return a tensor that arithmetic on lists of tensors takes."""
-    tensor = tensor.detach()
-    if tensor.layout != torch.strided:
-        tensor = tensor.to_dense()
-    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
-
-
-def _precision(tensor: Tensor) -> torch.dtype:
-    return torch.promote_types(tensor.dtype, torch.float32)
-
-
-def _norms(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Return ‖t‖ of each tensor, in float32 at least."""
-    short = any(t.dtype in (torch.float16, torch.bfloat16) for t in tensors)
-    return list(torch._foreach_norm(list(tensors), 2, dtype=torch.float32 if short else None))
-
-
-def _to_host(scalars: list[Tensor]) -> NDArray[np.float64]:
-    """Return scalars as an array, by one copy."""
-    device = scalars[0].device
-    if any(scalar.device != device for scalar in scalars):
-        scalars = [scalar.to(device) for scalar in scalars]
-    # Scalars of a user may be of shape [1].
-    scalars = [s if s.dim() == 0 else s.reshape(()) for s in scalars]
-    return torch.stack(scalars).cpu().double().numpy()
+    def _pieces(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        found = [tensor.detach() for tensor in tensors]
+        return [real_and_dense(self._piece(t) if self._piece else t) for t in found]

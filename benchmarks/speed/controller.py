@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +116,14 @@ def host_reads(workload: Workload, device: torch.device, mode: str) -> dict[str,
         bare = Training(workload, "AdamW, fused", device)
         bare.step()
         training.step()
-        syncs = [cuda_syncs(lambda t=t: [t.step() for _ in range(steps)]) for t in (training, bare)]
+        syncs = [cuda_syncs(partial(_take, each, steps)) for each in (training, bare)]
         row["cuda_syncs"] = (syncs[0] - syncs[1]) / steps
     return row
+
+
+def _take(training: Training, steps: int) -> None:
+    for _ in range(steps):
+        training.step()
 
 
 def _figures(results: dict[str, Any], on_cpu: bool) -> list[Figure]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from l2o.benchmarks.speed.training import Seconds, Training, Workload, make_model
 
 Array = NDArray[np.float64]
+Rows = NDArray[np.int64] | slice
 MODES = ("groups", "update_scale")
 INTERVALS = (1, 10, 50)
 _RESAMPLES = 2000
@@ -107,12 +108,12 @@ def overhead(
     weights = np.array([interval - 1, 1]) / interval
     draws = np.random.default_rng(0).integers(len(bare), size=(_RESAMPLES, len(bare)))
 
-    def by_part(rows: Array | slice) -> Array:
+    def by_part(rows: Rows) -> Array:
         added = np.median(part[rows] - part_bare[rows], axis=-2) @ weights
         step = np.median(whole_bare[rows].reshape(*added.shape, -1), axis=-1)
         return np.asarray(100.0 * added / step)
 
-    def by_whole(rows: Array | slice) -> Array:
+    def by_whole(rows: Rows) -> Array:
         return np.asarray(
             100.0 * (np.median(whole[rows] / whole_bare[rows], axis=-2) @ weights - 1.0)
         )

@@ -135,4 +135,6 @@ def make_model(workload: Workload, device: torch.device) -> nn.Module:
         torch.manual_seed(0)
         model = workload.model().to(device)
     # The fast layout of convolutions on tensor cores.
-    return model.to(memory_format=torch.channels_last) if device.type == "cuda" else model
+    if device.type == "cuda":
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 
 import torch
@@ -60,3 +61,11 @@ def rows_of(measured: Measurement) -> Tensor:
     run = run.unsqueeze(-1).expand(*run.shape, layers.shape[-1])
     one = torch.ones_like(layers[..., :1, :])
     return torch.cat([layers, run.to(layers.dtype), one], dim=-2)
+
+
+def with_fields(measured: Measurement, fields: Mapping[str, Tensor]) -> MeasuredTable:
+    """Return a copy of a measurement with other values in some fields."""
+    made = MeasuredTable(rows_of(measured).clone())
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
