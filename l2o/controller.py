@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -204,10 +206,9 @@ class LRController:
         """
         chosen = self._checked(multipliers)
         self._memory.multipliers = chosen
-        rates = zip(self.mode.base_lrs(), chosen.tolist(), strict=True)
-        self.history.add(
-            Decision(self.steps, tuple(chosen.tolist()), tuple(lr * m for lr, m in rates), trouble)
-        )
+        values = chosen.tolist()
+        rates = tuple(map(operator.mul, self.mode.base_lrs(), values))
+        self.history.add(Decision(self.steps, tuple(values), rates, trouble))
 
     def _checked(self, multipliers: Tensor) -> Tensor:
         chosen = multipliers.detach().to("cpu", torch.float32)
@@ -216,8 +217,9 @@ class LRController:
                 f"{len(self.groups)} layer groups need as many multipliers, got shape "
                 f"{tuple(chosen.shape)}"
             )
-        if not (torch.isfinite(chosen) & (chosen >= 0)).all():
-            raise ValueError(f"multipliers must be finite and not negative, got {chosen.tolist()}")
+        values = chosen.tolist()
+        if not all(0.0 <= value < math.inf for value in values):
+            raise ValueError(f"multipliers must be finite and not negative, got {values}")
         return chosen
 
     def _measure(self) -> str | None:

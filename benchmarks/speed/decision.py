@@ -16,6 +16,7 @@ from l2o.bundle import load_policy
 from l2o.controller import LRController
 
 GROUPS = (8, 32, 128)
+_WARM_UP = 20
 
 
 class Still(Optimizer):
@@ -49,12 +50,15 @@ class Clock:
 
 
 def time_decision(groups: int, device: torch.device, repeats: int) -> dict[str, Any]:
-    """Return the medians of one decision and of reading the parameters for it, in microseconds.
+    """Return the medians of one decision and what comes with it, in microseconds.
 
-    The *reading* is what looks at parameters and gradients: the copy before the step and the sums
-    of squares after it, up to one small array on the host; it grows with the network. The
-    *decision* is all else that a controller does at a step that decides: signals, guard, policy,
-    new multipliers, history, and both hooks. Layers are tiny (16 x 16) and at interval 1.
+    - *Reading* is what looks at parameters and gradients: the copy before the step and the sums
+      of squares after it, up to one small array on the host. It grows with the network.
+    - The *decision* is all else that a step which decides takes beyond one that does not: signals,
+      guard, policy, new multipliers, history.
+    - A *quiet* step is both hooks of a step that does not decide.
+
+    Layers are tiny (16 x 16), and the optimizer does nothing.
 
     Args:
         groups: number of layer groups, of two tensors each.
@@ -65,34 +69,32 @@ def time_decision(groups: int, device: torch.device, repeats: int) -> dict[str, 
     model = nn.Sequential(*[nn.Linear(16, 16) for _ in range(groups)]).to(device)
     for parameter in model.parameters():
         parameter.grad = torch.randn_like(parameter)
-    optimizer, still = Still(model.parameters()), Still(model.parameters())
+    optimizer = Still(model.parameters())
     controller = LRController(
         load_policy(POLICY),
         optimizer,
         model,
         total_steps=100 * repeats,
-        interval=1,
+        interval=2,
         mode="groups",
     )
     clock = Clock()
     for name in ("before_step", "read"):
         clock.wrap(controller.meter, name)
     loss = torch.ones((), device=device)
-    decisions, readings = [], []
-    for number in range(repeats + 20):
-        controller.observe(loss=loss)
-        clock.seconds = 0.0
-        begun = time.perf_counter()
-        still.step()
-        started = time.perf_counter()
-        optimizer.step()
-        whole = time.perf_counter() - started
-        if number >= 20:
-            decisions.append(whole - clock.seconds - (started - begun))
-            readings.append(clock.seconds)
-    return {
-        "groups": groups,
-        "decision_us": statistics.median(decisions) * 1e6,
-        "reading_us": statistics.median(readings) * 1e6,
-        "repeats": repeats,
-    }
+    found: dict[str, list[float]] = {"decision_us": [], "reading_us": [], "quiet_us": []}
+    for number in range(repeats + _WARM_UP):
+        times = []
+        for _ in range(2):
+            controller.observe(loss=loss)
+            clock.seconds = 0.0
+            started = time.perf_counter()
+            optimizer.step()
+            times.append(time.perf_counter() - started)
+        quiet, deciding = times
+        if number >= _WARM_UP:
+            found["decision_us"].append(deciding - quiet - clock.seconds)
+            found["reading_us"].append(clock.seconds)
+            found["quiet_us"].append(quiet)
+    medians = {key: statistics.median(seconds) * 1e6 for key, seconds in found.items()}
+    return {"groups": groups, **medians, "repeats": repeats}
