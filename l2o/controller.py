@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from l2o.answers import ask, checked_multipliers
+from l2o.fallback import unmeasured
 from l2o.groups import LayerGroup, group_layers
 from l2o.guard import Guard
 from l2o.history import Decision, History
@@ -16,6 +18,7 @@ from l2o.meter import Meter
 from l2o.modes import MODES, choose_mode
 from l2o.policy import Policy, State
 from l2o.registry import lookup
+from l2o.signals import Measurement
 from l2o.spec import SignalSpec
 
 STATE_KEY = "l2o"
@@ -90,13 +93,21 @@ class LRController:
         self.spec = signals or (policy.signals if policy else SignalSpec())
         self.guard = Guard() if guard is True else (guard or None)
         self.history = History(history)
-        self.meter = Meter(self.groups, self.spec.needs, total_steps)
+        needs = self.spec.needs | (self.guard.needs if self.guard else frozenset())
+        self.meter = Meter(self.groups, needs, total_steps)
         self.mode = self._choose_mode(mode)
         self.step = 0
         self._multipliers = torch.ones(len(self.groups))
-        self._state: State = policy.initial_state(len(self.groups)) if policy else {}
+        self._buffers = list(model.buffers()) if model is not None else []
+        self._state = self._first_state(total_steps)
         self._observation: Tensor | None = None
+        self._begun = False
         self._hooks = self._attach()
+
+    def _first_state(self, total_steps: int | None) -> State:
+        if self.guard is not None:
+            return self.guard.begin(self.policy, self.groups, total_steps, self._tensors())
+        return self.policy.initial_state(len(self.groups)) if self.policy else {}
 
     def _choose_mode(self, name: str) -> Any:
         if name == "auto":
@@ -177,67 +188,78 @@ class LRController:
         Raises:
             ValueError: wrong shape, or a value that is negative or not finite.
         """
-        chosen = multipliers.detach().to("cpu", torch.float32)
-        if chosen.shape != self._multipliers.shape:
-            raise ValueError(
-                f"{len(self.groups)} layer groups need as many multipliers, got shape "
-                f"{tuple(chosen.shape)}"
-            )
-        if not (torch.isfinite(chosen) & (chosen >= 0)).all():
-            raise ValueError(f"multipliers must be finite and not negative, got {chosen.tolist()}")
-        self._multipliers = chosen
-        rates = zip(self.mode.base_lrs(), chosen.tolist(), strict=True)
-        self.history.add(
-            Decision(self.step, tuple(chosen.tolist()), tuple(lr * m for lr, m in rates), trouble)
-        )
+        self._use(checked_multipliers(multipliers, len(self.groups)), trouble)
 
-    def _measure(self) -> str | None:
+    def _use(self, chosen: Tensor, trouble: str | None) -> None:
+        self._multipliers = chosen
+        if self.guard is None:
+            self._record(chosen, trouble)
+        else:
+            self.guard.attempt(
+                "the decision was not recorded", lambda: self._record(chosen, trouble)
+            )
+
+    def _record(self, chosen: Tensor, trouble: str | None) -> None:
+        factors = tuple(chosen.tolist())
+        rates = zip(self.mode.base_lrs(), factors, strict=True)
+        self.history.add(Decision(self.step, factors, tuple(lr * m for lr, m in rates), trouble))
+
+    def _measure(self) -> Measurement:
         measured = self.meter.measure(self.step, self._multipliers, self.mode.base_lrs())
         self._observation = self.spec.encode(measured)
-        if self.guard is None or self.step == 0:
-            return None
-        trouble = self.guard.check(measured)
-        self.guard.keep_or_restore(trouble is not None, self._parameters(), self.optimizer)
-        return trouble
+        return measured
 
-    def _parameters(self) -> list[nn.Parameter]:
-        return [p for group in self.groups for p in group.parameters]
+    def _decide(self) -> None:
+        """Measure, and let the policy decide; under a guard, nothing that fails here comes out."""
+        if self.guard is not None:
+            self._decide_guarded(self.guard)
+            return
+        self._measure()
+        if self.policy is not None:
+            chosen, self._state = ask(self.policy, self.observation, self._state)
+            self._use(chosen, None)
 
-    def _decide(self, trouble: str | None) -> None:
+    def _decide_guarded(self, guard: Guard) -> None:
+        measured, trouble = guard.measure(self._measure), None
+        if measured is not None:
+            trouble = guard.attempt(
+                "the window could not be checked",
+                lambda: guard.check(measured, self._tensors(), self.optimizer),
+            )
         if self.policy is None:
             return
-        if self.guard is None:
-            self._choose(trouble)
-            return
-        try:
-            self._choose(trouble)
-        except Exception as error:  # whatever the policy does, the training goes on
-            self.guard.note(f"the policy failed: {type(error).__name__}: {error}")
+        known = measured or unmeasured(
+            self.groups, self.step, self.meter.total_steps, self._multipliers
+        )
+        seen = None if measured is None else self._observation
+        chosen, self._state, failed = guard.choose(self.policy, seen, self._state, known)
+        self._use(chosen * guard.scale, trouble or failed)
 
-    def _choose(self, trouble: str | None) -> None:
-        assert self.policy is not None
-        with torch.no_grad():
-            multipliers, state = self.policy(self.observation, self._state)
-        scale = self.guard.scale if self.guard else 1.0
-        self.set_multipliers(torch.as_tensor(multipliers) * scale, trouble)
-        self._state = state
+    def _tensors(self) -> list[Tensor]:
+        return [*(p for group in self.groups for p in group.parameters), *self._buffers]
 
     # Hooks --------------------------------------------------------------------------------------
 
     def _before_step(self, *_: Any) -> None:
-        if self.step == 0 and self._observation is None:
-            self._decide(self._measure())
-        elif self.step == 0 and self.policy is not None and not len(self.history):
-            self._decide(None)
+        if self.step == 0 and not self._begun:
+            self._begun = True
+            if self.policy is not None or self._observation is None:
+                self._decide()
         if (self.step + 1) % self.interval == 0:
-            self.meter.before_step()
+            self._remember()
         self.mode.before_step(self._multipliers)
+
+    def _remember(self) -> None:
+        if self.guard is None:
+            self.meter.before_step()
+        else:
+            self.guard.attempt("the update cannot be measured", self.meter.before_step)
 
     def _after_step(self, *_: Any) -> None:
         self.mode.after_step()
         self.step += 1
         if self.step % self.interval == 0:
-            self._decide(self._measure())
+            self._decide()
 
     # Checkpoints --------------------------------------------------------------------------------
 
