@@ -18,6 +18,7 @@ from l2o.meter import Meter
 from l2o.modes import MODES, choose_mode
 from l2o.policy import Policy, State
 from l2o.registry import lookup
+from l2o.seeing import Seeing
 from l2o.signals import Measurement
 from l2o.spec import SignalSpec
 
@@ -25,7 +26,7 @@ STATE_KEY = "l2o"
 """Key of the controller's state in the optimizer's state dict."""
 
 
-class LRController:
+class LRController(Seeing):
     """Sets the learning rate of each layer group of a live optimizer, as a policy decides.
 
     Before each `optimizer.step()` group l's rate becomes `lr * multiplier[l]`, after it the user's
