@@ -34,7 +34,7 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         TypeError: one that it does not take, or that the integration supplies itself.
     """
-    supplied = {"self", "policy", "optimizer", "model"}
+    supplied = {"self", "policy", "optimizer", "model", "groups"}
     known = sorted(set(inspect.signature(LRController.__init__).parameters) - supplied)
     for name in options:
         if name not in known:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from l2o.controller import LRController
@@ -28,6 +28,7 @@ class LRCallback(Callback):
 
     Works with automatic and manual optimization, several optimizers and LR schedulers. The
     training loss is what is backpropagated; the validation loss is the logged metric `monitor`.
+    Layer groups are those of the module's attribute that the optimizer trains (`self.model`, ...).
     Controllers' states ride in Lightning's checkpoints; learning rates go to its loggers.
 
     Args:
@@ -74,7 +75,8 @@ class LRCallback(Callback):
         for policy, optimizer in zip(policies, trainer.optimizers, strict=True):
             options = {**steps, **fresh(self.options)}
             inner = getattr(optimizer, "optimizer", optimizer)
-            controller = LRController(policy, inner, pl_module, **options) if policy else None
+            network = network_of(pl_module, inner)
+            controller = LRController(policy, inner, network, **options) if policy else None
             self.controllers.append(controller)
             if controller is not None:
                 self._by_optimizer[id(inner)] = controller
@@ -130,3 +132,18 @@ class LRCallback(Callback):
         if value is not None and not trainer.sanity_checking:
             for controller in self._by_optimizer.values():
                 controller.observe(val_loss=float(value))
+
+
+def network_of(module: nn.Module, optimizer: Optimizer) -> nn.Module:
+    """Return the direct child that an optimizer trains, or the whole: each network has its head.
+
+    Example:
+        >>> gan = nn.ModuleDict({"generator": nn.Linear(2, 3), "critic": nn.Linear(3, 1)})
+        >>> network_of(gan, torch.optim.SGD(gan["critic"].parameters()))
+        Linear(in_features=3, out_features=1, bias=True)
+    """
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    for child in module.children():
+        if held <= {id(p) for p in child.parameters()}:
+            return child
+    return module
