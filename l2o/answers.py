@@ -24,6 +24,11 @@ def ask(policy: Policy, observation: Tensor, state: State) -> tuple[Tensor, Stat
     return checked_multipliers(multipliers, len(observation)), checked_state(new)
 
 
+def first_state(policy: Policy, count: int) -> State:
+    """Return a policy's state before its first decision; TypeError if it is none."""
+    return checked_state(policy.initial_state(count))
+
+
 def checked_multipliers(multipliers: Any, count: int) -> Tensor:
     """Return multipliers as float32 on the CPU.
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, TypeVar
 
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from l2o.answers import ask, checked_multipliers, checked_state
+from l2o.answers import ask, checked_multipliers, first_state
+from l2o.checkpoint import to_host
 from l2o.checks import check_number
 from l2o.fallback import as_policy
 from l2o.groups import LayerGroup
@@ -91,6 +91,7 @@ class Guard:
         self._late = 0
         self._needs_state = False
         self._fallback_state: State | None = None
+        self._fallback_count = 0
         self._chosen: Tensor | None = None
         self._trouble: str | None = None
 
@@ -102,27 +103,32 @@ class Guard:
         return frozenset() if self.fallback is None else self.fallback.signals.needs
 
     def begin(
-        self,
-        policy: Policy | None,
-        groups: Sequence[LayerGroup],
-        total_steps: int | None,
-        tensors: Sequence[Tensor],
-    ) -> State:
-        """Return the policy's first state; ValueError if the fallback cannot drive the run."""
+        self, groups: Sequence[LayerGroup], total_steps: int | None, tensors: Sequence[Tensor]
+    ) -> None:
+        """Begin a run.
+
+        Args:
+            groups: its layer groups.
+            total_steps: its length, if known.
+            tensors: parameters and buffers, to roll back.
+
+        Raises:
+            ValueError: the fallback cannot drive the run.
+        """
         if self.fallback is not None:
             self.fallback.check(groups, total_steps)
         if self.roll_back:
             self._last_good.keep(tensors)
-        state = self._first_state(policy, len(groups)) if policy is not None else {}
-        self._needs_state = state is None
-        return state or {}
 
-    def _first_state(self, policy: Policy, count: int) -> State | None:
+    def first_state(self, policy: Policy, count: int) -> State:
+        """Return the policy's first state; nothing if it fails, and then it is asked again."""
         try:
-            return checked_state(policy.initial_state(count))
+            state = first_state(policy, count)
+            self._needs_state = False
         except Exception as error:
             self.fail("the policy has no first state", error)
-            return None
+            self._needs_state, state = True, {}
+        return state
 
     # Around a decision --------------------------------------------------------------------------
 
@@ -191,10 +197,8 @@ class Guard:
 
     def _ask(self, policy: Policy, observation: Tensor, state: State) -> tuple[Tensor, State]:
         if self._needs_state:
-            state = checked_state(policy.initial_state(len(observation)))
+            state = first_state(policy, len(observation))
             self._needs_state = False
-        if not torch.isfinite(observation).all():
-            raise ValueError("the observation is not finite")
         start = perf_counter()
         answer = ask(policy, observation, state)
         late = self.time_limit is not None and perf_counter() - start > self.time_limit
@@ -210,8 +214,9 @@ class Guard:
         count = len(measured.present)
         if self.dropped and self.fallback is not None:
             try:
-                if self._fallback_state is None:
-                    self._fallback_state = self.fallback.initial_state(count)
+                if self._fallback_state is None or self._fallback_count != count:
+                    self._fallback_state = first_state(self.fallback, count)
+                    self._fallback_count = count
                 observation = self.fallback.signals.encode(measured)
                 self._chosen, self._fallback_state = ask(
                     self.fallback, observation, self._fallback_state
@@ -256,6 +261,7 @@ class Guard:
             "needs_state": self._needs_state,
             "chosen": None if self._chosen is None else self._chosen.clone(),
             "fallback_state": self._fallback_state,
+            "fallback_count": self._fallback_count,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -267,8 +273,9 @@ class Guard:
         self.dropped = state.get("dropped", False)
         self._late = state.get("late", 0)
         self._needs_state = state.get("needs_state", False)
-        self._chosen = state.get("chosen")
-        self._fallback_state = state.get("fallback_state")
+        self._chosen = to_host(state.get("chosen"))
+        self._fallback_state = to_host(state.get("fallback_state"))
+        self._fallback_count = state.get("fallback_count", 0)
 
 
 def _worded(what: str, error: Exception) -> str:

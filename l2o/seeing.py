@@ -18,12 +18,15 @@ class Seeing:
     Attributes:
         groups: layer groups, input to head.
         history: the decisions.
-        step: optimizer steps done.
     """
 
     groups: tuple[LayerGroup, ...]
     history: History
-    step: int
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps done."""
+        raise NotImplementedError
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
         """Draw the learning rate of every layer group over the steps, as far as `history` goes.
@@ -36,7 +39,7 @@ class Seeing:
         """
         from l2o.plot import plot_history
 
-        return plot_history(self.history, self._names(), self.step, self.groups[-1].is_head, path)
+        return plot_history(self.history, self._names(), self.steps, self.groups[-1].is_head, path)
 
     def log_to(self, target: str | os.PathLike[str] | Any) -> Any:
         """Write every decision to TensorBoard, those so far included; return the writer.

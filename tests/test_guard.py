@@ -279,6 +279,30 @@ def test_a_resumed_run_stays_with_the_fallback(fallback):
     assert again.calls == (0 if FALLBACKS[fallback] else 3)
 
 
+@pytest.mark.parametrize("fault", ["raises", "nothing"])
+def test_layers_that_thaw_join_the_fallback(fault):
+    def run(policy, guard):
+        model = network()
+        model[0].requires_grad_(False)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+        controller = l2o.LRController(policy, optimizer, model, total_steps=STEPS, guard=guard)
+        for index in range(STEPS):
+            model[0].requires_grad_(index >= 5)
+            model(torch.ones(2, 4)).square().sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        return controller, [p.detach() for p in model.parameters()]
+
+    cosine = SchedulePolicy("cosine")
+    controller, weights = run(Failing(FAULTS[fault], 1), l2o.Guard(fallback=cosine))
+    assert equal(weights, run(Handover(cosine, 1), None)[1])
+    assert {len(decision.multipliers) for decision in controller.history} == {2, 3}
+    assert len(run(Failing(FAULTS[fault], 1), l2o.Guard())[0].multipliers) == 3
+    recurrent = l2o.Guard(fallback=Wave())
+    assert len(run(Failing(FAULTS[fault], 1), recurrent)[0].multipliers) == 3
+    assert len(recurrent.counts) == 1
+
+
 def measurement(loss, weight=1.0, gradient=math.nan):
     model = nn.Linear(1, 1, bias=False)
     nn.init.ones_(model.weight)
