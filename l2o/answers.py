@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,8 +46,9 @@ def checked_multipliers(multipliers: Any, count: int) -> Tensor:
         raise ValueError(
             f"{count} layer groups need as many multipliers, got shape {tuple(chosen.shape)}"
         )
-    if not (torch.isfinite(chosen) & (chosen >= 0)).all():
-        raise ValueError(f"multipliers must be finite and not negative, got {chosen.tolist()}")
+    values = chosen.tolist()
+    if not all(0.0 <= value < math.inf for value in values):
+        raise ValueError(f"multipliers must be finite and not negative, got {values}")
     return chosen
 
 

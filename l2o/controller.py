@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -229,9 +230,9 @@ class LRController(Seeing):
         self._guarded("the decision was not recorded", lambda: self._record(chosen, trouble))
 
     def _record(self, chosen: Tensor, trouble: str | None) -> None:
-        factors = tuple(chosen.tolist())
-        rates = zip(self.mode.base_lrs(), factors, strict=True)
-        self.history.add(Decision(self.steps, factors, tuple(lr * m for lr, m in rates), trouble))
+        factors = chosen.tolist()
+        rates = tuple(map(operator.mul, self.mode.base_lrs(), factors))
+        self.history.add(Decision(self.steps, tuple(factors), rates, trouble))
 
     def _guarded(self, what: str, function: Callable[[], T]) -> T | None:
         return function() if self.guard is None else self.guard.attempt(what, function)
@@ -282,7 +283,8 @@ class LRController(Seeing):
         chosen, memory.policy_state, failed = guard.choose(
             self.policy, seen, memory.policy_state, known
         )
-        self._use(self.ranks.agree(chosen * guard.scale), trouble or failed)
+        scaled = chosen if guard.scale == 1.0 else chosen * guard.scale
+        self._use(self.ranks.agree(scaled), trouble or failed)
 
     # Steps --------------------------------------------------------------------------------------
 

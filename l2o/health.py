@@ -83,7 +83,11 @@ class Health:
 
 def _total(norms: Tensor) -> float:
     """Return the norm over all layers that were measured, inf if one is inf, NaN if none was."""
-    known = [norm for norm in norms.tolist() if not math.isnan(norm)]
+    values = norms.tolist()
+    total = math.hypot(*values)
+    if not math.isnan(total):
+        return total
+    known = [norm for norm in values if not math.isnan(norm)]
     return math.hypot(*known) if known else math.nan
 
 

@@ -6,9 +6,13 @@ import argparse
 from collections.abc import Sequence
 from types import ModuleType
 
-from l2o.benchmarks.speed import page, stacked
+from l2o.benchmarks.speed import controller, page, stacked
 
-COMMANDS: dict[str, ModuleType] = {"stacked": stacked, "page": page}
+COMMANDS: dict[str, ModuleType] = {
+    "stacked": stacked,
+    "controller": controller,
+    "page": page,
+}
 """Command -> module with `add_arguments(parser)` and `run(arguments)`."""
 
 
