@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from l2o.groups import LayerGroup
+from l2o.modes.choose import refusal
 
 NO_RATE = float("nan")
 """The learning rate of param groups that have none, as with optimizers that choose it alone."""
@@ -24,6 +25,9 @@ class Mode(ABC):
         groups: layer groups, all of whose parameters the optimizer holds.
         always: act even while all multipliers are one: a captured graph must have been recorded
             with what later multipliers act on.
+
+    Raises:
+        ValueError: this mode cannot drive the optimizer; the message says which can.
     """
 
     name: ClassVar[str]
@@ -31,6 +35,8 @@ class Mode(ABC):
     def __init__(
         self, optimizer: Optimizer, groups: Sequence[LayerGroup], always: bool = False
     ) -> None:
+        if reason := refusal(optimizer, self.name):
+            raise ValueError(reason)
         self.optimizer = optimizer
         self.always = always
         self.groups: tuple[LayerGroup, ...] = ()

@@ -25,12 +25,16 @@ ONE_RATE_PER_GROUP: tuple[type[Optimizer], ...] = (
 """Optimizers that read each param group's LR afresh at every step."""
 
 ALSO_ONE_RATE_PER_GROUP = frozenset({"schedulefree", "bitsandbytes"})
-"""Packages all of whose optimizers do, and whose weights are not all that a step moves."""
+"""Packages all of whose optimizers do."""
+
+ONLY_RATES = {"schedulefree": "moves weights that it keeps to itself, too"}
+"""Packages of optimizers whose update cannot be scaled from outside, and why."""
 
 _ONE_FOR_ALL = "refuses different learning rates"
 
-REFUSES_RATES = {
+ONLY_SCALED = {
     "LBFGS": "takes a single param group",
+    "Rprop": "reads the learning rate at its first step only",
     **dict.fromkeys(
         (
             "Prodigy",
@@ -44,23 +48,40 @@ REFUSES_RATES = {
         _ONE_FOR_ALL,
     ),
 }
-"""Class names of optimizers that raise if param groups differ in their LR, and why."""
+"""Class names of optimizers that cannot be driven by different LRs, and why."""
 
-BENDS_RATES = {
-    "Rprop": "reads the learning rate at its first step only",
+BETTER_SCALED = {
     "Adafactor": "bounds the learning rate by a schedule of its own",
 }
-"""Class names of optimizers whose updates do not follow the LR, and why."""
+"""Class names of optimizers whose updates follow the LR only so far, and why."""
 
 
-def refusal(optimizer: Optimizer) -> str | None:
-    """Return why an optimizer refuses different learning rates, or None if it does not."""
-    return _known(optimizer, REFUSES_RATES)
+def refusal(optimizer: Optimizer, mode: str) -> str | None:
+    """Return why a mode cannot drive an optimizer, or None if it can.
+
+    Example:
+        >>> import torch
+        >>> refusal(torch.optim.LBFGS([torch.ones(2, requires_grad=True)]), "groups")
+        "LBFGS takes a single param group; use mode='update_scale' or 'auto'"
+    """
+    if mode == "update_scale":
+        reason = next(
+            (ONLY_RATES[package] for package in _packages(optimizer) if package in ONLY_RATES), None
+        )
+        return reason and f"{type(optimizer).__name__} {reason}; use mode='groups' or 'auto'"
+    reason = _known(optimizer, ONLY_SCALED)
+    if any(group.get("lr") is None for group in optimizer.param_groups):
+        reason = f"{type(optimizer).__name__} has param groups without a learning rate"
+    return reason and f"{reason}; use mode='update_scale' or 'auto'"
 
 
 def _known(optimizer: Optimizer, table: dict[str, str]) -> str | None:
     names = (base.__name__ for base in type(optimizer).__mro__)
     return next((f"{name} {table[name]}" for name in names if name in table), None)
+
+
+def _packages(optimizer: Optimizer) -> set[str]:
+    return {base.__module__.partition(".")[0] for base in type(optimizer).__mro__}
 
 
 def choose_mode(optimizer: Optimizer) -> tuple[str, str]:
@@ -75,11 +96,10 @@ def choose_mode(optimizer: Optimizer) -> tuple[str, str]:
         ('update_scale', 'Rprop reads the learning rate at its first step only')
     """
     kind = type(optimizer)
-    if reason := _known(optimizer, REFUSES_RATES | BENDS_RATES):
+    if reason := _known(optimizer, ONLY_SCALED | BETTER_SCALED):
         return "update_scale", reason
     if any(group.get("lr") is None for group in optimizer.param_groups):
         return "update_scale", f"{kind.__name__} has param groups without a learning rate"
-    packages = {base.__module__.partition(".")[0] for base in kind.__mro__}
-    if isinstance(optimizer, ONE_RATE_PER_GROUP) or packages & ALSO_ONE_RATE_PER_GROUP:
+    if isinstance(optimizer, ONE_RATE_PER_GROUP) or _packages(optimizer) & ALSO_ONE_RATE_PER_GROUP:
         return "groups", f"{kind.__name__} follows one learning rate per param group"
     return "update_scale", f"{kind.__name__} is not known to follow one LR per param group"

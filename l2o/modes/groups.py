@@ -10,7 +10,6 @@ from torch.optim import Optimizer
 
 from l2o.groups import LayerGroup
 from l2o.modes.base import Mode
-from l2o.modes.choose import refusal
 from l2o.modes.split import SplitGroup
 
 
@@ -20,9 +19,6 @@ class GroupRates(Mode):
     For the length of a step, parts by layer with scaled rates stand in for the user's param groups.
     Between steps the optimizer is the user's own: LR schedulers, checkpoints and
     `add_param_group` see the param groups that they know, and never a multiplier.
-
-    Raises:
-        ValueError: the optimizer refuses different learning rates, or has groups without one.
     """
 
     name: ClassVar[str] = "groups"
@@ -30,13 +26,9 @@ class GroupRates(Mode):
     def __init__(
         self, optimizer: Optimizer, groups: Sequence[LayerGroup], always: bool = False
     ) -> None:
-        reason = refusal(optimizer)
-        if any(group.get("lr") is None for group in optimizer.param_groups):
-            reason = reason or "a param group has no learning rate"
-        if reason:
-            raise ValueError(f"{reason}; use mode='update_scale', or 'auto'")
         self._splits: list[SplitGroup] = []
         self._split_yet = always
+        self._stale = True
         self._users: list[dict[str, Any]] | None = None
         self._parts: list[dict[str, Any]] = []
         self._layer_of: dict[int, int] = {}
@@ -49,7 +41,7 @@ class GroupRates(Mode):
         self._layer_of = {
             id(p): index for index, group in enumerate(groups) for p in group.parameters
         }
-        self._splits = []
+        self._stale = True
 
     def before_step(self, multipliers: Tensor) -> None:
         """Let the parts stand in, at their rates."""
@@ -61,20 +53,27 @@ class GroupRates(Mode):
             return
         self._split_yet = True
         users = self.optimizer.param_groups
-        if len(users) != len(self._splits) or not all(
-            split.fits(group) for split, group in zip(self._splits, users, strict=True)
-        ):
+        if self._stale or not self._fit(users):
             self._split(users)
         for split in self._splits:
             split.prepare(factors)
         self._users = users
         self.optimizer.param_groups = self._parts
 
+    def _fit(self, users: list[dict[str, Any]]) -> bool:
+        return len(users) == len(self._splits) and all(
+            split.fits(group) for split, group in zip(self._splits, users, strict=True)
+        )
+
     def _split(self, users: list[dict[str, Any]]) -> None:
+        old = {id(split.group): split for split in self._splits}
         self._splits = [SplitGroup(group, self._layer_of, self.always) for group in users]
+        for split in self._splits:
+            if id(split.group) in old:
+                split.inherit(old[id(split.group)])
         for split, options in zip(self._splits, self._own_options, strict=False):
             split.restore_options(options)
-        self._own_options = []
+        self._own_options, self._stale = [], False
         self._parts = [part for split in self._splits for part in split.parts]
 
     def after_step(self) -> None:
@@ -109,4 +108,4 @@ class GroupRates(Mode):
         """Go on from `state_dict()`; the optimizer has been loaded, too, or will be."""
         self._split_yet = self.always or state.get("split", False)
         self._own_options = list(state.get("options", []))
-        self._splits = []
+        self._splits, self._stale = [], True

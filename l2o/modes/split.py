@@ -65,11 +65,7 @@ class SplitGroup:
 
     def prepare(self, factors: Sequence[float]) -> None:
         """Bring the parts up to date; part p gets lr · factors[its layer]."""
-        for key, value in self.group.items():
-            if key not in _OWN and self._seen.get(key, _NOTHING) is not value:
-                self._seen[key] = value
-                for part in self.parts:
-                    part[key] = value
+        self._take_options()
         mine = [1.0 if layer is None else factors[layer] for layer in self.layers]
         rate = self.group["lr"]
         if isinstance(rate, torch.Tensor):
@@ -115,15 +111,26 @@ class SplitGroup:
 
     def restore_options(self, options: Sequence[Mapping[str, Any]]) -> None:
         """Give the parts back the options they had of their own."""
-        if len(options) != len(self.parts):
-            return
+        if len(options) == len(self.parts):
+            self._take_options()
+            for part, own in zip(self.parts, options, strict=True):
+                part.update(own)
+
+    def inherit(self, old: SplitGroup) -> None:
+        """Take over what the parts of an older split of the same group had of their own."""
+        self._take_options()
+        for part in self.parts:
+            first = part["params"][0]
+            for before, own in zip(old.parts, old.own_options(), strict=True):
+                if any(parameter is first for parameter in before["params"]):
+                    part.update(own)
+
+    def _take_options(self) -> None:
         for key, value in self.group.items():
-            if key not in _OWN:
+            if key not in _OWN and self._seen.get(key, _NOTHING) is not value:
                 self._seen[key] = value
                 for part in self.parts:
                     part[key] = value
-        for part, own in zip(self.parts, options, strict=True):
-            part.update(own)
 
 
 def _same(before: tuple[Any, ...], now: tuple[Any, ...]) -> bool:
