@@ -1,0 +1,107 @@
+"""What a decision costs the link between host and device: one copy each way, and no other wait."""
+
+import numpy as np
+import pytest
+import torch
+from far_device import DEVICE, FarDevice
+from test_stacked_env import ENVIRONMENT, assert_same
+from tiny import TinyFamily
+
+from l2o.envs.stacked import StackedFineTuneEnv
+
+PLAIN = {**ENVIRONMENT, "signal_dropout": 0.0}
+
+
+def environment(count=3, steps=20, environment=PLAIN, **options):
+    finetuning = {"interval": 5, **options.pop("finetuning", {})}
+    return StackedFineTuneEnv(
+        TinyFamily(steps=steps), finetuning, environment, num_envs=count, memory=1 << 30, **options
+    )
+
+
+@pytest.fixture
+def far(monkeypatch):
+    """A device without a driver; see far_device."""
+    monkeypatch.setattr("l2o.envs.stacked.finetuning.resolve_device", lambda name: DEVICE)
+    with FarDevice() as device:
+        yield device
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "sgd_lr_momentum", "adam", "adamw"])
+@pytest.mark.parametrize("chunk", [2, 3])
+def test_a_decision_is_one_copy_each_way(far, optimizer, chunk):
+    env = environment(finetuning={"optimizer": {"name": optimizer}}, chunk=chunk)
+    assert env.runs.device == DEVICE
+    env.action_space.seed(0)
+    env.reset(seed=0)
+    for _ in range(3):
+        far.counts.clear()
+        env.step(env.action_space.sample())
+        assert far.counts == {"to device": 1, "to host": 1}
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+@pytest.mark.parametrize("high", [0.1, 1e30])
+def test_numbers_are_those_of_the_host(monkeypatch, mode, high):
+    """Whatever ends, diverges and begins anew; windows in which runs end, too."""
+    settings = {**PLAIN, "base_lr": (0.01, high)}
+    near = environment(6, 12, settings, autoreset_mode=mode)
+    monkeypatch.setattr("l2o.envs.stacked.finetuning.resolve_device", lambda name: DEVICE)
+    expected = [near.reset(seed=1)]
+    rng = np.random.default_rng(0)
+    actions = rng.uniform(-1, 1, (7, 6, 4)).astype(np.float32)
+    expected += [near.step(action) for action in actions]
+    with FarDevice() as device:
+        far = environment(6, 12, settings, autoreset_mode=mode, chunk=4)
+        got = [far.reset(seed=1)]
+        for action in actions:
+            device.counts.clear()
+            got.append(far.step(action))
+            # Only beginning anew takes more: data goes to the device, and results come once more.
+            if not got[-1][4].get("_task_seed", np.zeros(1)).any():
+                assert device.counts == {"to device": 1, "to host": 1}
+            assert device.counts["to host"] <= 2
+            assert not device.counts["waits"]
+    for one, other in zip(got, expected, strict=True):
+        for mine, theirs in zip(one, other, strict=True):
+            assert_same(mine, theirs)
+    ended = np.stack([row[2] for row in expected[1:]])
+    assert ended.any()
+    assert (ended[:2].any()) == (high > 1)
+
+
+@pytest.mark.parametrize(
+    ("use", "found"),
+    [
+        (lambda x: x.sum().item(), "waits"),
+        (lambda x: bool((x > 0).any()), "waits"),
+        (lambda x: x[x > 0], "waits"),
+        (lambda x: x.nonzero(), "waits"),
+        (lambda x: x.cpu(), "to host"),
+        (lambda x: torch.ones(3).to(x.device), "to device"),
+        (lambda x: x[torch.tensor([0, 1])], "to device"),
+    ],
+)
+def test_the_far_device_notices(use, found):
+    with FarDevice() as device:
+        x = torch.ones(3, device=DEVICE)
+        assert not device.counts
+        use(x)
+        assert device.counts == {found: 1}
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x: x[[0, 1]],
+        lambda x: x + torch.ones(3),
+        lambda x: x * torch.tensor([1.0, 2.0, 3.0], device=x.device),
+        lambda x: x.tolist(),
+        lambda x: x.numpy(),
+    ],
+)
+def test_the_far_device_refuses(use):
+    with FarDevice():
+        x = torch.ones(3, device=DEVICE)
+        with pytest.raises((AssertionError, RuntimeError)):
+            use(x)
