@@ -380,3 +380,18 @@ def test_equals_single_runs_on_cuda(optimizer):
                 torch.testing.assert_close(runs.weights(number)[name], weight)
     for trainer in runs._placement.trainers:
         assert not trainer.graphs.reasons
+
+
+def test_a_loss_that_is_infinite_but_a_number_is_divergence(monkeypatch):
+    """Logits of ±3e38 are numbers, their cross-entropy is inf."""
+
+    def large(self, x):
+        return (self.head(x) * 10).tanh() * 3e38
+
+    monkeypatch.setattr(TinyNetwork, "forward_head", large)
+    starts = [Start(TinyFamily().sample(n), n, 1e-9) for n in range(3)]
+    runs, singles = pair(starts, FineTuning(interval=1))
+    advance(runs, singles, torch.zeros(3, LAYERS))
+    assert [single.diverged for single in singles] == [True] * 3
+    assert runs.diverged.tolist() == [True] * 3
+    assert runs.last_loss.tolist() == [single.last_loss for single in singles]

@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 import torch
 from far_device import DEVICE, FarDevice
+from tape import TapedGraph
+from test_stacked import LAYERS, advance, assert_equal, in_double, pair
 from test_stacked_env import ENVIRONMENT, assert_same
 from tiny import TinyFamily
 
-from l2o.envs.stacked import StackedFineTuneEnv
+from l2o.configs.schema import FineTuning
+from l2o.envs.stacked import StackedFineTuneEnv, Start, graph
+from l2o.envs.stacked.graph import Graphs
 
 PLAIN = {**ENVIRONMENT, "signal_dropout": 0.0}
 
@@ -105,3 +109,89 @@ def test_the_far_device_refuses(use):
         x = torch.ones(3, device=DEVICE)
         with pytest.raises((AssertionError, RuntimeError)):
             use(x)
+
+
+@pytest.fixture
+def taped(monkeypatch):
+    """Everything is captured, by a stand-in for CUDA graphs; see tape."""
+    made = []
+
+    class Noted(TapedGraph):
+        def __init__(self, compute, inputs, shared):
+            super().__init__(compute, inputs, shared)
+            made.append(self)
+
+    init = Graphs.__init__
+
+    def capturing(self, device, state, shared=None):
+        init(self, device, state, shared or object())
+        self.capturing = True
+
+    monkeypatch.setattr(graph, "Graph", Noted)
+    monkeypatch.setattr(Graphs, "__init__", capturing)
+    return made
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "sgd_lr_momentum", "adam", "adamw"])
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_captured_computations_give_the_same_numbers(taped, monkeypatch, optimizer, mode):
+    """Whole windows, windows in which runs end, divergence, autoreset, evaluation, validation."""
+    settings = {**PLAIN, "base_lr": (0.01, 1e10)}
+    finetuning = {"optimizer": {"name": optimizer}}
+    captured = environment(5, 12, settings, finetuning=finetuning, autoreset_mode=mode)
+    rng = np.random.default_rng(0)
+    actions = rng.uniform(-1, 1, (8, 5, 4)).astype(np.float32)
+    got = [captured.reset(seed=1), *[captured.step(action) for action in actions]]
+    assert len(taped) == 5  # window, step, two splits and the gathering
+    monkeypatch.undo()
+    plain = environment(5, 12, settings, finetuning=finetuning, autoreset_mode=mode)
+    expected = [plain.reset(seed=1), *[plain.step(action) for action in actions]]
+    for one, other in zip(got, expected, strict=True):
+        for mine, theirs in zip(one, other, strict=True):
+            assert_same(mine, theirs)
+
+
+def test_what_cannot_be_captured_runs_as_it_is(monkeypatch):
+    """A failed capture leaves everything as it was."""
+
+    class Failing:
+        def __init__(self, compute, inputs, shared):
+            compute(*inputs)
+            raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(graph, "Graph", Failing)
+    total = torch.zeros(2)
+    graphs = Graphs(torch.device("cpu"), lambda: [total], object())
+    graphs.capturing = True
+    for _ in range(2):
+        graphs.run("add", total.add_, torch.ones(2))
+    assert total.tolist() == [2.0, 2.0]
+    assert "not permitted" in graphs.reasons["add"]
+    assert "add" not in graphs
+
+
+def test_an_error_of_the_computation_itself_is_raised(monkeypatch):
+    class Broken:
+        def __init__(self, compute, inputs, shared):
+            compute(*inputs)
+            raise TypeError("no")
+
+    monkeypatch.setattr(graph, "Graph", Broken)
+    total = torch.zeros(2)
+    graphs = Graphs(torch.device("cpu"), lambda: [total], object())
+    graphs.capturing = True
+    with pytest.raises(TypeError):
+        graphs.run("add", total.add_, torch.ones(2))
+    assert total.tolist() == [0.0, 0.0]
+
+
+def test_those_that_wait_stay_as_they_are_in_captured_windows(taped):
+    starts = [Start(in_double(TinyFamily(steps=28).sample(n)), n, 0.02) for n in range(3)]
+    runs, singles = pair(starts, FineTuning(interval=5), validate=True)
+    generator = torch.Generator().manual_seed(0)
+    everyone = torch.ones(3, dtype=torch.bool).numpy()
+    for turn in range(9):
+        only = torch.rand(3, generator=generator).numpy() < 0.6 if turn else everyone
+        advance(runs, singles, torch.rand(3, LAYERS, generator=generator) * 2, only)
+        assert_equal(runs, singles, 1e-10)
+    assert len(taped) == 3  # window, step, gathering
