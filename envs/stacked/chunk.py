@@ -84,9 +84,11 @@ class Chunk:
     def load(self, position: int, start: Prepared, default_weight: float) -> None:
         """Begin a fine-tune at a position; its neighbours go on untouched."""
         self.members[position] = start
-        for module, tensors in ((start.model, self._tensors), (start.proxy_head, self._proxies)):
-            for name, tensor in (*module.named_parameters(), *module.named_buffers()):
-                tensors[name].detach()[position] = tensor.to(self.device)
+        head = start.proxy_head
+        for name, tensor in start.tensors.items():
+            self._tensors[name].detach()[position] = tensor.to(self.device)
+        for name, tensor in (*head.named_parameters(), *head.named_buffers()):
+            self._proxies[name][position] = tensor.to(self.device)
         self.data.load(position, start)
         weight = start.guidance_weight
         self.weight[position] = default_weight if weight is None else weight
