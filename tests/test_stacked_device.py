@@ -1,15 +1,19 @@
 """What a decision costs the link between host and device: one copy each way, and no other wait."""
 
+import dataclasses
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from far_device import DEVICE, FarDevice
 from tape import TapedGraph
-from test_stacked import LAYERS, advance, assert_equal, in_double, pair
+from test_stacked import LAYERS, advance, assert_equal, assert_scores_equal, in_double, pair
 from test_stacked_env import ENVIRONMENT, assert_same
 from tiny import TinyFamily
 
 from l2o.configs.schema import FineTuning
+from l2o.envs.finetuning import FineTune
 from l2o.envs.stacked import StackedFineTuneEnv, Start, graph
 from l2o.envs.stacked.graph import Graphs
 
@@ -194,3 +198,102 @@ def test_those_that_wait_stay_as_they_are_in_captured_windows(taped):
         advance(runs, singles, torch.rand(3, LAYERS, generator=generator) * 2, only)
         assert_equal(runs, singles, 1e-10)
     assert len(taped) == 3  # window, step, gathering
+
+
+def test_examples_of_a_larger_task_make_room(taped):
+    """Evaluation data that moves is read where it now lies, in captured computations, too."""
+    families = [TinyFamily(steps=20, examples=size) for size in (16, 16, 40)]
+    tasks = [in_double(family.sample(n)) for n, family in enumerate(families)]
+    larger = dataclasses.replace(tasks[1], target_test=in_double(blob_task()).target_test)
+    runs, singles = pair([Start(task, 0, 0.02) for task in tasks], FineTuning(interval=5))
+    for turn in range(2):
+        advance(runs, singles, torch.ones(3, LAYERS))
+        assert_scores_equal(runs, singles, 1e-10)
+        if not turn:
+            runs.reset({1: Start(larger, 5, 0.01)})
+            options = {"base_lr": 0.01, "seed": 5, "signals": runs.spec}
+            singles[1] = FineTune(larger, FineTuning(interval=5), **options)
+
+
+def blob_task():
+    task = TinyFamily().sample(9)
+    return dataclasses.replace(task, target_test=task.source_train)
+
+
+def test_chunks_come_and_go(taped):
+    """A task that fits no vacant place gets a chunk of its own, and results their new order."""
+    config = FineTuning(interval=5)
+    starts = [Start(in_double(TinyFamily(steps=20).sample(n)), n, 0.02) for n in range(4)]
+    runs, singles = pair(starts, config, chunk=2)
+    advance(runs, singles, torch.ones(4, LAYERS))
+    large = Start(in_double(TinyFamily(steps=20, examples=90).sample(5)), 5, 0.01)
+    runs.reset({2: large})
+    singles[2] = FineTune(large.task, config, base_lr=0.01, seed=5, signals=runs.spec)
+    assert sorted(runs._placement.run_of.tolist()) == [0, 1, 2, 3, 4]  # 4: vacant
+    for _ in range(2):
+        advance(runs, singles, torch.full((4, LAYERS), 0.5))
+        assert_equal(runs, singles, 1e-10)
+    assert_scores_equal(runs, singles, 1e-10)
+
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+@needs_cuda
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_decisions_on_cuda_never_wait_but_for_their_results(mode):
+    """Any wait but the one on an event is an error; numbers are those of the CPU."""
+    on = {"cuda": environment(finetuning={"device": "cuda"}, autoreset_mode=mode)}
+    on["cpu"] = environment(autoreset_mode=mode)
+    rng = np.random.default_rng(0)
+    actions = rng.uniform(-1, 1, (6, 3, 4)).astype(np.float32)
+    for env in on.values():
+        env.reset(seed=0)
+    for turn, action in enumerate(actions):
+        quiet = 0 < turn < 3  # the first captures, the fourth ends episodes
+        torch.cuda.set_sync_debug_mode("error" if quiet else "default")
+        try:
+            mine = on["cuda"].step(action)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        for one, other in zip(mine, on["cpu"].step(action), strict=True):
+            assert_same(one, other)
+    for trainer in on["cuda"].runs._placement.trainers:
+        assert not trainer.graphs.reasons
+        assert "window" in trainer.graphs
+    assert not on["cuda"].runs._collector._graphs.reasons
+
+
+@needs_cuda
+def test_a_failed_capture_on_cuda_leaves_stream_and_state_alone():
+    device = torch.device("cuda")
+    total = torch.zeros(2, device=device)
+    graphs = Graphs(device, lambda: [total])
+    stream = torch.cuda.current_stream()
+    for _ in range(2):
+        graphs.run("reads", lambda x: total.add_(x.sum().item()), torch.ones(2, device=device))
+        assert torch.cuda.current_stream() == stream
+    assert total.tolist() == [4.0, 4.0]
+    assert "reads" in graphs.reasons
+    for number in (1.0, 2.0):
+        graphs.run("adds", total.add_, torch.full((2,), number, device=device))
+    assert total.tolist() == [7.0, 7.0]
+    assert "adds" in graphs
+
+
+@needs_cuda
+def test_graphs_on_cuda_share_scratch_memory_but_no_results():
+    device = torch.device("cuda")
+    results = torch.zeros(3, device=device)
+    graphs = Graphs(device, lambda: [results])
+
+    def cube(index, x):
+        results[index].copy_(((x * 2) * (x * 3) * (x * 4)).sum())
+
+    for number in (1.0, 2.0):
+        for index in (0, 1, 2):
+            x = torch.full((1000,), number + index, device=device)
+            graphs.run(index, partial(cube, index), x)
+        expected = [24e3 * (number + index) ** 3 for index in range(3)]
+        assert results.tolist() == pytest.approx(expected)
+    assert all(index in graphs for index in range(3))
