@@ -378,8 +378,7 @@ def test_equals_single_runs_on_cuda(optimizer):
             assert_near(runs.last_loss[number], single.last_loss, 1e-6)
             for name, weight in single.model.named_parameters():
                 torch.testing.assert_close(runs.weights(number)[name], weight)
-    for trainer in runs._placement.trainers:
-        assert not trainer.graphs.reasons
+    assert not runs.not_captured()
 
 
 def test_a_loss_that_is_infinite_but_a_number_is_divergence(monkeypatch):

@@ -306,6 +306,12 @@ class StackedFineTune:
         """Return the accuracy of the proxy heads on the fine-tuned backbones, likewise."""
         return self.accuracy("proxy_test", runs)
 
+    def not_captured(self) -> dict[str, str]:
+        """Return what could not be captured as a CUDA graph and runs as it is, with the reasons."""
+        every = [trainer.graphs for trainer in self._placement.trainers]
+        every.append(self._collector.graphs)
+        return {str(key): why for graphs in every for key, why in graphs.reasons.items()}
+
     def weights(self, run: int) -> dict[str, Tensor]:
         """Return a copy of one run's trained parameters, by name."""
         trainer, position = self._placement.where[run]

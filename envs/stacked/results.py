@@ -71,7 +71,7 @@ class Collector:
         self.shared = shared
         self._trainers: list[Trainer] = []
         self._flat: dict[tuple[str, ...], Tensor] = {}
-        self._graphs = Graphs(link.device, list, shared)
+        self.graphs = Graphs(link.device, list, shared)
 
     def empty(self, splits: Sequence[str] = ()) -> Results:
         """Return the results before the first fine-tune begins."""
@@ -88,7 +88,7 @@ class Collector:
         if self._trainers != self.placement.trainers:
             self._trainers = self.placement.trainers
             self._flat.clear()
-            self._graphs = Graphs(self.link.device, list, self.shared)
+            self.graphs = Graphs(self.link.device, list, self.shared)
         if not self._trainers:
             return self.empty(splits)
         key = tuple(splits)
@@ -97,7 +97,7 @@ class Collector:
         if key not in self._flat:
             self._flat[key] = self._room(shapes)
         flat = self._flat[key]
-        self._graphs.run(key, partial(self._gather, key, flat))
+        self.graphs.run(key, partial(self._gather, key, flat))
         observation, means, *scores = split_flat(self.link.fetch(flat), shapes)
         return self._by_run(observation, means, dict(zip(key, scores, strict=True)))
 
