@@ -159,7 +159,8 @@ class StackedFineTune:
         if not self.substitute:
             return VmappedStack
         example = like.task.source_train.images[0]
-        kind, reason = choose_stack(like.model, like.proxy_head, example)
+        kernels = self.device.type == "cpu" and self.precision != "bf16"
+        kind, reason = choose_stack(like.model, like.proxy_head, example, kernels)
         if reason:
             self.reasons[type(like.model).__name__] = reason
         return kind
