@@ -380,11 +380,11 @@ inline void sizes(const Layer *layers, long count, long *activation, long *work)
 
 // Layers without a place for their output leave it in the scratch until the next has read it.
 template <typename R>
-void forward(const R *in, const Layer *layers, long count, R *scratch) {
+void forward(const R *in, const Layer *layers, long count, R *scratch, long first, long last) {
     long activation, work;
     sizes(layers, count, &activation, &work);
     R *passing[2] = {scratch + work, scratch + work + activation};
-    for (long n = 0; n < layers[0].shape.networks; ++n) {
+    for (long n = first; n < last; ++n) {
         const R *from = in + n * in_size(layers[0].shape);
         for (long l = 0; l < count; ++l) {
             const Layer &layer = layers[l];
@@ -403,11 +403,11 @@ void forward(const R *in, const Layer *layers, long count, R *scratch) {
 
 template <typename R>
 void backward(const R *in, const Layer *layers, long count, const R *gradient, R *in_gradient,
-              R *scratch) {
+              R *scratch, long first, long last) {
     long activation, work;
     sizes(layers, count, &activation, &work);
     R *passing[2] = {scratch + work, scratch + work + activation};
-    for (long n = 0; n < layers[0].shape.networks; ++n) {
+    for (long n = first; n < last; ++n) {
         const R *slope = gradient + n * out_size(layers[count - 1].shape);
         for (long l = count - 1; l >= 0; --l) {
             const Layer &layer = layers[l];
@@ -456,18 +456,20 @@ extern "C" long l2o_scratch(const Layer *layers, long count) {
     return work + 2 * activation;
 }
 
-#define L2O_EXPORT(R, NAME)                                                                      \
-    extern "C" void l2o_forward_##NAME(const R *in, const Layer *layers, long count,             \
-                                       R *scratch) {                                             \
-        forward<R>(in, layers, count, scratch);                                                  \
-    }                                                                                            \
-    extern "C" void l2o_backward_##NAME(const R *in, const Layer *layers, long count,            \
-                                        const R *gradient, R *in_gradient, R *scratch) {         \
-        backward<R>(in, layers, count, gradient, in_gradient, scratch);                          \
-    }                                                                                            \
-    extern "C" void l2o_gather_##NAME(const R *pool, const long *rows, R *out, long networks,    \
-                                      long batch, long pixels) {                                 \
-        gather<R>(pool, rows, out, networks, batch, pixels);                                     \
+// Networks from `first` to before `last`; threads take shares of them, each with its own scratch.
+#define L2O_EXPORT(R, NAME)                                                                     \
+    extern "C" void l2o_forward_##NAME(const R *in, const Layer *layers, long count,            \
+                                       R *scratch, long first, long last) {                     \
+        forward<R>(in, layers, count, scratch, first, last);                                    \
+    }                                                                                           \
+    extern "C" void l2o_backward_##NAME(const R *in, const Layer *layers, long count,           \
+                                        const R *gradient, R *in_gradient, R *scratch,          \
+                                        long first, long last) {                                \
+        backward<R>(in, layers, count, gradient, in_gradient, scratch, first, last);            \
+    }                                                                                           \
+    extern "C" void l2o_gather_##NAME(const R *pool, const long *rows, R *out, long networks,   \
+                                      long batch, long pixels) {                                \
+        gather<R>(pool, rows, out, networks, batch, pixels);                                    \
     }
 
 L2O_EXPORT(float, float)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from l2o.envs.stacked.kernels.library import DTYPES, kernel
+from l2o.envs.stacked.kernels.threads import share
 
 _MOST_TAPS = 256
 Pair = tuple[int, int]
@@ -135,8 +136,13 @@ class _Convolve(torch.autograd.Function):
         outs = [_out(x, shape) if training else None for shape in shapes[:-1]]
         outs.append(last := _out(x, shapes[-1]))
         layers = _layers(shapes, chain, (weights, biases, outs))
-        scratch = _scratch(layers, x)
-        kernel("forward", x.dtype)(x.data_ptr(), layers, count, scratch.data_ptr())
+        run = kernel("forward", x.dtype)
+
+        def compute(first: int, past: int) -> None:
+            scratch = _scratch(layers, x)
+            run(x.data_ptr(), layers, count, scratch.data_ptr(), first, past)
+
+        share(shapes[0].networks, compute)
         if training:
             ctx.save_for_backward(x, *weights, *outs)
             ctx.chain, ctx.biased = chain, [bias is not None for bias in biases]
@@ -158,10 +164,14 @@ class _Convolve(torch.autograd.Function):
         shapes = _shapes(x, weights, ctx.chain)
         nothing = [None] * count
         layers = _layers(shapes, ctx.chain, (weights, nothing, outs, to_weights, to_biases))
-        scratch, at = _scratch(layers, x), None if to_x is None else to_x.data_ptr()
-        kernel("backward", x.dtype)(
-            x.data_ptr(), layers, count, gradient.data_ptr(), at, scratch.data_ptr()
-        )
+        run = kernel("backward", x.dtype)
+        ends = gradient.data_ptr(), None if to_x is None else to_x.data_ptr()
+
+        def compute(first: int, past: int) -> None:
+            scratch = _scratch(layers, x)
+            run(x.data_ptr(), layers, count, *ends, scratch.data_ptr(), first, past)
+
+        share(shapes[0].networks, compute)
         return to_x, None, *to_weights, *to_biases
 
 

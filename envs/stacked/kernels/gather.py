@@ -12,15 +12,15 @@ def gather_images(pool: Tensor, rows: Tensor) -> Tensor:
     """Return images `[B, N·C, H, W]` of a pool `[M, C, H, W]`, B innermost in memory.
 
     Args:
-        pool: contiguous, float32 or float64.
+        pool: float32 or float64.
         rows: int64 `[B, N]`.
 
     Raises:
         IndexError: a row lies outside the pool.
     """
-    if len(rows) and not (0 <= int(rows.min()) and int(rows.max()) < len(pool)):
+    if rows.numel() and (int(rows.min()) < 0 or int(rows.max()) >= len(pool)):
         raise IndexError(f"rows must lie in 0..{len(pool) - 1}")
-    (batch, networks), size = rows.shape, pool.shape[1:]
+    (batch, networks), size, pool = rows.shape, pool.shape[1:], pool.contiguous()
     out = pool.new_empty(networks * size[0], *size[1:], batch)
     rows = rows.to(torch.int64).contiguous()
     kernel("gather", pool.dtype)(

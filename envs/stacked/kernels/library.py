@@ -60,10 +60,19 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
     if os.environ.get(SWITCH) == "0":
         return None, f"{SWITCH}=0"
     try:
-        return _declared(ctypes.CDLL(str(_library()))), ""
+        return _opened(_library()), ""
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         logger.info("l2o: no kernels, stacked convolutions run in torch: %s", error)
         return None, str(error)
+
+
+def _opened(path: Path) -> ctypes.CDLL:
+    try:
+        return _declared(ctypes.CDLL(str(path)))
+    except (OSError, AttributeError):
+        # Damaged on disk: compiled anew, once.
+        path.unlink(missing_ok=True)
+        return _declared(ctypes.CDLL(str(_library())))
 
 
 def kernel(name: str, dtype: torch.dtype | None = None) -> Any:
@@ -84,8 +93,8 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     pointer, number = ctypes.c_void_p, ctypes.c_long
     library.l2o_scratch.argtypes, library.l2o_scratch.restype = [pointer, number], number
     arguments = {
-        "forward": [pointer, pointer, number, pointer],
-        "backward": [pointer, pointer, number, pointer, pointer, pointer],
+        "forward": [pointer, pointer, number, pointer, number, number],
+        "backward": [pointer, pointer, number, *[pointer] * 3, number, number],
         "gather": [pointer, pointer, pointer, number, number, number],
     }
     for way, types in arguments.items():
