@@ -22,8 +22,7 @@ class ChainedConv2d(nn.Module):
 
     def __init__(self, one: nn.Conv2d, count: int) -> None:
         super().__init__()
-        pairs = (one.stride, one.padding, one.dilation)
-        self.geometry = Geometry(*((int(a), int(b)) for a, b in pairs))
+        self.geometry = Geometry(_pair(one.stride), _pair(one.padding), _pair(one.dilation))
         self.weight: Tensor | None = None
         self.bias: Tensor | None = None
 
@@ -31,6 +30,11 @@ class ChainedConv2d(nn.Module):
         """Convolve."""
         assert self.weight is not None
         return convolve(x, [self.weight], [self.bias], [self.geometry])
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    rows, columns = value
+    return int(rows), int(columns)
 
 
 class Chain(nn.Module):
