@@ -154,8 +154,8 @@ class Chunk:
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return the sum of all networks' losses; cross-entropy and proxy KL are added up."""
-        images, labels, teacher = self.data.batch(rows)
-        features = self.stack.features(self.stack.arrange(images))
+        labels, teacher = self.data.targets(rows)
+        features = self.stack.features(self.stack.gather(self.data.images, rows))
         loss = self._cross_entropy(self.stack.logits(features), labels).mean(dim=0)
         with torch.set_grad_enabled(self.guidance is not None):
             kl = _proxy_kl(self.stack.proxy_logits(features), teacher).mean(dim=0)

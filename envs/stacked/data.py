@@ -64,12 +64,11 @@ class TrainingData:
         each = torch.arange(self.count, device=steps.device)[:, None]
         return self.order[each, wanted].permute(1, 2, 0).contiguous()
 
-    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return images `[B, N, ...]`, labels `[B, N]` and teacher `[B, N, 2, K]` of rows."""
+    def targets(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return labels `[B, N]` and the teacher `[B, N, 2, K]` of rows."""
         flat = rows.flatten()
-        images = self.images.index_select(0, flat).unflatten(0, rows.shape)
         labels = self.labels.index_select(0, flat).view(rows.shape)
-        return images, labels, self.teacher.index_select(0, flat).unflatten(0, rows.shape)
+        return labels, self.teacher.index_select(0, flat).unflatten(0, rows.shape)
 
 
 class EvaluationData:

@@ -34,8 +34,8 @@ from l2o.envs.stopwatch import Stopwatch
 from l2o.guidance import GUIDANCE, ProxyKL
 from l2o.spec import SignalSpec
 
-CPU_CHUNK = 8
-"""Networks per chunk on CPU: more fall out of the cache, fewer cost more Python each."""
+CPU_CHUNK = 16
+"""Networks per chunk on CPU: fewer cost more Python each, more cost more memory."""
 
 EVALUATION_BATCH = 128
 """Images of each network per forward pass when evaluating."""
@@ -54,7 +54,7 @@ class StackedFineTune:
         layers: rows of the observations; at least as many as any network has layer groups.
         validate: whether the source validation loss is measured at each decision.
         signals: the spec to observe with.
-        chunk: networks computed at once; None takes 8 on CPU, all of them elsewhere.
+        chunk: networks computed at once; None takes 16 on CPU, all of them elsewhere.
         substitute: whether layers are replaced by stacked ones where that gives the same numbers;
             else, and where it does not, `torch.func.vmap` does the stacking.
         precision: "float32", "tf32" (CUDA) or "bf16" (autocast).
@@ -187,7 +187,8 @@ class StackedFineTune:
         if not self.substitute:
             return VmappedStack
         example = like.task.source_train.images[0]
-        kind, reason = choose_stack(like.model, like.proxy_head, example)
+        kernels = self.device.type == "cpu" and self.precision != "bf16"
+        kind, reason = choose_stack(like.model, like.proxy_head, example, kernels)
         if reason:
             self.reasons[type(like.model).__name__] = reason
         return kind
