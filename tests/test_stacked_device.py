@@ -14,7 +14,8 @@ from tiny import TinyFamily
 
 from l2o.configs.schema import FineTuning
 from l2o.envs.finetuning import FineTune
-from l2o.envs.stacked import StackedFineTuneEnv, Start, graph
+from l2o.envs.stacked import StackedFineTune, StackedFineTuneEnv, Start, graph
+from l2o.envs.stacked.blocks import Blocks
 from l2o.envs.stacked.graph import Graphs
 
 PLAIN = {**ENVIRONMENT, "signal_dropout": 0.0}
@@ -295,3 +296,40 @@ def test_graphs_on_cuda_share_scratch_memory_but_no_results():
         expected = [24e3 * (number + index) ** 3 for index in range(3)]
         assert results.tolist() == pytest.approx(expected)
     assert all(index in graphs for index in range(3))
+
+
+def test_a_task_that_is_there_is_not_copied_again(far):
+    """Beginning anew with the same tasks brings weights and batch orders only."""
+    config = FineTuning(interval=5)
+    tasks = [TinyFamily(steps=10).sample(n) for n in range(3)]
+    runs = StackedFineTune(config, 3, LAYERS)
+    copied = []
+    for turn in range(3):
+        starts = {n: Start(tasks[n if turn < 2 else 0], seed=turn) for n in range(3)}
+        far.counts.clear()
+        runs.reset(starts)
+        copied.append(far.counts["to device"])
+    # Images, labels and teacher of three tasks.
+    assert copied[0] - copied[1] >= 9
+    assert copied[2] == copied[1]
+
+
+def test_blocks_are_shared_and_the_oldest_unused_goes_first():
+    tasks = [TinyFamily().sample(n) for n in range(4)]
+    blocks = Blocks(3)
+    given = [blocks.place(user, tasks[0]) for user in range(3)]
+    assert given == [(0, True), (0, False), (0, False)]
+    assert blocks.place(1, tasks[1]) == (1, True)
+    assert blocks.place(2, tasks[2]) == (2, True)
+    assert blocks.place(1, tasks[0]) == (0, False)
+    assert blocks.place(0, tasks[1]) == (1, False)  # kept, though nobody used it
+    assert blocks.place(0, tasks[3]) == (1, True)  # task 1 goes: of the unused, the only one
+    assert blocks.place(0, tasks[1]) == (1, True)
+    assert blocks.place(1, tasks[1]) == (1, False)
+    assert blocks.place(2, tasks[3]) == (2, True)  # block 0 was given out after block 2
+
+
+def test_a_new_task_in_an_old_ones_place_in_memory_is_another_task():
+    blocks = Blocks(2)
+    seen = [blocks.place(0, TinyFamily().sample(n))[1] for n in range(50)]
+    assert all(seen)

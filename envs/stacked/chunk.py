@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -81,28 +81,34 @@ class Chunk:
         return leaves, tensors | frozen, _stacked_like(like.proxy_head, self.count, self.device)
 
     @torch.no_grad()
-    def load(self, position: int, start: Prepared, default_weight: float) -> None:
-        """Begin a fine-tune at a position; its neighbours go on untouched."""
-        self.members[position] = start
-        head = start.proxy_head
-        for name, tensor in start.tensors.items():
-            self._tensors[name].detach()[position] = tensor.to(self.device)
-        for name, tensor in (*head.named_parameters(), *head.named_buffers()):
-            self._proxies[name][position] = tensor.to(self.device)
-        self.data.load(position, start)
-        weight = start.guidance_weight
-        self.weight[position] = default_weight if weight is None else weight
+    def load(self, starts: Mapping[int, Prepared], default_weight: float) -> None:
+        """Begin fine-tunes, by position; the others go on untouched."""
+        places = torch.tensor(list(starts)).to(self.device)
+        every = list(starts.values())
+
+        def bring(target: Tensor, rows: Sequence[Tensor]) -> None:
+            target.detach().index_copy_(0, places, torch.stack(list(rows)).to(self.device))
+
+        for name, target in self._tensors.items():
+            bring(target, [start.tensors[name] for start in every])
+        heads = [_named_tensors(start.proxy_head) for start in every]
+        for name, target in self._proxies.items():
+            bring(target, [head[name] for head in heads])
+        weights = [start.guidance_weight for start in every]
+        chosen = [default_weight if weight is None else weight for weight in weights]
+        bring(self.weight, list(torch.tensor(chosen, dtype=self.weight.dtype)))
         for buffer in self.optimizer.state():
             for row in self.layout.rows(buffer, self.count):
-                row[position] = 0.0
+                row.index_fill_(0, places, 0.0)
         if self.start is not None:
-            pairs = (
-                self.layout.rows(buffer, self.count) for buffer in (self.parameters, self.start)
-            )
-            for one, other in zip(*pairs, strict=True):
-                other[position] = one[position]
+            both = (self.layout.rows(flat, self.count) for flat in (self.parameters, self.start))
+            for now, begun in zip(*both, strict=True):
+                begun.index_copy_(0, places, now.index_select(0, places))
+        for position, start in starts.items():
+            self.members[position] = start
+            self.data.load(position, start)
         for unread in self._unread.values():
-            unread.add(position)
+            unread.update(starts)
 
     # Training -----------------------------------------------------------------------------------
 
@@ -250,6 +256,10 @@ def _proxy_kl(student: Tensor, teacher: Tensor) -> Tensor:
     return torch.where(p > 0, p * (log_p - log_q), torch.zeros_like(p)).sum(dim=-1)
 
 
+def _named_tensors(module: Any) -> dict[str, Tensor]:
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
+
+
 def _stacked_like(
     module: Any,
     count: int,
@@ -257,9 +267,8 @@ def _stacked_like(
     skip: set[str] = frozenset(),  # type: ignore[assignment]
 ) -> dict[str, Tensor]:
     """Return zeros `[count, *shape]` for parameters and buffers."""
-    named = (*module.named_parameters(), *module.named_buffers())
     return {
         name: torch.zeros(count, *tensor.shape, dtype=tensor.dtype, device=device)
-        for name, tensor in named
+        for name, tensor in _named_tensors(module).items()
         if name not in skip
     }

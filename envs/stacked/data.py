@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from l2o.envs.stacked.blocks import Blocks
 from l2o.envs.stacked.start import Prepared, batch_table
 from l2o.envs.tasks.base import Examples
 
@@ -14,7 +15,8 @@ from l2o.envs.tasks.base import Examples
 class TrainingData:
     """Source images, labels and the teacher's predictions of N tasks, with their batch order.
 
-    All tasks' examples lie in one pool with room for `capacity` examples and `steps` batches each.
+    All tasks' examples lie in one pool of N blocks of `capacity` examples each. Those of one task
+    are there once, and stay for the next fine-tune of the task while there is room.
 
     Args:
         like: a start, for shapes.
@@ -33,6 +35,7 @@ class TrainingData:
         self.images = source.images.new_zeros(rows, *source.images.shape[1:], device=device)
         self.labels = torch.zeros(rows, dtype=torch.int64, device=device)
         self.teacher = teacher.new_zeros(rows, 2, *teacher.shape[1:], device=device)
+        self._blocks = Blocks(count)
         self.order = torch.zeros(count, steps, like.batch_size, dtype=torch.int64, device=device)
 
     def fits(self, start: Prepared) -> bool:
@@ -40,17 +43,20 @@ class TrainingData:
         return len(start.task.source_train) <= self.capacity and start.steps <= self.steps
 
     def load(self, position: int, start: Prepared) -> None:
-        """Put a start's examples and batch order in their place."""
-        source = start.task.source_train
-        begin = position * self.capacity
-        here = slice(begin, begin + len(source))
-        self.images[here] = source.images.to(self.images.device)
-        self.labels[here] = source.labels.to(self.labels.device)
-        teacher = start.task.teacher_logits.to(self.teacher.device)
-        log_p = torch.log_softmax(teacher.to(_at_least_single(teacher)), dim=1)
-        self.teacher[here, 0], self.teacher[here, 1] = log_p.exp(), log_p
+        """Bring a start's examples, unless they are there, and its batch order."""
+        task, device = start.task, self.order.device
+        source = task.source_train
+        block, new = self._blocks.place(position, task)
+        begin = block * self.capacity
+        if new:
+            here = slice(begin, begin + len(source))
+            self.images[here] = source.images.to(device)
+            self.labels[here] = source.labels.to(device)
+            teacher = task.teacher_logits.to(device)
+            log_p = torch.log_softmax(teacher.to(_at_least_single(teacher)), dim=1)
+            self.teacher[here, 0], self.teacher[here, 1] = log_p.exp(), log_p
         table = batch_table(len(source), start.batch_size, start.seed, start.steps)
-        self.order[position, : start.steps] = (table + begin).to(self.order.device)
+        self.order[position, : start.steps] = (table + begin).to(device)
 
     def window(self, steps: Tensor, length: int) -> Tensor:
         """Return rows of the pool `[length, B, N]` for the next steps of each task.

@@ -138,9 +138,10 @@ class StackedFineTune:
         self._placement.enter(prepared, self._make_trainer)
         orders = self._orders
         orders.begins[:] = 0.0
+        weight = self.guidance.weight if self.guidance else 0.0
+        for trainer, positions in self._placement.groups(prepared):
+            trainer.chunk.load(positions, weight)
         for run, start in prepared.items():
-            trainer, position = self._placement.where[run]
-            trainer.chunk.load(position, start, self.guidance.weight if self.guidance else 0.0)
             self.starts[run] = start
             self.step[run], self.steps[run], self.diverged[run] = 0, start.steps, False
             orders.base_lr[run], orders.multipliers[run] = start.base_lr, 1.0

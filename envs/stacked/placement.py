@@ -52,6 +52,14 @@ class Placement:
             begin += trainer.chunk.count
         return parts
 
+    def groups(self, starts: dict[int, Prepared]) -> list[tuple[Trainer, dict[int, Prepared]]]:
+        """Return what begins in each chunk, by position."""
+        found: dict[int, tuple[Trainer, dict[int, Prepared]]] = {}
+        for run, start in starts.items():
+            trainer, position = self.where[run]
+            found.setdefault(id(trainer), (trainer, {}))[1][position] = start
+        return list(found.values())
+
     def leave(self, runs: Iterable[int]) -> None:
         """Take runs out of their chunks."""
         for run in runs:
