@@ -246,7 +246,7 @@ class StackedFineTune:
     ) -> None:
         taken = torch.from_numpy(counts).to(self.device)
         sums = torch.stack([chunk.loss_sum, chunk.kl_sum])[:, positions]
-        means = torch.nan_to_num(sums / taken, nan=torch.inf, neginf=torch.inf)
+        means = torch.nan_to_num(sums / taken, torch.inf, torch.inf, torch.inf)
         self._windows[:, runs] = means
         whole = counts == self.config.interval
         if not whole.any():
