@@ -205,7 +205,6 @@ class StackedCells:
 
     def _evaluate(self, due: list[int]) -> Iterator[Record]:
         """Measure cells; yield the records of those that have ended."""
-        due = [slot for slot in due if slot in self._runs]
         target = self._stack.accuracy("target_test", due).tolist()
         source = self._stack.accuracy("source_validation", due).tolist()
         loss = self._stack.loss("source_validation", due).tolist()
