@@ -22,6 +22,7 @@ from l2o.benchmarks.stacked import Note, StackedCells, period
 from l2o.bundle import save_policy
 from l2o.configs.schema import BenchmarkConfig, FineTuning, Grid, Named, Row
 from l2o.envs.optimizers import SGD
+from l2o.envs.stacked import StackedFineTune, Start
 from l2o.envs.stacked.policies import SlotPolicies
 from l2o.guidance import ProxyKL
 from l2o.learned import LearnedPolicy
@@ -406,6 +407,23 @@ def test_bf16_makes_other_cells_and_near_numbers(tmp_path):
         )
     alone = run_cell(make_plan(config).cells[0])
     assert "precision bf16 is for stacked" in alone["error"]
+
+
+def test_bf16_computes_each_step_with_the_weights_of_that_step():
+    """Not with those at the window's first: casts are not kept from step to step."""
+    start = Start(TinyFamily().sample(0), 0, 0.1)
+    weights = []
+    for precision in ("float32", "bf16"):
+        runs = StackedFineTune(FineTuning(interval=20), 1, 4, precision=precision)
+        runs.reset({0: start})
+        runs.advance()
+        weights.append(runs.weights(0))
+    plain, rounded = weights
+    began = dict(start.task.build_model().named_parameters())
+    for name, weight in plain.items():
+        if not name.startswith("head"):
+            moved = (weight - began[name]).norm()
+            assert (rounded[name] - weight).norm() < 0.05 * moved, name
 
 
 @pytest.mark.parametrize(
