@@ -126,14 +126,14 @@ def table(results: dict[str, Any]) -> str:
 
 
 def _points(difference: Mapping[str, Any]) -> str:
-    value = f"{100 * difference['value']:+.1f}".replace("-", "−")
+    value = f"{100 * difference['value']:+.2f}".replace("-", "−")
     return f"{value} {_interval(difference)}".strip()
 
 
 def _interval(ends: Mapping[str, Any]) -> str:
     if ends["low"] is None:
         return ""
-    return f"[{100 * ends['low']:+.1f}, {100 * ends['high']:+.1f}]".replace("-", "−")
+    return f"[{100 * ends['low']:+.2f}, {100 * ends['high']:+.2f}]".replace("-", "−")
 
 
 def _run(config: BenchmarkConfig) -> tuple[Scores, float]:
