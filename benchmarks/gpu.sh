@@ -10,7 +10,7 @@ out=${1:-runs/gpu}
 mkdir -p "$out"
 python=python3
 [ -x .venv/bin/python ] && python=.venv/bin/python
-"$python" -m pytest -q tests/test_env.py tests/test_stacked.py -k cuda
+"$python" -m pytest -q tests/test_env.py tests/test_stacked.py tests/test_benchmark_stacked.py -k cuda
 "$python" -m l2o.benchmarks.speed stacked --device cuda --json "$out/stacked.json"
 "$python" -m l2o.benchmarks.speed precision --device cuda --json "$out/precision.json"
 "$python" -m l2o.benchmarks.speed cells demo policy=asg-base finetuning.device=cuda \

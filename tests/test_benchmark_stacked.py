@@ -497,3 +497,18 @@ def test_a_policy_that_fails_leaves_those_that_decide_with_it_alone():
 def test_records_are_json():
     records, _ = stacked_records(settings(rows=(Row(label="a"),), base_lr_factors=(1e30,)))
     assert json.loads(json.dumps(list(records.values()), allow_nan=False))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cells_are_stacked_on_cuda(unrounded):
+    config = settings("Double", rows=(Row(label="a"), Row(label="b", schedule="cosine")))
+    on_cuda = config.finetuning.model_copy(update={"device": "cuda"})
+    records, notes = stacked_records(config.model_copy(update={"finetuning": on_cuda}))
+    assert notes == []
+    place = ("task_seed", "seed", "base_lr_factor")
+    mine = sorted(records.values(), key=lambda r: [r[key] for key in place])
+    theirs = sorted(stacked_records(config)[0].values(), key=lambda r: [r[key] for key in place])
+    seen = [[record[key] for record in mine] for key in ("source_validation_loss", "steps")]
+    expected = [[record[key] for record in theirs] for key in ("source_validation_loss", "steps")]
+    for row, other in zip(seen, expected, strict=True):
+        assert sorted(row) == pytest.approx(sorted(other), rel=1e-6)
