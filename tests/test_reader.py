@@ -1,10 +1,12 @@
 """Reading parameters and gradients: blocks and whole tensors against plain sums."""
 
+import copy
 import math
 
 import numpy as np
 import pytest
 import torch
+from far_device import DEVICE, FarDevice
 from torch import nn
 
 import l2o
@@ -144,6 +146,70 @@ def test_no_host_read_between_decisions(make, mode):
             optimizer.zero_grad()
         counts.append(reads.total)
     assert [step for step, count in enumerate(counts) if count] == [0, 4, 9]
+
+
+@pytest.mark.parametrize("mode", ["groups", "update_scale"])
+def test_on_a_device_a_decision_is_one_copy_and_all_else_none(mode):
+    torch.manual_seed(0)
+    near = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
+
+    def train(device):
+        model = copy.deepcopy(near)
+        for layer in (model[0], model[2]):
+            for name, parameter in list(layer.named_parameters()):
+                setattr(layer, name, nn.Parameter(parameter.detach().to(device)))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, foreach=False)
+        policy, inputs = l2o.load_policy("asg-base"), torch.ones(2, 4).to(device)
+        controller = l2o.LRController(
+            policy, optimizer, model, total_steps=20, interval=3, mode=mode
+        )
+        counts = []
+        for _ in range(9):
+            far.counts.clear()
+            loss = model(inputs).square().mean()
+            controller.observe(loss=loss, proxy_kl=loss, val_loss=loss)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            counts.append(dict(far.counts))
+        return controller, counts
+
+    with FarDevice() as far:
+        controller, counts = train(DEVICE)
+        assert counts[1:] == [{}, {"to host": 1}, {}, {}, {"to host": 1}, {}, {}, {"to host": 1}]
+        here, _ = train(torch.device("cpu"))
+    for mine, wanted in zip(controller.history, here.history, strict=True):
+        assert mine.multipliers == pytest.approx(wanted.multipliers, rel=1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_cuda_gives_the_plain_sums(dtype):
+    parameters = [nn.Parameter(p.detach().cuda()) for p in watched(dtype)]
+    for parameter in parameters[1:]:
+        parameter.grad = torch.randn_like(parameter)
+    reader = Reader(parameters, NEEDS)
+    expected = walk(reader, parameters)
+    check(reader.read(True)[0], expected, 1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("mode", ["groups", "update_scale"])
+def test_cuda_is_not_waited_for_between_decisions(mode):
+    model = nn.Linear(4, 3).cuda()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, fused=True)
+    policy, inputs = l2o.load_policy("asg-base"), torch.ones(2, 4, device="cuda")
+    controller = l2o.LRController(policy, optimizer, model, total_steps=9, interval=5, mode=mode)
+    for index in range(4):
+        torch.cuda.set_sync_debug_mode("error" if index else "default")
+        try:
+            loss = model(inputs).square().mean()
+            controller.observe(loss=loss, proxy_kl=loss, val_loss=loss)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
 
 
 def test_a_validation_loss_stays_where_it_is_until_a_decision():
