@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from l2o.groups import LayerGroup
+from l2o.ranks import Ranks
 from l2o.signals import MISSING, Measurement, Quantity
+from l2o.tensors import dot, norms
 from l2o.window import WindowMean
 
 OBSERVED = ("loss", "proxy_kl")
@@ -27,6 +29,7 @@ class Meter:
         groups: layer groups, input to head.
         needs: the costly quantities to measure.
         total_steps: length of the training in optimizer steps, if known.
+        ranks: the processes of the run; each measures its own part of sharded parameters.
     """
 
     def __init__(
@@ -34,7 +37,9 @@ class Meter:
         groups: Sequence[LayerGroup],
         needs: frozenset[Quantity],
         total_steps: int | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
+        self.ranks = ranks or Ranks()
         self.groups = tuple(groups)
         self.needs = needs
         self.total_steps = total_steps
@@ -48,7 +53,11 @@ class Meter:
         self._windows = {name: WindowMean() for name in OBSERVED}
         self._validation_loss = (MISSING, MISSING)
         self._fixed = _fixed_fields(self.groups)
-        self._start_norm = self._layer_norms(self._parameters).cpu()
+        pieces = self._pieces(self._parameters)
+        self._start_norm = self.ranks.whole_norms(self._layer_norms(pieces).cpu())
+
+    def _pieces(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        return [self.ranks.piece(tensor.detach()) for tensor in tensors]
 
     def observe(
         self,
@@ -66,11 +75,13 @@ class Meter:
     def before_step(self) -> None:
         """Remember the weights, so that `measure` can tell this step's update."""
         if "update" in self.needs:
-            self._before = [p.detach().clone() for p in self._parameters]
+            self._before = [piece.clone() for piece in self._pieces(self._parameters)]
 
     @torch.no_grad()
     def measure(self, step: int, multipliers: Tensor, base_lrs: Sequence[float]) -> Measurement:
         """Measure now, after `step` optimizer steps, and begin a new window.
+
+        With several processes a collective call: all of them measure at the same step.
 
         At step 0 neither gradients nor losses count: a training loop may have computed its first
         ones by then or not, and a policy must see the same either way.
@@ -80,13 +91,13 @@ class Meter:
             multipliers: `[L]`, those of the window that ends here.
             base_lrs: `[L]`, the user's learning rates.
         """
-        layers = self._measure_layers(gradients=step > 0)
+        layers = self.read(gradients=step > 0)
         windows = {
             name: window.close() if step > 0 else (MISSING, MISSING)
             for name, window in self._windows.items()
         }
         progress, steps_left = self._progress(step)
-        return Measurement(
+        mine = Measurement(
             **self._fixed,
             multiplier=multipliers.to(torch.float32),
             base_lr=torch.tensor(base_lrs, dtype=torch.float32),
@@ -101,16 +112,24 @@ class Meter:
             progress=torch.tensor(progress),
             steps_left=torch.tensor(steps_left),
         )
+        measured = self.ranks.reduce(mine)
+        if self.ranks.size > 1:
+            for name, window in self._windows.items():
+                # What all processes agree on is what a checkpoint of one of them must hold.
+                window.close_with(float(getattr(measured, name)))
+        return measured
 
     def _progress(self, step: int) -> tuple[float, float]:
         if self.total_steps is None:
             return MISSING, MISSING
         return min(step / self.total_steps, 1.0), float(max(self.total_steps - step, 0))
 
-    def _measure_layers(self, gradients: bool) -> dict[str, Tensor]:
+    def read(self, gradients: bool) -> dict[str, Tensor]:
+        """Read parameters and gradients: the quantities of layers, on the host."""
         missing = torch.full((len(self.groups),), MISSING, device=self._layer.device)
+        weights = self._pieces(self._parameters)
         rows = {
-            "weight_norm": self._layer_norms(self._parameters),
+            "weight_norm": self._layer_norms(weights),
             "gradient_norm": missing,
             "update_norm": missing,
             "gradient_dot_update": missing,
@@ -119,38 +138,40 @@ class Meter:
         if gradients and "gradient" in self.needs:
             rows["gradient_norm"] = self._gradient_norms(missing)
         if self._before:
-            moved = torch._foreach_sub(self._parameters, self._before)
+            moved = torch._foreach_sub(weights, self._before)
             rows["update_norm"] = self._layer_norms(moved)
             if "gradient" in self.needs:
                 rows["gradient_dot_update"] = -self._gradient_dots(moved)
             self._before = []
         if self._start:
             rows["drift_norm"] = self._layer_norms(
-                torch._foreach_sub(self._parameters, self._start)
+                torch._foreach_sub(weights, self._pieces(self._start))
             )
         on_host = torch.stack(list(rows.values())).cpu()
         return dict(zip(rows, on_host, strict=True))
 
     def _layer_norms(self, tensors: Sequence[Tensor]) -> Tensor:
-        norms = torch.stack([n.float() for n in torch._foreach_norm(list(tensors))])
-        return _or_inf(self._sum_per_layer(norms.detach().square()).sqrt())
+        squares = norms(tensors, self._layer.device).square()
+        return _or_inf(self._sum_per_layer(squares).sqrt())
 
     def _gradient_norms(self, missing: Tensor) -> Tensor:
         pairs = [(i, p.grad) for i, p in enumerate(self._parameters) if p.grad is not None]
         if not pairs:
             return missing
-        held, gradients = [i for i, _ in pairs], [gradient for _, gradient in pairs]
-        squares = torch.stack([n.float() for n in torch._foreach_norm(gradients)]).square()
+        held = [i for i, _ in pairs]
+        gradients = self._pieces([gradient for _, gradient in pairs])
+        squares = norms(gradients, self._layer.device).square()
         layer = self._layer[held]
         total = torch.zeros_like(missing).index_add_(0, layer, squares)
         count = torch.zeros_like(missing).index_add_(0, layer, torch.ones_like(squares))
         return torch.where(count > 0, _or_inf(total.sqrt()), missing)
 
     def _gradient_dots(self, moved: Sequence[Tensor]) -> Tensor:
+        device = self._layer.device
         dots = [
-            torch.dot(p.grad.flatten(), delta.flatten()).float()
+            dot(self.ranks.piece(p.grad.detach()), delta, device)
             if p.grad is not None
-            else torch.zeros((), device=delta.device)
+            else torch.zeros((), device=device)
             for p, delta in zip(self._parameters, moved, strict=True)
         ]
         return self._sum_per_layer(torch.stack(dots))

@@ -43,6 +43,10 @@ class WindowMean:
         self._sum, self._count, self._previous = None, 0, mean
         return pair
 
+    def close_with(self, mean: float) -> None:
+        """Take this for the mean of the window that was closed last."""
+        self._previous = mean
+
     def state_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
         total = None if self._sum is None else self._sum.clone()
