@@ -11,7 +11,7 @@ from torch import Tensor
 
 from l2o.groups import LayerGroup
 from l2o.meter import Meter
-from l2o.policy import Policy, State
+from l2o.policy import State
 
 STATE_KEY = "l2o"
 """Key of the controller's state in the optimizer's state dict."""
@@ -39,9 +39,8 @@ class Memory:
     steps: int = 0
 
     @classmethod
-    def begin(cls, groups: Sequence[LayerGroup], policy: Policy | None) -> Memory:
+    def begin(cls, groups: Sequence[LayerGroup], state: State) -> Memory:
         """Return that of a run before its first step: all multipliers are one."""
-        state = policy.initial_state(len(groups)) if policy else {}
         return cls(names_of(groups), torch.ones(len(groups)), state)
 
     def state_dict(self) -> dict[str, Any]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
-import torch
 from torch import Tensor, nn
 
+from l2o.answers import ask, checked_multipliers, first_state
 from l2o.checkpoint import STATE_KEY, VERSION, Memory, check_state, load_meter
 from l2o.checks import check_at_least_one
+from l2o.fallback import unmeasured
 from l2o.groups import LayerGroup
 from l2o.guard import Guard
 from l2o.history import Decision, History
@@ -21,12 +23,16 @@ from l2o.modes import MODES, Mode, choose_mode
 from l2o.policy import Policy
 from l2o.ranks import Ranks
 from l2o.registry import lookup
+from l2o.seeing import Seeing
+from l2o.signals import Measurement
 from l2o.skips import Skips
 from l2o.spec import SignalSpec
 from l2o.unwrap import unwrap_optimizer
 
+T = TypeVar("T")
 
-class LRController:
+
+class LRController(Seeing):
     """Sets the learning rate of each layer group of a live optimizer, as a policy decides.
 
     Before each `optimizer.step()` group l's rate becomes `lr * multiplier[l]`, after it the user's
@@ -104,12 +110,27 @@ class LRController:
         self.spec = signals or (policy.signals if policy else SignalSpec())
         self.guard = Guard() if guard is True else (guard or None)
         self.history = History(history)
+        self._buffers = list(model.buffers()) if model is not None else []
+        if self.guard is not None:
+            self.guard.begin(self.groups, total_steps, self._tensors())
         self.ranks = Ranks.of(model, self._parameters(), process_group)
-        self.meter = Meter(self.groups, self.spec.needs, total_steps, self.ranks)
+        self.meter = self._make_meter(total_steps)
         self.mode = self._make_mode(mode, always=not hooks)
-        self._memory = Memory.begin(self.groups, policy)
+        self._memory = self._begin()
+        self._begun = False
         self._skips = Skips()
         self._hooks = Hooks(self.optimizer, self._callbacks(), steps=hooks)
+
+    def _make_meter(self, total_steps: int | None) -> Meter:
+        needs = self.spec.needs | (self.guard.needs if self.guard else frozenset())
+        return Meter(self.groups, needs, total_steps, self.ranks)
+
+    def _begin(self) -> Memory:
+        count = len(self.groups)
+        if self.policy is None:
+            return Memory.begin(self.groups, {})
+        first = self.guard.first_state if self.guard else first_state
+        return Memory.begin(self.groups, first(self.policy, count))
 
     def _make_mode(self, name: str, always: bool) -> Mode:
         self.mode_reason = "chosen by the caller"
@@ -202,65 +223,68 @@ class LRController:
         Raises:
             ValueError: wrong shape, or a value that is negative or not finite.
         """
-        chosen = self._checked(multipliers)
+        self._use(checked_multipliers(multipliers, len(self.groups)), trouble)
+
+    def _use(self, chosen: Tensor, trouble: str | None) -> None:
         self._memory.multipliers = chosen
-        rates = zip(self.mode.base_lrs(), chosen.tolist(), strict=True)
-        self.history.add(
-            Decision(self.steps, tuple(chosen.tolist()), tuple(lr * m for lr, m in rates), trouble)
-        )
+        self._guarded("the decision was not recorded", lambda: self._record(chosen, trouble))
 
-    def _checked(self, multipliers: Tensor) -> Tensor:
-        chosen = multipliers.detach().to("cpu", torch.float32)
-        if chosen.shape != self._memory.multipliers.shape:
-            raise ValueError(
-                f"{len(self.groups)} layer groups need as many multipliers, got shape "
-                f"{tuple(chosen.shape)}"
-            )
-        if not (torch.isfinite(chosen) & (chosen >= 0)).all():
-            raise ValueError(f"multipliers must be finite and not negative, got {chosen.tolist()}")
-        return chosen
+    def _record(self, chosen: Tensor, trouble: str | None) -> None:
+        factors = chosen.tolist()
+        rates = tuple(map(operator.mul, self.mode.base_lrs(), factors))
+        self.history.add(Decision(self.steps, tuple(factors), rates, trouble))
 
-    def _measure(self) -> str | None:
+    def _guarded(self, what: str, function: Callable[[], T]) -> T | None:
+        return function() if self.guard is None else self.guard.attempt(what, function)
+
+    def _measure(self) -> Measurement:
         measured = self.meter.measure(self.steps, self._memory.multipliers, self.mode.base_lrs())
         self._memory.observation = self.spec.encode(measured)
-        if self.guard is None or self.steps == 0:
-            return None
-        trouble = self.guard.check(measured)
-        self.guard.keep_or_restore(trouble is not None, self._parameters(), self.optimizer)
-        return trouble
+        return measured
 
     def _parameters(self) -> list[nn.Parameter]:
         return [p for group in self.groups for p in group.parameters]
 
-    def _decide(self, trouble: str | None) -> None:
+    def _tensors(self) -> list[Tensor]:
+        return [*self._parameters(), *self._buffers]
+
+    def _decide(self) -> None:
+        """Measure, and let the policy decide; under a guard, nothing that fails here comes out."""
+        if self.guard is not None:
+            self._decide_guarded(self.guard)
+            return
+        self._measure()
         if self.policy is None:
             return
-        if self.guard is None:
-            self._choose(trouble)
-            return
-        try:
-            self._choose(trouble)
-        except Exception as error:  # whatever the policy does, the training goes on
-            self.guard.note(f"the policy failed: {type(error).__name__}: {error}")
-
-    def _choose(self, trouble: str | None) -> None:
         chosen = self._memory.multipliers
         try:
-            chosen = self._ask()
+            chosen, state = ask(self.policy, self.observation, self._memory.policy_state)
+            self._memory.policy_state = state
         finally:
             # Whatever fails in one process, all use the first one's multipliers.
             agreed = self.ranks.agree(chosen)
             if agreed is not self._memory.multipliers:
-                self.set_multipliers(agreed, trouble)
+                self._use(agreed, None)
 
-    def _ask(self) -> Tensor:
-        assert self.policy is not None
-        with torch.no_grad():
-            multipliers, state = self.policy(self.observation, self._memory.policy_state)
-        scale = self.guard.scale if self.guard else 1.0
-        chosen = self._checked(torch.as_tensor(multipliers) * scale)
-        self._memory.policy_state = state
-        return chosen
+    def _decide_guarded(self, guard: Guard) -> None:
+        memory = self._memory
+        measured, trouble = guard.measure(self._measure), None
+        if measured is not None:
+            trouble = guard.attempt(
+                "the window could not be checked",
+                lambda: guard.check(measured, self._tensors(), self.optimizer),
+            )
+        if self.policy is None:
+            return
+        known = measured or unmeasured(
+            self.groups, self.steps, self.meter.total_steps, memory.multipliers
+        )
+        seen = None if measured is None else memory.observation
+        chosen, memory.policy_state, failed = guard.choose(
+            self.policy, seen, memory.policy_state, known
+        )
+        scaled = chosen if guard.scale == 1.0 else chosen * guard.scale
+        self._use(self.ranks.agree(scaled), trouble or failed)
 
     # Steps --------------------------------------------------------------------------------------
 
@@ -279,12 +303,12 @@ class LRController:
         self.mode.abandon_step()
         if self.layout.update():
             self._regroup()
-        if self.steps == 0 and self._memory.observation is None:
-            self._decide(self._measure())
-        elif self.steps == 0 and self.policy is not None and not len(self.history):
-            self._decide(None)
+        if self.steps == 0 and not self._begun:
+            self._begun = True
+            if self.policy is not None or self._memory.observation is None:
+                self._decide()
         if (self.steps + 1) % self.interval == 0:
-            self.meter.before_step()
+            self._guarded("the update cannot be measured", self.meter.before_step)
         self.mode.before_step(self._memory.multipliers)
 
     def step(self) -> None:
@@ -311,7 +335,7 @@ class LRController:
             self._skips.add(found_inf)
         # A skipped step was counted: the decision waits for the steps that make up for it.
         if self.steps % self.interval == 0 and not self._settle_skips():
-            self._decide(self._measure())
+            self._decide()
 
     def _settle_skips(self) -> int:
         skipped = self._skips.take()
@@ -322,12 +346,12 @@ class LRController:
         state = self.state_dict()
         self.groups = self.layout.groups
         self.mode.follow(self.groups)
-        self.meter = Meter(self.groups, self.spec.needs, self.meter.total_steps, self.ranks)
-        self._memory = Memory.begin(self.groups, self.policy)
+        self.meter = self._make_meter(self.meter.total_steps)
+        self._memory = self._begin()
         self._memory.load_state_dict(state)
         load_meter(self.meter, state["meter"], state["parameters"])
         if self.steps:
-            self._decide(self._measure())
+            self._decide()
 
     # Checkpoints --------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from l2o.signals import Measurement
+from l2o.signals.table import with_fields
 from l2o.tensors import is_sharded, real_and_dense
 
 _NORMS = ("weight_norm", "gradient_norm", "update_norm", "drift_norm")
@@ -117,7 +117,7 @@ class Ranks:
             fields[name] = (value.sqrt() if name in _NORMS else value).float()
         means = (total / count.clamp_min(1.0))[len(names) * layers :].float()
         fields.update(zip(_MEANS, means.unbind(), strict=True))
-        return dataclasses.replace(measured, **fields)
+        return with_fields(measured, fields)
 
     def whole_norms(self, norms: Tensor) -> Tensor:
         """Return norms `[L]` over all pieces from those over this process' own; collective."""

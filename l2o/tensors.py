@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 _NARROW = (torch.float16, torch.bfloat16)
@@ -31,27 +33,37 @@ def real_and_dense(tensor: Tensor) -> Tensor:
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
 
-def norms(tensors: Sequence[Tensor], device: torch.device) -> Tensor:
-    """Return the Euclidean norms `[len(tensors)]` as float32 on one device.
+def norms(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return the Euclidean norm of each tensor, a scalar where the tensor is.
 
     Half precision is summed in float32: its squares overflow.
     """
-    plain = [real_and_dense(tensor.detach()) for tensor in tensors]
-    found: list[Any] = [None] * len(plain)
+    found: list[Any] = [None] * len(tensors)
     for narrow in (False, True):
-        index = [i for i, tensor in enumerate(plain) if (tensor.dtype in _NARROW) == narrow]
-        if not index:
-            continue
-        dtype = torch.float32 if narrow else None
-        for i, norm in zip(
-            index, torch._foreach_norm([plain[i] for i in index], 2, dtype), strict=True
-        ):
-            found[i] = norm.to(device, torch.float32)
-    return torch.stack(found)
+        index = [i for i, tensor in enumerate(tensors) if (tensor.dtype in _NARROW) == narrow]
+        if index:
+            dtype = torch.float32 if narrow else None
+            made = torch._foreach_norm([tensors[i] for i in index], 2, dtype)
+            for i, norm in zip(index, made, strict=True):
+                found[i] = norm
+    return found
 
 
-def dot(a: Tensor, b: Tensor, device: torch.device) -> Tensor:
-    """Return the inner product of two tensors of one shape, as a float32 scalar on a device."""
-    left, right = real_and_dense(a.detach()), real_and_dense(b.detach())
-    wide = torch.float32 if left.dtype in _NARROW else left.dtype
-    return torch.dot(left.flatten().to(wide), right.flatten().to(wide)).to(device, torch.float32)
+def dots(left: Sequence[Tensor], right: Sequence[Tensor]) -> list[Tensor]:
+    """Return the inner products of tensors of equal shapes, likewise; any memory layout will do."""
+    pairs = [
+        (a.float(), b.float()) if a.dtype in _NARROW else (a, b)
+        for a, b in zip(left, right, strict=True)
+    ]
+    products = torch._foreach_mul([a for a, _ in pairs], [b for _, b in pairs])
+    return [product.sum() for product in products]
+
+
+def scalars_to_host(scalars: Sequence[Tensor]) -> NDArray[np.float64]:
+    """Return scalars as an array, by one copy."""
+    device = scalars[0].device
+    if any(scalar.device != device for scalar in scalars):
+        scalars = [scalar.to(device) for scalar in scalars]
+    # Scalars of a user may be of shape [1].
+    scalars = [s if s.dim() == 0 else s.reshape(()) for s in scalars]
+    return torch.stack(list(scalars)).cpu().double().numpy()

@@ -45,6 +45,7 @@ class Mode(ABC):
     def follow(self, groups: Sequence[LayerGroup]) -> None:
         """Apply multipliers to these layer groups from now on; not during a step."""
         self.groups = tuple(groups)
+        self._held = _Held([], ())
 
     @abstractmethod
     def before_step(self, multipliers: Tensor) -> None:
@@ -82,16 +83,38 @@ class Mode(ABC):
 
         NaN where the optimizer has none. Not during a step.
         """
-        rates = _as_floats([group.get("lr") for group in self.optimizer.param_groups])
-        rate_of = {
-            id(p): rate
-            for rate, group in zip(rates, self.optimizer.param_groups, strict=True)
-            for p in group["params"]
-        }
+        users = self.optimizer.param_groups
+        rates = _as_floats([group.get("lr") for group in users])
+        held = [group["params"] for group in users]
+        if not self._held.same(held):
+            self._held = _Held(held, self.groups)
         return [
-            sum(rate_of[id(p)] for p in group.parameters) / len(group.parameters)
-            for group in self.groups
+            rates[at] if isinstance(at, int) else sum(rates[i] for i in at) / len(at)
+            for at in self._held.places
         ]
+
+
+class _Held:
+    """Which param groups hold the parameters of each layer group: found once, not each time.
+
+    Args:
+        held: the parameters of each param group.
+        groups: layer groups.
+    """
+
+    def __init__(self, held: Sequence[list[Any]], groups: Sequence[LayerGroup]) -> None:
+        self._lists = list(held)
+        self._sizes = [len(params) for params in held]
+        place = {id(p): index for index, params in enumerate(held) for p in params}
+        found = [[place[id(p)] for p in group.parameters] for group in groups]
+        self.places = [at[0] if len(set(at)) == 1 else at for at in found]
+
+    def same(self, held: Sequence[list[Any]]) -> bool:
+        """Return whether the param groups still hold the same lists of parameters."""
+        return len(held) == len(self._lists) and all(
+            mine is theirs and size == len(theirs)
+            for mine, theirs, size in zip(self._lists, held, self._sizes, strict=True)
+        )
 
 
 def _as_floats(rates: Sequence[Any]) -> list[float]:

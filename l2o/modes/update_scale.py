@@ -52,14 +52,26 @@ class UpdateScale(Mode):
             if factor == 1.0:
                 continue
             weights, before = self._weights(layer), self._before[layer]
-            if factor != 0.0:  # 0 is exact even where the step went to inf or NaN
-                torch._foreach_lerp_(before, weights, factor)
-            torch._foreach_copy_(weights, before)
+            if factor == 0.0:  # exact even where the step went to inf or NaN
+                torch._foreach_copy_(weights, before)
+            else:
+                _interpolate(before, weights, factor)
         self._factors = [1.0] * len(self.groups)
 
     def abandon_step(self) -> None:
         """Forget the step that raised; the weights stay as it left them."""
         self._factors = [1.0] * len(self.groups)
+
+
+def _interpolate(before: list[Tensor], weights: list[Tensor], factor: float) -> None:
+    """Let weights be `before + factor * (weights - before)`."""
+    if all(weight.is_cpu for weight in weights):
+        # The same numbers in one pass: what a CPU waits for is memory.
+        for old, weight in zip(before, weights, strict=True):
+            torch.lerp(old, weight, factor, out=weight)
+    else:
+        torch._foreach_lerp_(before, weights, factor)
+        torch._foreach_copy_(weights, before)
 
 
 def _alike(a: Tensor, b: Tensor) -> bool:
