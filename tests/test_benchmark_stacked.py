@@ -2,6 +2,8 @@
 
 import copy
 import json
+import multiprocessing
+import os
 from functools import partial
 
 import pytest
@@ -126,6 +128,13 @@ class Negative(Policy):
 
     def __call__(self, observation, state):
         return -observation[:, 0], state
+
+
+class Dies(Policy):
+    """Takes its process with it, as a lack of memory would."""
+
+    def __call__(self, observation, state):
+        os._exit(1)
 
 
 class OwnSGD(SGD):
@@ -390,6 +399,13 @@ def test_a_benchmark_is_the_same_stacked_and_not(workers, tmp_path):
     before = (tmp_path / "stacked" / "cells.jsonl").read_text()
     run_benchmark(apart, tmp_path / "stacked", workers=1, progress=False)
     assert (tmp_path / "stacked" / "cells.jsonl").read_text() == before
+
+
+def test_a_worker_that_dies_ends_the_benchmark_and_says_what_to_do(tmp_path):
+    config = settings(rows=(Row(label="a", policy="test_benchmark_stacked:Dies"),), tasks=1)
+    with pytest.raises(RuntimeError, match=r"worker process died.*run the same command again"):
+        run_benchmark(config, tmp_path, workers=2, progress=False)
+    assert multiprocessing.active_children() == []
 
 
 def test_bf16_makes_other_cells_and_near_numbers(tmp_path):
