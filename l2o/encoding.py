@@ -108,12 +108,12 @@ def _row(signal: Signal, measured: Measurement) -> Tensor:
 @cache
 def _constants(plan: tuple[tuple[float, ...], ...], device: torch.device) -> _Constants:
     picked, offsets, scales, order, limits = plan
-    added = torch.tensor(offsets + (0.0,) * len(offsets), device=device)
-    return _Constants(
-        torch.tensor(picked, dtype=torch.long, device=device),
-        added.unsqueeze(-1),
-        torch.tensor(scales, device=device).unsqueeze(-1),
-        torch.tensor(order, dtype=torch.long, device=device),
-        -torch.tensor(limits, device=device),
-        torch.tensor(limits, device=device),
+    made = (
+        torch.tensor(picked, dtype=torch.long),
+        torch.tensor(offsets + (0.0,) * len(offsets)).unsqueeze(-1),
+        torch.tensor(scales).unsqueeze(-1),
+        torch.tensor(order, dtype=torch.long),
+        -torch.tensor(limits),
+        torch.tensor(limits),
     )
+    return _Constants(*(tensor.to(device) for tensor in made))

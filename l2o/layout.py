@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from l2o.groups import LayerGroup, group_layers
+
+logger = logging.getLogger("l2o")
 
 
 class Layout:
@@ -67,12 +70,16 @@ class Layout:
         if known and not any(p.requires_grad for p in self._asleep):
             return False
         before = self.groups
-        self.groups = self._make() or before
+        try:
+            self.groups = self._make() or before
+        except Exception as error:  # the groups that there are still do
+            logger.warning("l2o: new parameters stay at the user's learning rate: %s", error)
         return not _equal(before, self.groups)
 
     def _make(self) -> tuple[LayerGroup, ...]:
         params = [group["params"] for group in self.optimizer.param_groups]
         self._seen = [(held, len(held)) for held in params]
+        self._asleep = [p for p in self._asleep if not p.requires_grad]
         held = {id(p) for many in params for p in many}
         # Whoever was trained once stays: freezing and thawing by turns must not change the groups.
         with _awake(self._once):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from l2o.block_sums import BlockSums, Copies
 from l2o.signals import Quantity
-from l2o.tensors import norms, real_and_dense, scalars_to_host, sums
+from l2o.tensors import dots, norms, real_and_dense, scalars_to_host
 
 Sums = NDArray[np.float64]
 WEIGHT, GRADIENT, UPDATE, DOT, DRIFT = range(5)
@@ -139,8 +139,7 @@ class Reader:
             moved = torch._foreach_sub(before, weights)
             parts.append((UPDATE, every, norms(moved)))
             if grads:
-                products = torch._foreach_mul([moved[i] for i in held], grads)
-                parts.append((DOT, held, sums(products)))
+                parts.append((DOT, held, dots([moved[i] for i in held], grads)))
         if self.start:
             away = torch._foreach_sub(weights, self._pieces(self.start))
             parts.append((DRIFT, every, norms(away)))

@@ -49,9 +49,14 @@ def norms(tensors: Sequence[Tensor]) -> list[Tensor]:
     return found
 
 
-def sums(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Return the sum of each tensor likewise."""
-    return [t.sum(dtype=torch.float32 if t.dtype in _NARROW else None) for t in tensors]
+def dots(left: Sequence[Tensor], right: Sequence[Tensor]) -> list[Tensor]:
+    """Return the inner products of tensors of equal shapes, likewise; any memory layout will do."""
+    pairs = [
+        (a.float(), b.float()) if a.dtype in _NARROW else (a, b)
+        for a, b in zip(left, right, strict=True)
+    ]
+    products = torch._foreach_mul([a for a, _ in pairs], [b for _, b in pairs])
+    return [product.sum() for product in products]
 
 
 def scalars_to_host(scalars: Sequence[Tensor]) -> NDArray[np.float64]:

@@ -31,27 +31,31 @@ what it found.
 """
 
 REST = """
-What is tested besides, in `tests/test_controller_*.py`: every scheduler of `torch.optim.lr_scheduler`;
-compiled models and steps; several optimizers on one model; data-parallel and fully sharded training
-in two processes; loops that call `controller.before_step()` and `controller.step()` themselves, as
-captured graphs need it; 1,000 random combinations of optimizers, layouts and loops.
+Tested besides, in `tests/test_controller_*.py`: every scheduler of `torch.optim.lr_scheduler`,
+compiled models and steps, several optimizers on one model, accelerate, tied weights, weight decay
+on some parameters only, steps that raise, data-parallel and fully sharded training in two
+processes, steps that call no hooks, and 1,000 random combinations of optimizer, layout and loop.
 
 ## What to know
 
-- **Other optimizers** than these get `update_scale`, which scales what a step did to the weights. If
-  one follows the learning rate of each param group, `mode="groups"` is cheaper.
-- **Copies.** Pickling or copying an optimizer drops all hooks: the copy is a plain optimizer. Attach
-  a new controller to it, then `load_state_dict` the old one's `state_dict()`. The controller itself
-  refuses to be copied.
-- **Distributed checkpoints.** `torch.distributed.checkpoint` keeps only what it knows of an optimizer's
-  state: save `controller.state_dict()` beside it, and load it last.
-- **Captured graphs.** Make the controller with `hooks=False` and the optimizer with tensor learning
-  rates, capture inside `with controller.applied():`, then call `controller.before_step()`, replay,
-  `controller.step()`.
-- **ASGD** uses a new learning rate one step late, with a controller as with an LR scheduler.
-- **Processes.** Losses are averaged and the norms of sharded weights and gradients summed over the
-  processes of a `DistributedDataParallel` model or of `fully_shard`; the first process' multipliers
-  hold for all. For data-parallel training by hand pass `process_group`.
+- **Other optimizers** get `update_scale`, which scales what a step did to the weights. If yours
+  follows the learning rate of each param group, `mode="groups"` is cheaper. `controller.report()`
+  says which mode was chosen, and why.
+- **Copies.** Pickling or copying an optimizer drops all hooks: the copy is a plain optimizer.
+  Attach a new controller to it and give it the old one's `state_dict()`.
+- **Distributed checkpoints.** `torch.distributed.checkpoint` keeps of an optimizer only what it
+  knows: save `controller.state_dict()` beside it, and load it last.
+- **Processes.** Losses are averaged, and the norms of sharded weights and gradients summed, over
+  the processes of a `DistributedDataParallel` model or of `fully_shard`; the first one's
+  multipliers hold for all. For data-parallel training by hand pass `process_group`.
+- **Captured graphs.** Give the optimizer tensor learning rates and the controller `hooks=False`;
+  capture within `with controller.applied():`, then call `controller.before_step()`, replay, and
+  `controller.step()`. Tested with a stand-in for the graph, on a CPU.
+- **A step that raises** without a closure leaves scaled rates behind until the next step,
+  checkpoint or `detach()`; an LR scheduler must not be stepped in between.
+- **ASGD** uses a new learning rate one step late, under a controller as under an LR scheduler.
+- **Schedule-free** optimizers divide by the sum of their rates: with a tensor learning rate, a
+  multiplier of 0 from the start gives NaN there. Use a float.
 """
 
 

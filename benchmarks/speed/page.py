@@ -30,18 +30,21 @@ def run(arguments: argparse.Namespace) -> None:
 
 def stacked_tables(results: dict[str, Any]) -> str:
     """Return all tables of a `stacked` run."""
-    return "\n".join([rows_table(results), figures_table(results)])
+    title = f"{results['device']}, {results['precision']}:\n"
+    return "\n".join([title, rows_table(results), figures_table(results)])
 
 
 def rows_table(results: dict[str, Any]) -> str:
     """Return the contenders as a Markdown table."""
     lines = [
-        "| width | what | steps/s | ratio to the bare loop | µs per step | predicted memory |",
-        "|---|---|---|---|---|---|",
+        "| width | what | steps/s | ratio to the bare loop | µs per step | memory, predicted "
+        "| measured |",
+        "|---|---|---|---|---|---|---|",
     ]
     lines += [
         f"| {row['width']} | {row['name']} | {row['steps_per_second']:,.0f} | {row['ratio']:.2f} "
-        f"| {row['microseconds_per_step']:,.0f} | {_mebibytes(row['predicted_memory_bytes'])} |"
+        f"| {row['microseconds_per_step']:,.0f} | {_mebibytes(row['predicted_memory_bytes'])} "
+        f"| {_mebibytes(row.get('measured_memory_bytes'))} |"
         for row in results["rows"]
     ]
     return "\n".join([*lines, ""])
@@ -128,7 +131,7 @@ def draw(results: Sequence[dict[str, Any]], path: Path) -> None:
                 [row["runs"] for row in stacked],
                 [row["steps_per_second"] for row in stacked],
                 "o-",
-                label=f"stacked, width {width}, {result['device']}",
+                label=f"stacked, width {width}, {result['device']}, {result['precision']}",
             )
             bare = next(row for row in rows if row["name"] == "bare loop")
             axes.axhline(

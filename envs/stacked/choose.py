@@ -1,4 +1,4 @@
-"""Which way of stacking an architecture takes: the fast one where its numbers are right."""
+"""Which way of stacking an architecture takes: the fastest whose numbers are right."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from l2o.envs.stacked.compiled import CompiledStack, compilable
 from l2o.envs.stacked.stack import Stack
 from l2o.envs.stacked.substituted import SubstitutedStack
 from l2o.envs.stacked.vmapped import VmappedStack
@@ -15,8 +16,10 @@ from l2o.envs.stacked.vmapped import VmappedStack
 _COUNT, _EXAMPLES = 2, 3
 
 
-def choose_stack(model: nn.Module, proxy_head: nn.Module, example: Tensor) -> tuple[type, str]:
-    """Return the kind of stack for a model, and the reason if it is not the fast one.
+def choose_stack(
+    model: nn.Module, proxy_head: nn.Module, example: Tensor, kernels: bool = True
+) -> tuple[type[Stack], str]:
+    """Return the kind of stack for a model, and the reason if it is not a fast one.
 
     Two networks with random weights are run both ways on random input; logits of the classifier
     and of the proxy head must agree, and so must the gradients.
@@ -25,23 +28,38 @@ def choose_stack(model: nn.Module, proxy_head: nn.Module, example: Tensor) -> tu
         model: one network, after timm's convention.
         proxy_head: its proxy head.
         example: one input, without a batch dimension.
+        kernels: whether compiled kernels may be used: on CPU, not under autocast.
     """
     tensors = _random(model)
     proxy_tensors = _random(proxy_head)
     generator = torch.Generator().manual_seed(0)
     shape = (_EXAMPLES, _COUNT, *example.shape)
     examples = torch.rand(shape, generator=generator).to(example)
-    try:
-        fast = SubstitutedStack(model, proxy_head, tensors, proxy_tensors, _COUNT)
-        mine = _run(fast, examples, list(tensors.values()))
-    except Exception as error:  # whatever the model's code does with stacked shapes
-        return VmappedStack, f"{type(error).__name__}: {error}"
+    wanted = list(tensors.values())
     plain = VmappedStack(model, proxy_head, tensors, proxy_tensors, _COUNT)
-    theirs = _run(plain, examples, list(tensors.values()))
-    for one, other in zip(mine, theirs, strict=True):
-        if one.shape != other.shape or not torch.allclose(one, other, rtol=1e-3, atol=1e-4):
-            return VmappedStack, "its numbers differ from those of torch.func.vmap"
-    return SubstitutedStack, ""
+    theirs: list[Tensor] | None = None
+    reason = ""
+    fast = [CompiledStack] if kernels and compilable(model) else []
+    for kind in (*fast, SubstitutedStack):
+        try:
+            stack = kind(model, proxy_head, tensors, proxy_tensors, _COUNT)
+            # Twice: a stack may learn in its first pass what it does in all others.
+            passes = [_run(stack, examples, wanted) for _ in range(2)]
+        except Exception as error:  # whatever the model's code does with stacked shapes
+            reason = f"{type(error).__name__}: {error}"
+            continue
+        theirs = theirs or _run(plain, examples, wanted)
+        if all(_agree(mine, theirs) for mine in passes):
+            return kind, ""
+        reason = "its numbers differ from those of torch.func.vmap"
+    return VmappedStack, reason
+
+
+def _agree(mine: Sequence[Tensor], theirs: Sequence[Tensor]) -> bool:
+    return all(
+        one.shape == other.shape and torch.allclose(one, other, rtol=1e-3, atol=1e-4)
+        for one, other in zip(mine, theirs, strict=True)
+    )
 
 
 def _random(module: nn.Module) -> dict[str, Tensor]:

@@ -43,6 +43,10 @@ class Stack(ABC):
     def arrange(self, examples: Tensor) -> Tensor:
         """Return a batch `[B, N, *shape]`, B examples of each network, as this stack takes it."""
 
+    def gather(self, pool: Tensor, rows: Tensor) -> Tensor:
+        """Return rows `[B, N]` of a pool of examples, arranged."""
+        return self.arrange(pool.index_select(0, rows.flatten()).unflatten(0, rows.shape))
+
     @abstractmethod
     def features(self, inputs: Tensor) -> Tensor:
         """Return the features of arranged inputs, in this stack's own layout."""

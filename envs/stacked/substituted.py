@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -24,6 +25,7 @@ class SubstitutedStack(Stack):
     """
 
     name: ClassVar[str] = "substituted"
+    layers: ClassVar[Mapping[type[nn.Module], Callable[..., nn.Module]]] = STACKED
 
     def __init__(
         self,
@@ -34,8 +36,8 @@ class SubstitutedStack(Stack):
         count: int,
     ) -> None:
         super().__init__(model, proxy_head, tensors, proxy_tensors, count)
-        self._model: Any = substitute(model, tensors, count)
-        self._proxy = substitute(proxy_head, proxy_tensors, count)
+        self._model: Any = substitute(model, tensors, count, self.layers)
+        self._proxy = substitute(proxy_head, proxy_tensors, count, self.layers)
 
     def arrange(self, examples: Tensor) -> Tensor:
         """Return `[B, N·C, ...]`."""
@@ -61,8 +63,19 @@ class SubstitutedStack(Stack):
         return logits.unflatten(1, (self.count, -1))
 
 
-def substitute(model: nn.Module, tensors: TENSORS, count: int) -> nn.Module:
+def substitute(
+    model: nn.Module,
+    tensors: TENSORS,
+    count: int,
+    layers: Mapping[type[nn.Module], Callable[..., nn.Module]] = STACKED,
+) -> nn.Module:
     """Return a copy of the model whose layers are stacked and use these tensors.
+
+    Args:
+        model: one network.
+        tensors: parameters and buffers of N networks.
+        count: N.
+        layers: kind of layer -> what makes its stacked form.
 
     Raises:
         ValueError: the model cannot be stacked so; the message says why.
@@ -72,7 +85,7 @@ def substitute(model: nn.Module, tensors: TENSORS, count: int) -> nn.Module:
     memo = {id(t): t for t in (*model.parameters(), *model.buffers())}
     stacked = copy.deepcopy(model, memo)
     for name, layer in list(stacked.named_modules()):
-        make = STACKED.get(type(layer))
+        make = layers.get(type(layer))
         if make is None:
             continue
         replacement = make(layer, count)

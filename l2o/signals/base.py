@@ -157,5 +157,7 @@ def log_ratio(numerator: Tensor, denominator: Tensor | float, scale: float) -> T
     a fact, not a gap.
     """
     top = torch.as_tensor(numerator).abs().clamp_min(FLOOR)
-    bottom = torch.as_tensor(denominator, dtype=top.dtype, device=top.device).abs()
-    return torch.log10(top / bottom.clamp_min(FLOOR)) / scale
+    if isinstance(denominator, Tensor):
+        return torch.log10(top / denominator.to(top).abs().clamp_min(FLOOR)) / scale
+    # A number stays one: as a tensor it would be copied to the device, which then is waited for.
+    return torch.log10(top / max(abs(denominator), FLOOR)) / scale

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,12 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from l2o.envs.cache_folder import cache_folder
 from l2o.files import write_atomically
-
-
-def cache_folder() -> Path:
-    """Return where cached tensors lie: `$L2O_CACHE`, or `~/.cache/l2o`."""
-    return Path(os.environ.get("L2O_CACHE") or Path.home() / ".cache" / "l2o").expanduser()
 
 
 def cache_path(kind: str, recipe: Mapping[str, Any]) -> Path:
