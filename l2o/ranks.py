@@ -55,7 +55,18 @@ class Ranks:
             model: looked through for `DistributedDataParallel`.
             parameters: those that are trained.
             process_group: overrides what is found, for data-parallel training by hand.
+
+        Raises:
+            ValueError: the model is sharded in a way that its layers cannot be told apart.
         """
+        kinds = (
+            {type(module).__name__ for module in model.modules()} if model is not None else set()
+        )
+        if "FullyShardedDataParallel" in kinds:
+            raise ValueError(
+                "FullyShardedDataParallel flattens the parameters, so that layers cannot be told "
+                "apart; shard the model with torch.distributed.fsdp.fully_shard"
+            )
         if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
             return cls()
         device = parameters[0].device

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.tensor import DTensor
 
 import l2o
@@ -121,6 +121,8 @@ def work(rank: int, folder: str, size: int) -> None:
     torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=size)
     results = {kind: train(*kind, rank, size) for kind in KINDS}
     results["alone"] = alone(rank)
+    results["by_hand"] = by_hand(rank, size)
+    results["flat"] = flat()
     torch.save(results, Path(folder) / f"{rank}.pt")
     torch.distributed.destroy_process_group()
 
@@ -131,3 +133,35 @@ def alone(rank: int) -> dict[str, Any]:
     _, optimizer, controller = begin("alone", "groups", model)
     run(model, optimizer, controller, 0, 1, range(STEPS - 2 * rank))
     return {"processes": controller.report()["processes"], "steps": controller.steps}
+
+
+def by_hand(rank: int, size: int) -> dict[str, Any]:
+    """Train data-parallel without a wrapper: the process group has to be given."""
+    model = network()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    for parameter in model.parameters():
+        parameter.register_post_accumulate_grad_hook(average)
+    controller = l2o.LRController(
+        policy(),
+        optimizer,
+        model,
+        total_steps=STEPS,
+        guard=None,
+        process_group=torch.distributed.group.WORLD,
+    )
+    run(model, optimizer, controller, rank, size, range(STEPS))
+    return {
+        "processes": controller.report()["processes"],
+        "multipliers": [decision.multipliers for decision in controller.history],
+    }
+
+
+def flat() -> str:
+    """Return how a model with flattened parameters is refused."""
+    model = FullyShardedDataParallel(network(), use_orig_params=True, device_id=torch.device("cpu"))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    try:
+        l2o.LRController(None, optimizer, model)
+    except ValueError as error:
+        return str(error)
+    return "accepted"

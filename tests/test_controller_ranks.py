@@ -52,3 +52,15 @@ def test_unrelated_processes_are_left_alone(results):
         {"processes": 1, "steps": 8},
         {"processes": 1, "steps": 6},
     ]
+
+
+def test_a_process_group_may_be_given(results):
+    first, second = (result["by_hand"] for result in results)
+    assert first == second
+    assert first["processes"] == SIZE
+    wanted = torch.tensor(results[0]["ddp", "groups"]["multipliers"])
+    torch.testing.assert_close(torch.tensor(first["multipliers"]), wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_flattened_parameters_are_refused_with_the_remedy(results):
+    assert all("shard the model with torch.distributed" in result["flat"] for result in results)
