@@ -118,7 +118,7 @@ class StackedFineTune:
         self._placement.enter(prepared, self._make_chunk)
         for run, start in prepared.items():
             chunk, position = self._placement.where[run]
-            chunk.load(position, start, self.guidance.weight if self.guidance else 0.0)
+            chunk.load(position, start, self.guidance.weight_at(0.0) if self.guidance else 0.0)
             self.starts[run] = start
             self.step[run], self.steps[run], self.diverged[run] = 0, start.steps, False
             self._multipliers[run] = 1.0
