@@ -6,9 +6,13 @@ import argparse
 from collections.abc import Sequence
 from types import ModuleType
 
-from l2o.benchmarks.speed import page, stacked
+from l2o.benchmarks.speed import guidance, page, stacked
 
-COMMANDS: dict[str, ModuleType] = {"stacked": stacked, "page": page}
+COMMANDS: dict[str, ModuleType] = {
+    "stacked": stacked,
+    "guidance": guidance,
+    "page": page,
+}
 """Command -> module with `add_arguments(parser)` and `run(arguments)`."""
 
 
