@@ -6,12 +6,14 @@ import argparse
 from collections.abc import Sequence
 from types import ModuleType
 
-from l2o.benchmarks.speed import guidance, page, stacked
+from l2o.benchmarks.speed import cells, guidance, page, precision, stacked
 
 COMMANDS: dict[str, ModuleType] = {
     "stacked": stacked,
-    "guidance": guidance,
     "page": page,
+    "cells": cells,
+    "precision": precision,
+    "guidance": guidance,
 }
 """Command -> module with `add_arguments(parser)` and `run(arguments)`."""
 
