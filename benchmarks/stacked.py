@@ -24,7 +24,7 @@ from l2o.benchmarks.cell import (
     run_cell,
     stops,
 )
-from l2o.benchmarks.stackable import guidance_weight
+from l2o.benchmarks.stackable import guidance_weights
 from l2o.envs.choice import build_policy
 from l2o.envs.stacked import StackedFineTune, Start
 from l2o.envs.stacked.memory import free_memory, predict_memory
@@ -281,7 +281,7 @@ def _learned(source: str, fingerprint: str) -> Policy:
 
 
 def _start(run: _Run) -> Start:
-    return Start(run.task, run.cell.seed, run.base_lr, guidance_weight=guidance_weight(run.cell))
+    return Start(run.task, run.cell.seed, run.base_lr, guidance_weights=guidance_weights(run.cell))
 
 
 def _record(run: _Run, proxy_accuracy: float) -> Record:

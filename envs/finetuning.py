@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -84,7 +84,7 @@ class FineTune:
         groups = group_layers(self.model, head=self.model.get_classifier())
         rate = task.base_lr if base_lr is None else base_lr
         self.optimizer = build_optimizer(config).build(param_groups(groups, rate))
-        self.guidance = prepare_guidance(build_guidance(config), task)
+        self.guidance = prepare_guidance(build_guidance(config).values(), task)
         self.controller = LRController(
             policy,
             self.optimizer,
@@ -222,15 +222,15 @@ def build_optimizer(config: FineTuning) -> InnerOptimizer:
     return build("optimizer", OPTIMIZERS, config.optimizer)
 
 
-def build_guidance(config: FineTuning) -> list[Guidance[Any]]:
-    """Make the guidance terms."""
-    return [
-        build("guidance", GUIDANCE, Named(name=name, options=options))
+def build_guidance(config: FineTuning) -> dict[str, Guidance[Any]]:
+    """Make the guidance terms, by name."""
+    return {
+        name: build("guidance", GUIDANCE, Named(name=name, options=options))
         for name, options in config.guidance.items()
-    ]
+    }
 
 
-def prepare_guidance(terms: list[Guidance[Any]], task: Task) -> list[Guidance[Any]]:
+def prepare_guidance(terms: Iterable[Guidance[Any]], task: Task) -> list[Guidance[Any]]:
     """Give terms what they need to know of a task's pretraining.
 
     Raises:
@@ -239,15 +239,27 @@ def prepare_guidance(terms: list[Guidance[Any]], task: Task) -> list[Guidance[An
     prepared: list[Guidance[Any]] = []
     for term in terms:
         if isinstance(term, SynapticIntelligence) and term.importance is None:
-            if task.importance is None:
-                raise ValueError(
-                    f"task {task.name!r} does not know how important its proxy's parameters are, "
-                    "which guidance 'si' needs; give Task.importance, gathered by "
-                    "l2o.guidance.ImportanceTracker or estimated by estimate_importance"
-                )
-            term = term.with_importance(task.importance())
+            term = term.with_importance(importance_of(task.name, task.importance))
         prepared.append(term)
     return prepared
+
+
+def importance_of(
+    name: str, importance: Callable[[], Mapping[str, Tensor]] | None
+) -> Mapping[str, Tensor]:
+    """Return the importance of the parameters of a task's proxy.
+
+    Raises:
+        ValueError: the task does not know it.
+    """
+    if importance is None:
+        raise ValueError(
+            f"task {name!r} does not know how important its proxy's parameters are, which "
+            "guidance 'si' needs; give Task.importance, gathered by "
+            "l2o.guidance.ImportanceTracker or estimated by estimate_importance"
+        )
+    with torch.enable_grad():
+        return importance()
 
 
 def check_finetuning(config: FineTuning) -> None:

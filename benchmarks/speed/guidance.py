@@ -114,7 +114,7 @@ def _measure_width(width: int, rounds: int, device: torch.device) -> list[dict[s
     task = FewTasks(width, count=1).sample(0)
     made = contenders(task, STEPS * (rounds + 2), str(device))
     runs = {name: lambda tune=tune: tune.advance(STEPS) for name, tune in made.items()}
-    times = time_alternately(runs, rounds, device)  # type: ignore[arg-type]
+    times = time_alternately(runs, rounds, device)
     return [_row(width, name, times[name], times["plain"]) for name in made]
 
 

@@ -112,6 +112,7 @@ class ImportanceTracker:
         self._past = copy_parameters(state["past"])
 
 
+@torch.enable_grad()
 def estimate_importance(
     model: nn.Module,
     images: Iterable[Tensor],
