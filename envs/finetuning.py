@@ -28,6 +28,7 @@ from l2o.guidance import (
     backbone_parameters,
     copy_parameters,
 )
+from l2o.measures import Outputs
 from l2o.policy import Policy
 from l2o.spec import SignalSpec
 from l2o.window import WindowMean
@@ -209,6 +210,14 @@ class FineTune:
         data = self._data(split)
         logits = self.model.forward_head(self._features(data.images))
         return float(functional.cross_entropy(logits, data.labels))
+
+    @torch.no_grad()
+    def outputs(self, split: str) -> Outputs:
+        """Return logits, labels and features on one of `SPLITS`, for `l2o.measures`."""
+        data = self._data(split)
+        features = self._features(data.images)
+        logits = self.model.forward_head(features)
+        return Outputs(logits=logits, labels=data.labels, features=features)
 
     @torch.no_grad()
     def proxy_accuracy(self) -> float:

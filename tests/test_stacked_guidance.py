@@ -165,3 +165,21 @@ def test_memory_counts_what_guidance_keeps() -> None:
     assert need[1] - need[0] == parameters + steps
     assert need[2] - need[0] >= 400 * 8 * 4 + steps
     assert isinstance(task.source_train, Examples)
+
+
+def test_outputs_are_those_of_single_runs() -> None:
+    starts = [
+        Start(in_double(TinyFamily(steps=8, examples=size).sample(size)), size, 0.03)
+        for size in (40, 20)
+    ]
+    for substitute in (True, False):
+        runs, singles = pair(starts, config({}), substitute=substitute)
+        advance(runs, singles, torch.ones(2, LAYERS))
+        found = runs.outputs("target_test", [0, 1])
+        assert set(runs.outputs("target_test", [1])) == {1}
+        for number, single in enumerate(singles):
+            mine, theirs = found[number], single.outputs("target_test")
+            for field in ("logits", "labels", "features"):
+                torch.testing.assert_close(
+                    getattr(mine, field), getattr(theirs, field), atol=1e-10, rtol=1e-10
+                )

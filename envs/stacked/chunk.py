@@ -15,6 +15,7 @@ from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS, StackedOptimizer
 from l2o.envs.stacked.stack import Stack
 from l2o.envs.stacked.start import Prepared
 from l2o.guidance import Guidance
+from l2o.measures import Outputs
 
 
 class Chunk:
@@ -222,6 +223,22 @@ class Chunk:
         held = data.held
         sums = [torch.where(held, losses, torch.zeros_like(losses)).sum(0), (right & held).sum(0)]
         torch.div(torch.stack([each.to(scores) for each in sums]), held.sum(0), out=scores)
+
+    @torch.no_grad()
+    def outputs(self, split: str, positions: Sequence[int]) -> list[Outputs]:
+        """Return networks' outputs on a split, on the host; `prepare` must have been called."""
+        data = self._splits[split]
+        parts = [self.stack.features(part) for part in data.inputs]
+        logits = torch.cat([self.stack.logits(part) for part in parts])
+        features = torch.cat([self.stack.by_network(part) for part in parts])
+        every = []
+        for position in positions:
+            held = data.held[:, position]
+            mine, labels, kept = (
+                column[:, position][held].cpu() for column in (logits, data.labels, features)
+            )
+            every.append(Outputs(logits=mine, labels=labels, features=kept))
+        return every
 
     # Measuring ----------------------------------------------------------------------------------
 

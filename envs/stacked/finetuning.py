@@ -33,6 +33,7 @@ from l2o.envs.stacked.start import Prepared, Start
 from l2o.envs.stacked.trainer import Trainer
 from l2o.envs.stacked.vmapped import VmappedStack
 from l2o.envs.stopwatch import Stopwatch
+from l2o.measures import Outputs
 from l2o.spec import SignalSpec
 
 CPU_CHUNK = 16
@@ -308,6 +309,18 @@ class StackedFineTune:
     def proxy_accuracy(self, runs: Sequence[int] | None = None) -> Tensor:
         """Return the accuracy of the proxy heads on the fine-tuned backbones, likewise."""
         return self.accuracy("proxy_test", runs)
+
+    def outputs(self, split: str, runs: Sequence[int]) -> dict[int, Outputs]:
+        """Return runs' logits, labels and features on a split, on the host, for `l2o.measures`."""
+        found: dict[int, Outputs] = {}
+        every = list(self._placement.where.items())
+        with computing_in(self.precision, self.device):
+            for trainer in self._placement.trainers:
+                places = {r: at for r, (held, at) in every if held is trainer and r in runs}
+                if places:
+                    measured = trainer.outputs(split, list(places.values()))
+                    found |= dict(zip(places, measured, strict=True))
+        return found
 
     def not_captured(self) -> dict[str, str]:
         """Return what could not be captured as a CUDA graph and runs as it is, with the reasons."""
