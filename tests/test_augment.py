@@ -74,6 +74,9 @@ def test_draws() -> None:
     one = RandAugment(2, 5)(images)
     torch.manual_seed(0)
     assert torch.equal(one, RandAugment(2, 5)(images))
+    torch.manual_seed(0)
+    signed = RandAugment(2, 5, low=-1.0)(2 * images - 1)
+    torch.testing.assert_close((signed + 1) / 2, one, atol=0.02, rtol=0)
     assert not torch.equal(one, RandAugment(2, 5)(images))
     assert one.min() >= 0.0
     assert one.max() <= 1.0
@@ -93,6 +96,7 @@ def test_draws() -> None:
         ({"operations": -1}, "operations"),
         ({"operations": 1.5}, "operations"),
         ({"magnitude": 11}, "magnitude"),
+        ({"low": 1.0}, "below white"),
     ],
 )
 def test_bad_arguments(options: dict[str, float], message: str) -> None:
@@ -100,3 +104,6 @@ def test_bad_arguments(options: dict[str, float], message: str) -> None:
         RandAugment(**options)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="N, C, H, W"):
         RandAugment()(torch.rand(3, 4))
+    for images in (torch.rand(2, 3, 4, 4) * 2 - 1, torch.full((1, 3, 4, 4), torch.nan)):
+        with pytest.raises(ValueError, match="the range of your images"):
+            RandAugment()(images)

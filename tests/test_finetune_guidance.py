@@ -110,7 +110,7 @@ def digits(**options: Any) -> Any:
     return DigitsFamily(networks=1, pretrain_steps=20, steps=8, **options).sample(0)
 
 
-CONTRASTIVE = {"layers": ["conv3", "fc"], "queue": 64, "rectify": True}
+CONTRASTIVE = {"layers": ["conv3", "fc"], "queue": 64, "rectify": True, "augment": {"low": -1.0}}
 
 
 @pytest.mark.parametrize("views", [0, 1, 3])

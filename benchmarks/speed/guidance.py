@@ -31,7 +31,13 @@ TERMS: dict[str, dict[str, Any]] = {
     "l2_sp": {"weight": 0.1},
     "si": {"weight": 0.1},
     "feature_l2": {"weight": 0.1},
-    "contrastive": {"weight": 0.1, "layers": ["conv4", "fc"], "queue": 1024, "rectify": True},
+    "contrastive": {
+        "weight": 0.1,
+        "layers": ["conv4", "fc"],
+        "queue": 1024,
+        "rectify": True,
+        "augment": {"low": -1.0},
+    },
 }
 """Term -> options, for networks of the digits family."""
 
