@@ -11,11 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from l2o.configs.schema import FineTuning, Named, PolicyChoice
 
-CELL_VERSION = 2
+if TYPE_CHECKING:
+    from l2o.measures import Outputs
+
+CELL_VERSION = 3
 """Raised when the measurement of a cell changes its meaning, so that old results are not reused."""
 
 Record = dict[str, Any]
@@ -137,6 +140,7 @@ def measure(cell: Cell) -> Record:
     return measured_record(
         curve,
         run.proxy_accuracy(),
+        run.outputs("target_test"),
         chance=1.0 / task.num_classes,
         steps=run.steps,
         seconds=time.perf_counter() - began,
@@ -215,6 +219,7 @@ class Curve:
 def measured_record(
     curve: Curve,
     proxy_accuracy: float,
+    outputs: Outputs,
     *,
     chance: float,
     steps: int,
@@ -222,12 +227,15 @@ def measured_record(
     learning_rates: Record,
 ) -> Record:
     """Return what is measured of a fine-tune that has ended; its scores are the curve's last."""
+    from l2o.benchmarks.target import target_record
+
     last = curve.points[-1]
     return {
         "target_accuracy": last["target_accuracy"],
         "proxy_accuracy": finite(proxy_accuracy),
         "source_accuracy": last["source_accuracy"],
         "source_validation_loss": last["loss"],
+        **target_record(outputs),
         "diverged": curve.diverged or last["loss"] is None,
         "chance": chance,
         "steps": steps,

@@ -10,8 +10,15 @@ import numpy as np
 from l2o.benchmarks.cell import Record
 from l2o.benchmarks.plan import PlannedRow
 from l2o.benchmarks.statistics import Array, Matrix
+from l2o.benchmarks.target import ENERGIES
 
-METRICS = ("target_accuracy", "proxy_accuracy", "source_accuracy", "source_validation_loss")
+METRICS = (
+    "target_accuracy",
+    "proxy_accuracy",
+    "source_accuracy",
+    "source_validation_loss",
+    *ENERGIES,
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ def gather(row: PlannedRow, records: dict[str, Record]) -> RowScores:
         found.append(record)
         place = factors.index(cell.base_lr_factor), cell.seed, cell.task_seed
         for metric in METRICS:
-            values[metric][place] = _number(record[metric], metric)
+            values[metric][place] = _number(record.get(metric), metric)
     return RowScores(row, factors, values, tuple(found))
 
 
@@ -72,7 +79,9 @@ def common_factors(first: RowScores, second: RowScores) -> tuple[float, ...]:
 
 
 def _number(value: Any, metric: str) -> float:
-    """Read a measured value: a lost loss is the worst, a lost accuracy counts as zero."""
+    """Read a measured value: a lost loss is the worst, a lost accuracy zero, an energy unknown."""
     if value is not None:
         return float(value)
+    if metric in ENERGIES:
+        return float("nan")
     return float("inf") if metric == "source_validation_loss" else 0.0

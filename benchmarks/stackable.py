@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from l2o.benchmarks.cell import Cell
 from l2o.configs.schema import FineTuning
+from l2o.guidance.weight import Weight
 
 ALONE = ""
 """Key of cells that are run one by one."""
@@ -39,21 +40,18 @@ def why_alone(cell: Cell) -> str:
 @lru_cache(maxsize=64)
 def _why_alone(finetuning: str) -> str:
     from l2o.envs.finetuning import build_guidance, build_optimizer
+    from l2o.envs.stacked.guidance import unstackable
     from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS
-    from l2o.guidance import ProxyKL
 
     config = FineTuning.model_validate_json(finetuning)
     if type(build_optimizer(config)) not in STACKED_OPTIMIZERS:
         return f"optimizer {config.optimizer.name}"
-    terms = build_guidance(config)
-    if len(terms) > 1 or any(type(term) is not ProxyKL for term in terms):
-        return f"guidance {', '.join(config.guidance)}"
-    return ""
+    missing = unstackable(build_guidance(config))
+    return f"guidance {', '.join(missing)}" if missing else ""
 
 
-def guidance_weight(cell: Cell) -> float | None:
-    """Return the weight of a cell's guidance, None without one."""
+def guidance_weights(cell: Cell) -> dict[str, Weight]:
+    """Return the weights of a cell's guidance, by name."""
     from l2o.envs.finetuning import build_guidance
 
-    terms = build_guidance(cell.finetuning)
-    return terms[0].weight if terms else None
+    return {name: term.weight for name, term in build_guidance(cell.finetuning).items()}

@@ -24,12 +24,13 @@ from l2o.benchmarks.cell import (
     run_cell,
     stops,
 )
-from l2o.benchmarks.stackable import guidance_weight
+from l2o.benchmarks.stackable import guidance_weights
 from l2o.envs.choice import build_policy
 from l2o.envs.stacked import StackedFineTune, Start
 from l2o.envs.stacked.memory import free_memory, predict_memory
 from l2o.envs.stacked.policies import SlotPolicies
 from l2o.groups import group_layers
+from l2o.measures import Outputs
 from l2o.policy import Policy
 from l2o.spec import SignalSpec
 
@@ -212,9 +213,10 @@ class StackedCells:
             self._runs[slot].curve.add(target[slot], source[slot], loss[slot])
         ended = [slot for slot in due if self._runs[slot].curve.complete]
         kept = self._stack.proxy_accuracy(ended).tolist() if ended else []
+        outputs = self._stack.outputs("target_test", ended)
         self._charge()
         for slot in ended:
-            yield _record(self._runs.pop(slot), kept[slot])
+            yield _record(self._runs.pop(slot), kept[slot], outputs[slot])
 
     def _charge(self) -> None:
         """Share the time since the last call out among the cells under way."""
@@ -281,13 +283,14 @@ def _learned(source: str, fingerprint: str) -> Policy:
 
 
 def _start(run: _Run) -> Start:
-    return Start(run.task, run.cell.seed, run.base_lr, guidance_weight=guidance_weight(run.cell))
+    return Start(run.task, run.cell.seed, run.base_lr, guidance_weights=guidance_weights(run.cell))
 
 
-def _record(run: _Run, proxy_accuracy: float) -> Record:
+def _record(run: _Run, proxy_accuracy: float, outputs: Outputs) -> Record:
     measured = measured_record(
         run.curve,
         proxy_accuracy,
+        outputs,
         chance=1.0 / run.task.num_classes,
         steps=run.curve.stops[-1],
         seconds=run.seconds,

@@ -12,6 +12,7 @@ from l2o.benchmarks.machine import machine_facts
 from l2o.benchmarks.plan import Plan
 from l2o.benchmarks.scores import RowScores, gather
 from l2o.benchmarks.statistics import Matrix, complete, estimate
+from l2o.benchmarks.target import ENERGIES
 from l2o.benchmarks.tuning import tune
 from l2o.configs.schema import BenchmarkConfig
 
@@ -71,7 +72,9 @@ def summarise_row(scores: RowScores, resamples: int) -> dict[str, Any]:
         "guidance": list(row.guidance),
         **_health(scores.records),
         "missing": len(row.cells) - len(scores.records),
-        "default": {"factor": default} | _block(scores, (default,), resamples),
+        "default": {"factor": default}
+        | _block(scores, (default,), resamples)
+        | _diversity(scores, default, resamples),
         "misjudged": {"factors": list(factors)} | _block(scores, factors, resamples),
         "by_factor": [
             {"factor": factor}
@@ -90,6 +93,20 @@ def _block(scores: RowScores, factors: tuple[float, ...], resamples: int) -> dic
         for metric, matrix in matrices.items()
     }
     block["mean_target_accuracy"] = _plain_mean(matrices["target_accuracy"])
+    return block
+
+
+def _diversity(scores: RowScores, factor: float, resamples: int) -> dict[str, Any]:
+    """Return energies and mean class accuracies; null where nobody has measured them."""
+    block: dict[str, Any] = {
+        metric: estimate(scores.at(factor, metric), resamples=resamples).to_json()
+        for metric in ENERGIES
+    }
+    records = [r for r in scores.records if r["base_lr_factor"] == factor]
+    every = [r["class_accuracy"] for r in records if r.get("class_accuracy")]
+    block["class_accuracy"] = [
+        finite(_average([a for a in accuracies if a is not None])) for accuracies in zip(*every)
+    ]
     return block
 
 

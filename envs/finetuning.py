@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -17,8 +17,18 @@ from l2o.envs.build import build
 from l2o.envs.device import resolve_device
 from l2o.envs.optimizers import OPTIMIZERS, InnerOptimizer
 from l2o.envs.tasks.base import Examples, Task
+from l2o.envs.teacher import Teacher
 from l2o.groups import group_layers, param_groups
-from l2o.guidance import GUIDANCE, Guidance, ProxyKL
+from l2o.guidance import (
+    GUIDANCE,
+    Guidance,
+    LayerMaps,
+    ProxyKL,
+    SynapticIntelligence,
+    backbone_parameters,
+    copy_parameters,
+)
+from l2o.measures import Outputs
 from l2o.policy import Policy
 from l2o.spec import SignalSpec
 from l2o.window import WindowMean
@@ -42,9 +52,12 @@ class FineTune:
         seed: of the new head and the batches.
         validate: whether the policy is told the source validation loss at each decision.
         signals: the spec to observe with; None takes the policy's.
+        cache_teacher: whether the frozen network's outputs on the source images are computed once;
+            else they are computed anew in each step, to the same numbers.
 
     Raises:
-        ValueError: unknown optimizer or guidance, or values they refuse.
+        ValueError: unknown optimizer or guidance, or values they refuse, or guidance that the task
+            does not have the means for.
     """
 
     def __init__(
@@ -57,6 +70,7 @@ class FineTune:
         seed: int = 0,
         validate: bool = False,
         signals: SignalSpec | None = None,
+        cache_teacher: bool = True,
     ) -> None:
         self.task = task
         self.config = config
@@ -71,7 +85,7 @@ class FineTune:
         groups = group_layers(self.model, head=self.model.get_classifier())
         rate = task.base_lr if base_lr is None else base_lr
         self.optimizer = build_optimizer(config).build(param_groups(groups, rate))
-        self.guidance = build_guidance(config)
+        self.guidance = prepare_guidance(build_guidance(config).values(), task)
         self.controller = LRController(
             policy,
             self.optimizer,
@@ -82,12 +96,32 @@ class FineTune:
             # A comparison of policies must not be one of rescues.
             guard=None,
         )
-        self._source = task.source_train.to(self.device)
-        self._teacher = task.teacher_logits.to(self.device)
+        self.teacher = Teacher(
+            task, self.model, self.guidance, self.device, seed=seed, cache=cache_teacher
+        )
+        self._prepare_student(rate)
         self._batches = batches(len(task.source_train), task.batch_size, seed)
         self._examples: dict[str, Examples] = {}
         self._loss, self._kl = WindowMean(), WindowMean()
         self.last_loss = self.last_proxy_kl = math.nan
+
+    def _prepare_student(self, rate: float) -> None:
+        """Make what the guidance terms look at and train beside the network's own outputs."""
+        wanted = {term.compares for term in self.guidance}
+        self._held: dict[str, Any] = {}
+        self._start: dict[str, Tensor] = {}
+        if "parameters" in wanted:
+            self._held["parameters"] = backbone_parameters(self.model, self.model.get_classifier())
+            self._start = copy_parameters(self._held["parameters"])
+        if "maps" in wanted:
+            self._held["maps"] = LayerMaps(self.model, self.teacher.layers).maps
+        self._base_lr = rate
+        trained = [p for term in self.guidance for p in term.parameters()]
+        self.guidance_optimizer = (
+            build_optimizer(self.config).build([{"params": trained, "lr": rate}])
+            if trained
+            else None
+        )
 
     @property
     def done(self) -> bool:
@@ -111,30 +145,48 @@ class FineTune:
         index = next(self._batches).to(self.device)
         if self.validate and (self.step + 1) % self.config.interval == 0:
             self.controller.observe(val_loss=self.loss("source_validation"))
-        features = self.model.forward_features(self._source.images[index])
+        images, teacher = self.teacher.draw(index)
+        features = self.model.forward_features(images)
         loss = functional.cross_entropy(
-            self.model.forward_head(features), self._source.labels[index]
+            self.model.forward_head(features), self.teacher.source.labels[index]
         )
-        proxy_kl, guidance = self._guide(features, self._teacher[index])
+        proxy_kl, guidance = self._guide(features, teacher)
         self.controller.observe(loss=loss, proxy_kl=proxy_kl)
         self._loss.add(loss)
         self._kl.add(proxy_kl)
         (loss + guidance).backward()
+        self._step_guidance()
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step += 1
 
-    def _guide(self, features: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    def _guide(self, features: Tensor, teacher: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return the batch's proxy KL, which every policy may see, and the guidance loss."""
-        with torch.set_grad_enabled(bool(self.guidance)):
-            student = self.proxy_head(features)
-            kl = _PROXY_KL.divergence(student, teacher)
+        wanted = any(term.compares == "logits" for term in self.guidance)
+        with torch.set_grad_enabled(wanted):
+            logits = self.proxy_head(features)
+            kl = _PROXY_KL.divergence(logits, teacher["logits"])
+        student = {"logits": logits, "features": features, **self._held}
+        teacher = {**teacher, "parameters": self._start}
         total = torch.zeros((), device=self.device)
+        progress = self.step / self.steps
         for term in self.guidance:
+            what = term.compares
             # The divergence is at hand: the signal and the loss term share one computation.
             shared = isinstance(term, ProxyKL)
-            total = total + (term.weigh(kl) if shared else term(student, teacher))
+            divergence = kl if shared else term.divergence(student[what], teacher[what])
+            total = total + term.weigh(divergence, progress)
         return kl.detach(), total
+
+    def _step_guidance(self) -> None:
+        """Train what guidance terms have of their own, at the learning rate of the head."""
+        if self.guidance_optimizer is None:
+            return
+        heads = [group.is_head for group in self.controller.groups]
+        multiplier = list(self.controller.multipliers.values())[heads.index(True)]
+        self.guidance_optimizer.param_groups[0]["lr"] = self._base_lr * multiplier
+        self.guidance_optimizer.step()
+        self.guidance_optimizer.zero_grad()
 
     @torch.no_grad()
     def _features(self, images: Tensor) -> Tensor:
@@ -160,6 +212,14 @@ class FineTune:
         return float(functional.cross_entropy(logits, data.labels))
 
     @torch.no_grad()
+    def outputs(self, split: str) -> Outputs:
+        """Return logits, labels and features on one of `SPLITS`, for `l2o.measures`."""
+        data = self._data(split)
+        features = self._features(data.images)
+        logits = self.model.forward_head(features)
+        return Outputs(logits=logits, labels=data.labels, features=features)
+
+    @torch.no_grad()
     def proxy_accuracy(self) -> float:
         """Return the accuracy of the proxy head on the fine-tuned backbone: what is kept."""
         data = self._data("proxy_test")
@@ -171,12 +231,44 @@ def build_optimizer(config: FineTuning) -> InnerOptimizer:
     return build("optimizer", OPTIMIZERS, config.optimizer)
 
 
-def build_guidance(config: FineTuning) -> list[Guidance[Tensor]]:
-    """Make the guidance terms."""
-    return [
-        build("guidance", GUIDANCE, Named(name=name, options=options))
+def build_guidance(config: FineTuning) -> dict[str, Guidance[Any]]:
+    """Make the guidance terms, by name."""
+    return {
+        name: build("guidance", GUIDANCE, Named(name=name, options=options))
         for name, options in config.guidance.items()
-    ]
+    }
+
+
+def prepare_guidance(terms: Iterable[Guidance[Any]], task: Task) -> list[Guidance[Any]]:
+    """Give terms what they need to know of a task's pretraining.
+
+    Raises:
+        ValueError: the task does not know it.
+    """
+    prepared: list[Guidance[Any]] = []
+    for term in terms:
+        if isinstance(term, SynapticIntelligence) and term.importance is None:
+            term = term.with_importance(importance_of(task.name, task.importance))
+        prepared.append(term)
+    return prepared
+
+
+def importance_of(
+    name: str, importance: Callable[[], Mapping[str, Tensor]] | None
+) -> Mapping[str, Tensor]:
+    """Return the importance of the parameters of a task's proxy.
+
+    Raises:
+        ValueError: the task does not know it.
+    """
+    if importance is None:
+        raise ValueError(
+            f"task {name!r} does not know how important its proxy's parameters are, which "
+            "guidance 'si' needs; give Task.importance, gathered by "
+            "l2o.guidance.ImportanceTracker or estimated by estimate_importance"
+        )
+    with torch.enable_grad():
+        return importance()
 
 
 def check_finetuning(config: FineTuning) -> None:

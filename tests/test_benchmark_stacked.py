@@ -21,6 +21,7 @@ from l2o.benchmarks.run import signals_of
 from l2o.benchmarks.runner import run_here
 from l2o.benchmarks.stackable import ALONE, stack_key, why_alone
 from l2o.benchmarks.stacked import Note, StackedCells, period
+from l2o.benchmarks.target import ENERGIES
 from l2o.bundle import save_policy
 from l2o.configs.schema import BenchmarkConfig, FineTuning, Grid, Named, Row
 from l2o.envs.optimizers import SGD
@@ -191,6 +192,12 @@ def assert_alike(mine, theirs, loss, images=0):
     accuracies = ("target_accuracy", "source_accuracy")
     for key in (*accuracies, "proxy_accuracy"):
         assert mine[key] == pytest.approx(theirs[key], abs=images / 30 + 1.5e-6), key
+    for key in ENERGIES:
+        known = theirs[key] is not None
+        wanted = pytest.approx(theirs[key], rel=max(100 * loss, 1e-5)) if known else None
+        assert mine[key] == wanted, key
+    if not images:
+        assert mine["class_accuracy"] == theirs["class_accuracy"]
     for point, other in zip(mine["curve"], theirs["curve"], strict=True):
         assert point["step"] == other["step"]
         for key in accuracies:

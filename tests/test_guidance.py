@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import doctest
+import importlib
 import math
+import pkgutil
+from typing import Any
 
 import pytest
 import torch
@@ -11,9 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-import l2o.guidance.base
-import l2o.guidance.proxy_kl
-from l2o.guidance import GUIDANCE, ProxyKL
+import l2o.guidance
+from l2o.guidance import (
+    COMPARED,
+    GUIDANCE,
+    FeatureL2,
+    Guidance,
+    GuidanceSum,
+    ProxyKL,
+    ScheduledWeight,
+)
+from l2o.guidance.weight import as_weight
+from l2o.schedules import Cosine, Step
 
 
 def plain_kl(student: Tensor, teacher: Tensor) -> float:
@@ -102,19 +115,95 @@ def test_half_precision_is_computed_in_single(dtype: torch.dtype) -> None:
     assert value.item() == pytest.approx(plain_kl(student, teacher), abs=1e-5)
 
 
+def example(name: str) -> tuple[Guidance[Any], Any, Any]:
+    """Return a term of weight 0.5, and a student and a teacher that it can compare."""
+    options: dict[str, Any] = {"layers": {"last": 3}, "queue": 4} if name == "contrastive" else {}
+    if name == "si":
+        options = {"importance": {"w": torch.rand(2, 3)}}
+    term = GUIDANCE[name](weight=0.5, **options)
+    student, teacher = torch.randn(2, 3, requires_grad=True), torch.randn(2, 3, requires_grad=True)
+    key = {"parameters": "w", "maps": "last"}.get(term.compares)
+    return (term, student, teacher) if key is None else (term, {key: student}, {key: teacher})
+
+
+def tensor_of(side: Any) -> Tensor:
+    return next(iter(side.values())) if isinstance(side, dict) else side
+
+
 @pytest.mark.parametrize("name", GUIDANCE)
 def test_contract(name: str) -> None:
-    guidance = GUIDANCE[name](weight=0.5)
-    student = torch.randn(2, 3, requires_grad=True)
-    term = guidance(student, torch.randn(2, 3))
+    guidance, student, teacher = example(name)
+    assert guidance.compares in COMPARED
+    guidance(student, teacher)  # a first key for the contrastive queue
+    term = guidance(student, teacher)
     assert term.dim() == 0
-    assert term.requires_grad
+    assert term.item() > 0.0
+    term.backward()
+    assert tensor_of(student).grad.abs().max() > 0
+    assert tensor_of(teacher).grad is None
     assert guidance.weigh(torch.tensor(4.0)).item() == 2.0
-    assert guidance(student, student).item() == pytest.approx(0.0, abs=1e-6)
-    assert GUIDANCE[name](weight=0.0)(student, torch.randn(2, 3)).item() == 0.0
+    saved = copy.deepcopy(guidance.state_dict())
+    other, *_ = example(name)
+    other.load_state_dict(saved)
+    # What follows depends on the state, and on nothing else that is not an argument.
+    if name != "si":
+        assert other(student, teacher).item() == guidance(student, teacher).item()
+    assert bool(list(guidance.parameters())) == bool(saved)
+    if name != "contrastive":
+        assert guidance(student, student).item() == pytest.approx(0.0, abs=1e-6)
+        with pytest.raises(ValueError, match="no state"):
+            guidance.load_state_dict({"a": 1})
     for bad in ({"weight": -0.1}, {"weight": math.nan}, {"cap": -1.0}, {"cap": math.inf}):
         with pytest.raises(ValueError, match=next(iter(bad))):
             GUIDANCE[name](**bad)
+
+
+@pytest.mark.parametrize("name", GUIDANCE)
+def test_weight_may_follow_a_schedule(name: str) -> None:
+    guidance = GUIDANCE[name](weight={"schedule": "linear", "value": 0.4, "end": 0.5})
+    for progress, weight in ((0.0, 0.4), (0.5, 0.3), (1.0, 0.2)):
+        assert guidance.weight_at(progress) == pytest.approx(weight)
+        assert guidance.weigh(torch.tensor(2.0), progress).item() == pytest.approx(2 * weight)
+    assert GUIDANCE[name](weight=0.0).weigh(torch.tensor(3.0)).item() == 0.0
+
+
+def test_scheduled_weights() -> None:
+    weight = as_weight({"schedule": "step", "milestones": [0.5], "gamma": 0.5, "value": 3})
+    assert weight == ScheduledWeight(3, Step((0.5,), 0.5))
+    torch.testing.assert_close(weight.at(torch.tensor([0.0, 0.5])), torch.tensor([3.0, 1.5]))
+    assert as_weight(Cosine()) == ScheduledWeight(1.0, Cosine())
+    assert as_weight(weight) is weight
+    for bad, message in (
+        ({"value": 1.0}, "name a schedule"),
+        ({"schedule": "cosin"}, "cosine"),
+        ({"schedule": "cosine", "ends": 1}, "ends"),
+        ({"schedule": "cosine", "value": -1}, "weight"),
+        ("much", "weight"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            as_weight(bad)  # type: ignore[arg-type]
+
+
+def test_terms_add_up() -> None:
+    made = {name: example(name) for name in GUIDANCE}
+    terms = {name: made[name][0] for name in GUIDANCE if name not in ("si", "contrastive")}
+    terms["feature_l2"] = FeatureL2({"schedule": "linear", "value": 2.0})
+    guidance = GuidanceSum(terms)
+    student = {term.compares: made[name][1] for name, term in terms.items()}
+    teacher = {term.compares: made[name][2] for name, term in terms.items()}
+    total = guidance(student, teacher, progress=0.25)
+    wanted = [t(student[t.compares], teacher[t.compares], 0.25).item() for t in terms.values()]
+    assert total.item() == pytest.approx(sum(wanted))
+    assert {k: v.item() for k, v in guidance.last.items()} == pytest.approx(
+        dict(zip(terms, wanted))
+    )
+    assert guidance.needs == {"logits", "parameters", "features"}
+    assert GuidanceSum({})({}, {}).item() == 0.0
+    with pytest.raises(ValueError, match="teacher holds no logits"):
+        guidance(student, {k: v for k, v in teacher.items() if k != "logits"})
+    with pytest.raises(ValueError, match="build the same terms"):
+        guidance.load_state_dict({})
+    guidance.load_state_dict(guidance.state_dict())
 
 
 @pytest.mark.parametrize(
@@ -131,6 +220,7 @@ def test_bad_logits(student: Tensor, teacher: Tensor, message: str) -> None:
         ProxyKL()(student, teacher)
 
 
-def test_docstrings_run() -> None:
-    for module in (l2o.guidance.base, l2o.guidance.proxy_kl):
-        assert doctest.testmod(module, extraglobs={"torch": torch, "nn": nn}).failed == 0
+@pytest.mark.parametrize("module", [m.name for m in pkgutil.iter_modules(l2o.guidance.__path__)])
+def test_docstrings_run(module: str) -> None:
+    found = importlib.import_module(f"l2o.guidance.{module}")
+    assert doctest.testmod(found, extraglobs={"torch": torch, "nn": nn}).failed == 0

@@ -36,7 +36,9 @@ def in_double(task):
     build = task.build_model
     head = copy.deepcopy(task.proxy_head).double()
     logits = task.teacher_logits.double()
+    importance = {name: omega.double() for name, omega in task.importance().items()}
     facts = {**vars(task), **changed, "proxy_head": head, "teacher_logits": logits}
+    facts["importance"] = lambda: importance
     return type(task)(**{**facts, "build_model": lambda: build().double()})
 
 
@@ -109,6 +111,16 @@ OPTIONS = {
 ROWS = [(name, options) for name, rows in OPTIONS.items() for options in rows]
 
 
+GUIDED = [
+    {},
+    {"proxy_kl": {"weight": 0.5}},
+    {"proxy_kl": {"cap": 0.01}},
+    {"l2_sp": {"weight": 0.5}, "si": {"weight": {"schedule": "linear", "value": 2.0}}},
+    {"feature_l2": {"weight": 0.3}},
+    {"si": {"cap": 1e-4}, "feature_l2": {"cap": 0.1}, "l2_sp": {"cap": 1e-3}, "proxy_kl": {}},
+]
+
+
 def test_every_optimizer_is_compared():
     assert OPTIONS.keys() == OPTIMIZERS.keys()
 
@@ -138,7 +150,7 @@ def test_equals_single_runs_in_double_precision(name, options, count):
     base_lrs=st.lists(st.floats(1e-4, 0.1), min_size=1, max_size=4),
     seed=st.integers(0, 2**31),
     zero=st.booleans(),
-    guidance=st.sampled_from([{}, {"proxy_kl": {"weight": 0.5}}, {"proxy_kl": {"cap": 0.01}}]),
+    guidance=st.sampled_from(GUIDED),
     chunk=st.integers(1, 4),
 )
 def test_equals_single_runs_whatever_is_chosen(row, base_lrs, seed, zero, guidance, chunk):
@@ -212,7 +224,7 @@ def test_each_run_may_have_its_own_optimizer_and_guidance():
     settings_of_runs = [("sgd", {}, 0.3), ("adam", {}, 2.0), ("sgd", {"momentum": 0.0}, 0.0)]
     made = [OPTIMIZERS[name](**options) for name, options, _ in settings_of_runs]
     starts = [
-        Start(task, 0, 0.01, optimizer, weight)
+        Start(task, 0, 0.01, optimizer, {"proxy_kl": weight})
         for optimizer, (_, _, weight) in zip(made, settings_of_runs, strict=True)
     ]
     runs = StackedFineTune(FineTuning(interval=5), 3, LAYERS)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from l2o.envs.tasks import Examples, Task, TaskFamily
+from l2o.guidance import backbone_parameters, estimate_importance
 
 
 class TinyNetwork(nn.Module):
@@ -46,6 +47,12 @@ def blobs(count: int, seed: int, shift: float) -> Examples:
     return Examples(centres[labels] + torch.randn(count, 6, generator=generator), labels)
 
 
+def importance(seed: int) -> dict[str, Tensor]:
+    model = build(seed)
+    images = blobs(10, seed + 6, 0.0).images
+    return estimate_importance(model, images, backbone_parameters(model, model.get_classifier()))
+
+
 class TinyFamily(TaskFamily):
     """Tasks of one shape; padded to four layers so that padding is tested too."""
 
@@ -80,4 +87,5 @@ class TinyFamily(TaskFamily):
             batch_size=8,
             steps=self.steps,
             base_lr=0.05,
+            importance=partial(importance, seed),
         )

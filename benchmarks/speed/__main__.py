@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from types import ModuleType
 
-from l2o.benchmarks.speed import cells, controller, page, precision, stacked
+from l2o.benchmarks.speed import cells, controller, guidance, page, precision, stacked
 
 COMMANDS: dict[str, ModuleType] = {
     "stacked": stacked,
@@ -14,6 +14,7 @@ COMMANDS: dict[str, ModuleType] = {
     "page": page,
     "cells": cells,
     "precision": precision,
+    "guidance": guidance,
 }
 """Command -> module with `add_arguments(parser)` and `run(arguments)`."""
 

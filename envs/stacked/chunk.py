@@ -10,10 +10,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from l2o.envs.stacked.data import EvaluationData, TrainingData
+from l2o.envs.stacked.guidance import Batch, Room, StackedGuidance
 from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS, StackedOptimizer
 from l2o.envs.stacked.stack import Stack
 from l2o.envs.stacked.start import Prepared
-from l2o.guidance import ProxyKL
+from l2o.guidance import Guidance
+from l2o.measures import Outputs
 
 
 class Chunk:
@@ -27,7 +29,7 @@ class Chunk:
         count: N.
         capacity: room for source examples of each task.
         steps: room for batches of each fine-tune.
-        guidance: the guidance term, None for plain fine-tuning.
+        guidance: terms by name; none for plain fine-tuning.
         keep_start: whether drift is measured, which needs the weights of the start.
         device: of everything.
         evaluation_batch: images of each network per forward pass when evaluating.
@@ -41,7 +43,7 @@ class Chunk:
         *,
         capacity: int,
         steps: int,
-        guidance: ProxyKL | None,
+        guidance: Mapping[str, Guidance[Any]],
         keep_start: bool,
         device: torch.device,
         evaluation_batch: int,
@@ -49,7 +51,6 @@ class Chunk:
         self.count = count
         self.layout = like.layout
         self.device = device
-        self.guidance = guidance
         self.evaluation_batch = evaluation_batch
         self.members: list[Prepared | None] = [None] * count
         like_parameter = next(like.model.parameters())
@@ -57,13 +58,15 @@ class Chunk:
         self.parameters = torch.zeros(size, dtype=like_parameter.dtype, device=device)
         self.gradients = torch.zeros_like(self.parameters)
         self.before = torch.empty_like(self.parameters)
+        room = Room(self.layout, count, self.parameters.dtype, device)
+        self.guidance = StackedGuidance(guidance, room, steps)
+        keep_start = keep_start or self.guidance.needs_start
         self.start = torch.zeros_like(self.parameters) if keep_start else None
         make = STACKED_OPTIMIZERS[type(like.optimizer)]
         self.optimizer: StackedOptimizer = make(self.parameters, like.optimizer)
-        self.weight = self.parameters.new_zeros(count)
         self.loss_sum = torch.zeros(count, device=device)
         self.kl_sum = torch.zeros(count, device=device)
-        self.data = TrainingData(like, count, capacity, steps, device)
+        self.data = TrainingData(like, count, capacity, steps, device, self.guidance.needs_features)
         self._splits: dict[str, EvaluationData] = {}
         self._unread: dict[str, set[int]] = {}
         self.leaves, self._tensors, self._proxies = self._make_tensors(like)
@@ -81,7 +84,7 @@ class Chunk:
         return leaves, tensors | frozen, _stacked_like(like.proxy_head, self.count, self.device)
 
     @torch.no_grad()
-    def load(self, starts: Mapping[int, Prepared], default_weight: float) -> None:
+    def load(self, starts: Mapping[int, Prepared]) -> None:
         """Begin fine-tunes, by position; the others go on untouched."""
         places = torch.tensor(list(starts)).to(self.device)
         every = list(starts.values())
@@ -94,9 +97,7 @@ class Chunk:
         heads = [_named_tensors(start.proxy_head) for start in every]
         for name, target in self._proxies.items():
             bring(target, [head[name] for head in heads])
-        weights = [start.guidance_weight for start in every]
-        chosen = [default_weight if weight is None else weight for weight in weights]
-        bring(self.weight, list(torch.tensor(chosen, dtype=self.weight.dtype)))
+        self.guidance.load(starts)
         for buffer in self.optimizer.state():
             for row in self.layout.rows(buffer, self.count):
                 row.index_fill_(0, places, 0.0)
@@ -123,8 +124,9 @@ class Chunk:
             steps: `[N]` on the device, steps done.
             length: of the window.
         """
-        for rows in self.data.window(steps, length):
-            self.step(rows)
+        weights = self.guidance.window(steps, length)
+        for rows, now in zip(self.data.window(steps, length), weights):
+            self.step(rows, now)
 
     def state(self) -> list[Tensor]:
         """Return all tensors that training changes."""
@@ -150,29 +152,34 @@ class Chunk:
         """Remember the weights, so that the next step's update can be measured."""
         self.before.copy_(self.parameters)
 
-    def step(self, rows: Tensor) -> None:
-        """Take one optimizer step on rows `[B, N]` of the training data."""
-        total = self.forward(rows)
+    def step(self, rows: Tensor, weights: Tensor) -> None:
+        """Take one optimizer step.
+
+        Args:
+            rows: `[B, N]`, of the training data.
+            weights: `[terms, N]`, of the guidance.
+        """
+        total = self.forward(rows, weights)
         gradients = torch.autograd.grad(total, self.leaves)
         with torch.no_grad():
             self.layout.flatten_into(self.gradients, gradients)
+            if self.guidance.needs_start:
+                assert self.start is not None
+                self.guidance.pull(self.gradients, self.parameters, self.start, weights)
             self.optimizer.step(self.gradients)
 
-    def forward(self, rows: Tensor) -> Tensor:
+    def forward(self, rows: Tensor, weights: Tensor) -> Tensor:
         """Return the sum of all networks' losses; cross-entropy and proxy KL are added up."""
         labels, teacher = self.data.targets(rows)
         features = self.stack.features(self.stack.gather(self.data.images, rows))
         loss = self._cross_entropy(self.stack.logits(features), labels).mean(dim=0)
-        with torch.set_grad_enabled(self.guidance is not None):
+        with torch.set_grad_enabled(self.guidance.needs_kl):
             kl = _proxy_kl(self.stack.proxy_logits(features), teacher).mean(dim=0)
         self.loss_sum += loss.detach()
         self.kl_sum += kl.detach()
-        if self.guidance is None:
-            return loss.sum()
-        term = self.weight * kl
-        if self.guidance.cap is not None:
-            term = term.clamp_max(self.guidance.cap)
-        return (loss + term).sum()
+        kept = self.data.teacher_features(rows)
+        terms = self.guidance.loss(Batch(kl, self.stack.by_network(features), kept), weights)
+        return loss.sum() if terms is None else (loss + terms).sum()
 
     @staticmethod
     def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -216,6 +223,22 @@ class Chunk:
         held = data.held
         sums = [torch.where(held, losses, torch.zeros_like(losses)).sum(0), (right & held).sum(0)]
         torch.div(torch.stack([each.to(scores) for each in sums]), held.sum(0), out=scores)
+
+    @torch.no_grad()
+    def outputs(self, split: str, positions: Sequence[int]) -> list[Outputs]:
+        """Return networks' outputs on a split, on the host; `prepare` must have been called."""
+        data = self._splits[split]
+        parts = [self.stack.features(part) for part in data.inputs]
+        logits = torch.cat([self.stack.logits(part) for part in parts])
+        features = torch.cat([self.stack.by_network(part) for part in parts])
+        every = []
+        for position in positions:
+            held = data.held[:, position]
+            mine, labels, kept = (
+                column[:, position][held].cpu() for column in (logits, data.labels, features)
+            )
+            every.append(Outputs(logits=mine, labels=labels, features=kept))
+        return every
 
     # Measuring ----------------------------------------------------------------------------------
 

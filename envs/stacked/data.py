@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +12,8 @@ from torch import Tensor
 from l2o.envs.stacked.blocks import Blocks
 from l2o.envs.stacked.start import Prepared, batch_table
 from l2o.envs.tasks.base import Examples
+
+_BATCH = 256
 
 
 class TrainingData:
@@ -24,10 +28,17 @@ class TrainingData:
         capacity: examples of the largest task.
         steps: batches of the longest fine-tune.
         device: of everything.
+        features: whether the frozen networks' features are kept, too.
     """
 
     def __init__(
-        self, like: Prepared, count: int, capacity: int, steps: int, device: torch.device
+        self,
+        like: Prepared,
+        count: int,
+        capacity: int,
+        steps: int,
+        device: torch.device,
+        features: bool = False,
     ) -> None:
         source, teacher = like.task.source_train, like.task.teacher_logits
         rows = count * capacity
@@ -35,6 +46,10 @@ class TrainingData:
         self.images = source.images.new_zeros(rows, *source.images.shape[1:], device=device)
         self.labels = torch.zeros(rows, dtype=torch.int64, device=device)
         self.teacher = teacher.new_zeros(rows, 2, *teacher.shape[1:], device=device)
+        self.features: Tensor | None = None
+        if features:
+            shape = frozen_features(like.model, source.images[:1]).shape[1:]
+            self.features = teacher.new_zeros(rows, *shape, device=device)
         self._blocks = Blocks(count)
         self.order = torch.zeros(count, steps, like.batch_size, dtype=torch.int64, device=device)
 
@@ -55,6 +70,9 @@ class TrainingData:
             teacher = task.teacher_logits.to(device)
             log_p = torch.log_softmax(teacher.to(_at_least_single(teacher)), dim=1)
             self.teacher[here, 0], self.teacher[here, 1] = log_p.exp(), log_p
+            if self.features is not None:
+                found = frozen_features(start.model, source.images)
+                self.features[here] = found.to(self.features)
         table = batch_table(len(source), start.batch_size, start.seed, start.steps)
         self.order[position, : start.steps] = (table + begin).to(device)
 
@@ -75,6 +93,12 @@ class TrainingData:
         flat = rows.flatten()
         labels = self.labels.index_select(0, flat).view(rows.shape)
         return labels, self.teacher.index_select(0, flat).unflatten(0, rows.shape)
+
+    def teacher_features(self, rows: Tensor) -> Tensor | None:
+        """Return the frozen networks' features `[B, N, ...]` of rows, if they are kept."""
+        if self.features is None:
+            return None
+        return self.features.index_select(0, rows.flatten()).unflatten(0, rows.shape)
 
 
 class EvaluationData:
@@ -135,6 +159,13 @@ class EvaluationData:
                 if arranged.data_ptr() != kept.data_ptr():
                     kept.copy_(arranged)
         self._stale = False
+
+
+@torch.no_grad()
+def frozen_features(model: Any, images: Tensor) -> Tensor:
+    """Return a pretrained network's features of images, as it gives them in evaluation."""
+    frozen = copy.deepcopy(model).eval()
+    return torch.cat([frozen.forward_features(part) for part in images.split(_BATCH)])
 
 
 def room_for(examples: int) -> int:

@@ -10,15 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from l2o.configs.schema import FineTuning, Named
+from l2o.configs.schema import FineTuning
 from l2o.envs.build import build
 from l2o.envs.device import resolve_device
+from l2o.envs.finetuning import build_guidance
 from l2o.envs.optimizers import OPTIMIZERS
 from l2o.envs.stacked.choose import choose_stack
 from l2o.envs.stacked.chunk import Chunk
 from l2o.envs.stacked.clock import DeviceClock
 from l2o.envs.stacked.data import room_for
 from l2o.envs.stacked.graph import SharedMemory
+from l2o.envs.stacked.guidance import check_stackable
 from l2o.envs.stacked.heap import keep_heap
 from l2o.envs.stacked.link import HostLink
 from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS
@@ -31,7 +33,7 @@ from l2o.envs.stacked.start import Prepared, Start
 from l2o.envs.stacked.trainer import Trainer
 from l2o.envs.stacked.vmapped import VmappedStack
 from l2o.envs.stopwatch import Stopwatch
-from l2o.guidance import GUIDANCE, ProxyKL
+from l2o.measures import Outputs
 from l2o.spec import SignalSpec
 
 CPU_CHUNK = 16
@@ -44,7 +46,7 @@ EVALUATION_BATCH = 128
 class StackedFineTune:
     """`FineTune` for N runs at once: the same batches, losses, updates, signals and evaluations.
 
-    Runs may differ in task, network, architecture, seed, base LR, optimizer and guidance weight
+    Runs may differ in task, network, architecture, seed, base LR, optimizer and guidance weights
     (`Start`), and may be at different steps. One that diverges or ends is left as it is while the
     others go on; `reset` begins runs anew at any time.
 
@@ -97,7 +99,8 @@ class StackedFineTune:
         if self.device.type == "cpu":
             keep_heap()
         self.optimizer = build("optimizer", OPTIMIZERS, config.optimizer)
-        self.guidance = _guidance(config)
+        self.guidance = build_guidance(config)
+        check_stackable(self.guidance)
         self.reasons: dict[str, str] = {}
         self._kinds: dict[Any, type[Stack]] = {}
         self.chunk = chunk or (CPU_CHUNK if self.device.type == "cpu" else runs)
@@ -138,9 +141,8 @@ class StackedFineTune:
         self._placement.enter(prepared, self._make_trainer)
         orders = self._orders
         orders.begins[:] = 0.0
-        weight = self.guidance.weight if self.guidance else 0.0
         for trainer, positions in self._placement.groups(prepared):
-            trainer.chunk.load(positions, weight)
+            trainer.chunk.load(positions)
         for run, start in prepared.items():
             self.starts[run] = start
             self.step[run], self.steps[run], self.diverged[run] = 0, start.steps, False
@@ -308,6 +310,18 @@ class StackedFineTune:
         """Return the accuracy of the proxy heads on the fine-tuned backbones, likewise."""
         return self.accuracy("proxy_test", runs)
 
+    def outputs(self, split: str, runs: Sequence[int]) -> dict[int, Outputs]:
+        """Return runs' logits, labels and features on a split, on the host, for `l2o.measures`."""
+        found: dict[int, Outputs] = {}
+        every = list(self._placement.where.items())
+        with computing_in(self.precision, self.device):
+            for trainer in self._placement.trainers:
+                places = {r: at for r, (held, at) in every if held is trainer and r in runs}
+                if places:
+                    measured = trainer.outputs(split, list(places.values()))
+                    found |= dict(zip(places, measured, strict=True))
+        return found
+
     def not_captured(self) -> dict[str, str]:
         """Return what could not be captured as a CUDA graph and runs as it is, with the reasons."""
         every = [trainer.graphs for trainer in self._placement.trainers]
@@ -318,16 +332,3 @@ class StackedFineTune:
         """Return a copy of one run's trained parameters, by name."""
         trainer, position = self._placement.where[run]
         return trainer.chunk.weights(position)
-
-
-def _guidance(config: FineTuning) -> ProxyKL | None:
-    terms = [
-        build("guidance", GUIDANCE, Named(name=name, options=options))
-        for name, options in config.guidance.items()
-    ]
-    if any(not isinstance(term, ProxyKL) for term in terms):
-        raise ValueError(
-            f"guidance {', '.join(config.guidance)}: stacked fine-tunes have proxy_kl only; "
-            "use FineTuneEnv for the others"
-        )
-    return terms[0] if terms else None  # type: ignore[return-value]

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from l2o.envs.stacked.data import room_for
+from l2o.envs.stacked.data import frozen_features, room_for
 from l2o.envs.stacked.finetuning import EVALUATION_BATCH, StackedFineTune
+from l2o.envs.stacked.guidance import STACKED_GUIDANCE
 from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS
 from l2o.envs.stacked.start import Prepared, Start
 
@@ -63,7 +64,8 @@ def predict_memory(start: Start, runs: StackedFineTune, splits: Iterable[str]) -
     data = 2 * [tensor for name in splits for tensor in vars(getattr(task, name)).values()]
     each = parameters * buffers + sum(_bytes(tensor) for tensor in (*tensors, *data))
     each += int(room * sum(_bytes(tensor) for tensor in source))
-    each += prepared.steps * prepared.batch_size * 8
+    each += prepared.steps * (prepared.batch_size + len(runs.guidance)) * 8
+    each += _guidance(prepared, runs, parameters)
     return Need(each, _working(prepared))
 
 
@@ -103,6 +105,18 @@ def free_memory(device: torch.device) -> int:
     except ImportError:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return int(psutil.virtual_memory().available)
+
+
+def _guidance(start: Prepared, runs: StackedFineTune, parameters: int) -> int:
+    """Return the bytes that guidance keeps of one fine-tune: curvatures, frozen features."""
+    kinds = [STACKED_GUIDANCE[type(term)] for term in runs.guidance.values()]
+    curvatures = sum(kind.needs_start for kind in kinds) * parameters
+    if not any(kind.needs_features for kind in kinds):
+        return curvatures
+    source = start.task.source_train
+    return curvatures + room_for(len(source)) * _bytes(
+        frozen_features(start.model, source.images[:1])
+    )
 
 
 def _working(start: Prepared) -> int:

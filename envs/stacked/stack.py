@@ -52,6 +52,10 @@ class Stack(ABC):
         """Return the features of arranged inputs, in this stack's own layout."""
 
     @abstractmethod
+    def by_network(self, features: Tensor) -> Tensor:
+        """Return features as `[B, N, ...]`."""
+
+    @abstractmethod
     def logits(self, features: Tensor) -> Tensor:
         """Return the classifiers' logits `[B, N, K]`."""
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from l2o.envs.finetuning import draw_head, fresh_model
+from l2o.envs.finetuning import draw_head, fresh_model, importance_of
 from l2o.envs.optimizers import InnerOptimizer
 from l2o.envs.stacked.layout import Layout
 from l2o.envs.tasks.base import Task
@@ -25,14 +27,14 @@ class Start:
         seed: of the new head and the batches.
         base_lr: base learning rate; None takes the task's.
         optimizer: the inner optimizer; None takes the config's.
-        guidance_weight: weight of the guidance; None takes the config's.
+        guidance_weights: weights of guidance terms, by name; the config's where there is none.
     """
 
     task: Task
     seed: int = 0
     base_lr: float | None = None
     optimizer: InnerOptimizer | None = None
-    guidance_weight: float | None = None
+    guidance_weights: Mapping[str, Any] | None = None
 
 
 class Prototype:
@@ -59,6 +61,18 @@ class Prototype:
         self._tensors = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
         head = {id(t) for t in _tensors_of(self.model.get_classifier())}
         self._head = [name for name, tensor in self._tensors.items() if id(tensor) in head]
+        self.backbone = [name for name in self.layout.names if name not in self._head]
+        self._importance = task.importance
+        self._task_name = task.name
+
+    @cached_property
+    def importance(self) -> Mapping[str, Tensor]:
+        """The importance of the backbone's parameters.
+
+        Raises:
+            ValueError: the task does not know it.
+        """
+        return importance_of(self._task_name, self._importance)
 
     @torch.no_grad()
     def tensors(self, seed: int) -> dict[str, Tensor]:
@@ -88,15 +102,22 @@ class Prepared:
         self.seed = start.seed
         self.steps = steps or start.task.steps
         self.base_lr = start.task.base_lr if start.base_lr is None else start.base_lr
-        self.guidance_weight = start.guidance_weight
+        self.guidance_weights = start.guidance_weights
         self.optimizer = start.optimizer or optimizer
         self.model: Any = prototype.model
         self.tensors = prototype.tensors(start.seed)
         self.proxy_head: nn.Module = start.task.proxy_head
         self.layout = prototype.layout
+        self.backbone = prototype.backbone
+        self._prototype = prototype
         self.batch_size = min(start.task.batch_size, len(start.task.source_train))
         self.key = (prototype.architecture, self.batch_size, self.optimizer)
         """Starts of equal keys can be stacked: one architecture, batch shape and optimizer."""
+
+    @property
+    def importance(self) -> Mapping[str, Tensor]:
+        """The importance of the backbone's parameters in the proxy's pretraining."""
+        return self._prototype.importance
 
 
 def _tensors_of(module: nn.Module) -> list[Tensor]:

@@ -52,6 +52,10 @@ class SubstitutedStack(Stack):
             features: Tensor = self._model.forward_features(inputs)
         return features
 
+    def by_network(self, features: Tensor) -> Tensor:
+        """Return `[B, N, F]`."""
+        return features.unflatten(1, (self.count, -1))
+
     def logits(self, features: Tensor) -> Tensor:
         """Return the classifiers' logits."""
         logits: Tensor = self._model.forward_head(features)

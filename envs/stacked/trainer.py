@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -13,6 +14,7 @@ from l2o.envs.stacked.chunk import Chunk
 from l2o.envs.stacked.graph import Graphs, SharedMemory
 from l2o.envs.stacked.measured import Measured
 from l2o.envs.stacked.orders import Orders
+from l2o.measures import Outputs
 
 
 class Trainer:
@@ -150,6 +152,11 @@ class Trainer:
         self._prepare(split)
         evaluate = partial(self.chunk.evaluate, split, self.score_of(split))
         self.graphs.run(("evaluate", split), evaluate)
+
+    def outputs(self, split: str, positions: Sequence[int]) -> list[Outputs]:
+        """Return logits, labels and features of networks on a split, on the host."""
+        self._prepare(split)
+        return self.chunk.outputs(split, positions)
 
     def _prepare(self, split: str) -> None:
         if self.chunk.prepare(split):

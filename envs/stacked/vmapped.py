@@ -38,6 +38,10 @@ class VmappedStack(Stack):
         features: Tensor = self._features(self._inner, inputs)
         return features
 
+    def by_network(self, features: Tensor) -> Tensor:
+        """Return `[B, N, ...]`."""
+        return features.transpose(0, 1)
+
     def logits(self, features: Tensor) -> Tensor:
         """Return the classifiers' logits."""
         logits: Tensor = self._head(self._inner, features)

@@ -59,6 +59,8 @@ class Task:
         steps: length of the fine-tune, in optimizer steps.
         base_lr: the default base learning rate.
         description: JSON-able facts for cards and reports (network, fonts, writers, ...).
+        importance: gives the importance of the backbone's parameters in the proxy's pretraining, by
+            name, on CPU; None where it is not known. Called only where guidance needs it.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Task:
     steps: int = 300
     base_lr: float = 0.01
     description: Mapping[str, Any] = field(default_factory=dict)
+    importance: Callable[[], Mapping[str, Tensor]] | None = None
 
 
 class TaskFamily(ABC):

@@ -3,44 +3,61 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from l2o.checks import check_number
+from l2o.guidance.weight import ScheduledWeight, Weight, as_weight
 
 Compared = TypeVar("Compared")
-"""What a guidance looks at: logits or features (a tensor), or parameters (name -> tensor)."""
+"""What a guidance looks at: a tensor, or tensors by name."""
+
+COMPARED = ("logits", "features", "parameters", "maps")
+"""What student and teacher may be. Logits of the proxy head `[N, C, ...]` and features
+`[N, D, ...]` are tensors; backbone parameters (the teacher's: those of the start) and maps (the
+outputs of named layers) are tensors by name."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Guidance(ABC, Generic[Compared]):
     """A term to add to the training loss: min(weight · divergence(student, teacher), cap).
 
     The student is what is trained, the teacher the frozen pretrained copy; gradient flows to the
-    student alone. Above the cap the term is constant, so its gradient is zero.
+    student alone. Above the cap the term is constant, so its gradient is zero. A term with a state
+    (networks or statistics of its own) gives it by `state_dict`, and what is to be trained with
+    the student by `parameters`.
 
     Args:
-        weight: λ, not negative.
+        weight: λ, not negative; or a schedule of it (see `as_weight`).
         cap: upper bound of the weighted term, not negative; None is no bound.
+
+    Attributes:
+        compares: one of `COMPARED`: what student and teacher are.
 
     Raises:
         ValueError: a negative or non-finite weight or cap.
 
     Example:
-        >>> class L2(Guidance[torch.Tensor]):
+        >>> class L1(Guidance[torch.Tensor]):
+        ...     compares = "features"
         ...     def divergence(self, student, teacher):
-        ...         return (student - teacher.detach()).square().sum()
-        >>> L2(weight=0.5)(torch.ones(2), torch.zeros(2))
+        ...         return (student - teacher.detach()).abs().sum()
+        >>> L1(weight=0.5)(torch.ones(2), torch.zeros(2))
         tensor(1.)
+        >>> L1(weight={"schedule": "linear"})(torch.ones(2), torch.zeros(2), progress=0.75)
+        tensor(0.5000)
     """
 
-    weight: float = 0.1
+    compares: ClassVar[str] = "logits"
+
+    weight: Weight = 0.1
     cap: float | None = None
 
     def __post_init__(self) -> None:
-        check_number("weight", self.weight)
+        object.__setattr__(self, "weight", as_weight(self.weight))
         if self.cap is not None:
             check_number("cap", self.cap)
 
@@ -48,11 +65,35 @@ class Guidance(ABC, Generic[Compared]):
     def divergence(self, student: Compared, teacher: Compared) -> Tensor:
         """Return how far the student is from the teacher: a scalar, unweighted and uncapped."""
 
-    def __call__(self, student: Compared, teacher: Compared) -> Tensor:
-        """Return the loss term, a scalar."""
-        return self.weigh(self.divergence(student, teacher))
+    def __call__(self, student: Compared, teacher: Compared, progress: float = 0.0) -> Tensor:
+        """Return the loss term, a scalar; `progress` in [0, 1] matters to a scheduled weight."""
+        return self.weigh(self.divergence(student, teacher), progress)
 
-    def weigh(self, divergence: Tensor) -> Tensor:
+    def weigh(self, divergence: Tensor, progress: float = 0.0) -> Tensor:
         """Return the loss term of a divergence already at hand (to log the one, add the other)."""
-        term = self.weight * divergence
+        term = self.weight_at(progress) * divergence
         return term if self.cap is None else term.clamp_max(self.cap)
+
+    def weight_at(self, progress: float) -> float:
+        """Return the weight at a progress in [0, 1]."""
+        return self.weight.at(progress) if isinstance(self.weight, ScheduledWeight) else self.weight
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Yield what the optimizer must train beside the student; most terms have nothing."""
+        yield from ()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state, as tensors and plain data; empty for a term without one."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` gave.
+
+        Raises:
+            ValueError: a state for a term that has none.
+        """
+        if state:
+            raise ValueError(
+                f"{type(self).__name__} has no state, got {sorted(state)}; "
+                "load it into the term that it was saved from"
+            )

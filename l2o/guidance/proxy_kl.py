@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ class ProxyKL(Guidance[Tensor]):
     Once capped, the term is constant and gives no gradient.
 
     Args:
-        weight: λ, not negative.
+        weight: λ, not negative; or a schedule of it.
         cap: upper bound of the weighted term, not negative; None is no bound.
 
     Raises:
@@ -44,6 +45,8 @@ class ProxyKL(Guidance[Tensor]):
         >>> abs(term.item()) < 1e-6  # nothing forgotten yet
         True
     """
+
+    compares: ClassVar[str] = "logits"
 
     def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Return the unweighted mean KL, a scalar in nats.

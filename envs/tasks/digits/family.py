@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,7 +23,7 @@ from l2o.envs.tasks.digits.axes import (
 from l2o.envs.tasks.digits.fonts import fonts_of
 from l2o.envs.tasks.digits.network import DEPTHS
 from l2o.envs.tasks.digits.photographs import PHOTOGRAPHS
-from l2o.envs.tasks.digits.pretrain import Recipe, load_pretrained
+from l2o.envs.tasks.digits.pretrain import Recipe, load_importance, load_pretrained
 from l2o.envs.tasks.digits.pretrained import PretrainedBuilder
 from l2o.envs.tasks.digits.real import draw_real, repeat_to
 from l2o.envs.tasks.digits.synthetic import Rendering, draw_colours, draw_synthetic
@@ -204,6 +205,7 @@ class DigitsFamily(TaskFamily):
             steps=self.steps,
             base_lr=self.base_lr,
             description=self._describe(seed, recipe, rendering, source_images),
+            importance=partial(load_importance, recipe),
         )
 
     def _stream(self, seed: int, purpose: int) -> np.random.Generator:

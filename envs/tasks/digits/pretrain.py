@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from l2o.envs.tasks.digits.network import DigitsNetwork, Shape
 from l2o.envs.tasks.digits.real import draw_real
 from l2o.envs.tasks.digits.writers import images_of
 from l2o.envs.workers import one_thread
+from l2o.guidance import ImportanceTracker, backbone_parameters
 
 RECIPE_VERSION = 4
 """Raised by any change that changes the weights a recipe gives; old cache files then lie unused."""
@@ -83,16 +84,48 @@ def load_pretrained(recipe: Recipe, progress: bool = False) -> dict[str, Tensor]
     return load_or_make(path, lambda: pretrain(recipe, progress), shapes)
 
 
-def pretrain(recipe: Recipe, progress: bool = False) -> dict[str, Tensor]:
+def load_importance(recipe: Recipe, progress: bool = False) -> dict[str, Tensor]:
+    """Return the importance of the backbone's parameters in pretraining, from the cache or anew.
+
+    It is gathered in the pretraining itself, which is done once more for it if it is not cached.
+    """
+    path = cache_path("digits-importance", {"version": RECIPE_VERSION, **asdict(recipe)})
+    model = build_network(recipe)
+    backbone = backbone_parameters(model, model.get_classifier())
+    shapes = {name: tuple(parameter.shape) for name, parameter in backbone.items()}
+    return load_or_make(path, lambda: gather_importance(recipe, progress), shapes)
+
+
+def gather_importance(recipe: Recipe, progress: bool = False) -> dict[str, Tensor]:
+    """Pretrain and return the importance of the backbone's parameters, by name."""
+    trackers: list[ImportanceTracker] = []
+
+    def watch(model: DigitsNetwork, optimizer: torch.optim.Optimizer) -> None:
+        tracker = ImportanceTracker(backbone_parameters(model, model.get_classifier()))
+        tracker.attach(optimizer)
+        trackers.append(tracker)
+
+    pretrain(recipe, progress, watch)
+    return trackers[0].importance()
+
+
+def pretrain(
+    recipe: Recipe,
+    progress: bool = False,
+    watch: Callable[[DigitsNetwork, torch.optim.Optimizer], None] | None = None,
+) -> dict[str, Tensor]:
     """Train from scratch with AdamW and a one-cycle schedule; return the weights.
 
     Args:
         recipe: what to train and how.
         progress: show a progress bar, when stderr is a terminal.
+        watch: called before the first step, for instance to attach an `ImportanceTracker`.
     """
     with one_thread():
         model = build_network(recipe)
         optimizer = torch.optim.AdamW(model.parameters(), recipe.learning_rate, weight_decay=0.01)
+        if watch is not None:
+            watch(model, optimizer)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, recipe.learning_rate, total_steps=recipe.steps
         )

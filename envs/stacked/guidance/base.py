@@ -1,0 +1,87 @@
+"""The contract of stacked guidance: one term of N fine-tunes, each with its own weight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from l2o.envs.stacked.layout import Layout
+from l2o.envs.stacked.start import Prepared
+
+
+@dataclass(frozen=True)
+class Room:
+    """Where a term's tensors live.
+
+    Attributes:
+        layout: of the flat buffers.
+        count: N.
+        dtype: of the parameters.
+        device: of everything.
+    """
+
+    layout: Layout
+    count: int
+    dtype: torch.dtype
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a step has computed when guidance looks at it.
+
+    Attributes:
+        proxy_kl: the divergence that is measured anyway, `[N]`.
+        features: `[B, N, ...]`.
+        teacher_features: the frozen networks', None where no term needs them.
+    """
+
+    proxy_kl: Tensor
+    features: Tensor
+    teacher_features: Tensor | None
+
+
+class StackedTerm:
+    """A guidance term of N fine-tunes: a loss, or a pull that is added to the gradients.
+
+    Args:
+        term: the single fine-tune's; its weight is not looked at.
+        room: where tensors live.
+
+    Attributes:
+        needs_features: whether the frozen networks' features are compared.
+        needs_start: whether the parameters of the start are.
+    """
+
+    needs_features: ClassVar[bool] = False
+    needs_start: ClassVar[bool] = False
+
+    def __init__(self, term: Any, room: Room) -> None:
+        self.cap: float | None = term.cap
+        self.room = room
+
+    def load(self, starts: Mapping[int, Prepared]) -> None:
+        """Prepare for fine-tunes that begin, by position."""
+
+    def divergence(self, batch: Batch) -> Tensor | None:
+        """Return the unweighted loss of each network `[N]`; None if this term is a pull."""
+        del batch
+        return None
+
+    def pull(self, gradients: Tensor, moved: Tensor, weights: Tensor) -> None:
+        """Add this term's gradient to a flat buffer.
+
+        Args:
+            gradients: flat; changed in place.
+            moved: flat, parameters minus those of the start; scratch after the call.
+            weights: `[N]`.
+        """
+
+    def weigh(self, divergence: Tensor, weights: Tensor) -> Tensor:
+        """Return the loss term of each network `[N]`."""
+        term = weights * divergence
+        return term if self.cap is None else term.clamp_max(self.cap)

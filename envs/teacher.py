@@ -1,0 +1,175 @@
+"""The frozen network's side of a fine-tune: what guidance compares with, cached where it can be."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from l2o.envs.tasks.base import Task
+from l2o.guidance import Contrastive, Guidance, LayerMaps
+
+_BATCH = 256
+
+
+class Teacher:
+    """Gives each batch its images and the frozen pretrained network's outputs on them.
+
+    Without contrastive guidance the images are the source's. With it, each image comes as one of
+    its views, and the frozen network's maps are those of another view of it: `views` of them are
+    made beforehand, so that the frozen network runs once over the data and then never again.
+
+    Args:
+        task: what is fine-tuned.
+        model: its network before the first step.
+        terms: guidance terms.
+        device: of everything.
+        seed: of the views.
+        cache: whether the frozen network's outputs are computed once; else anew in each step.
+
+    Raises:
+        ValueError: several contrastive terms.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        model: nn.Module,
+        terms: Sequence[Guidance[Any]],
+        device: torch.device,
+        seed: int,
+        cache: bool = True,
+    ) -> None:
+        self.source = task.source_train.to(device)
+        self.contrastive = the_contrastive(terms)
+        self.layers = self.contrastive.layers if self.contrastive else ()
+        self._wants_features = any(term.compares == "features" for term in terms)
+        self._views = view_pairs(self.contrastive.views, seed) if self.contrastive else None
+        fresh = self.contrastive is not None and self.contrastive.views == 0
+        self.cached = cache and not fresh
+        self._random = seeded_state(seed)
+        self._frozen: Any = None
+        self._proxy_head: Any = None
+        if self.layers or self._wants_features or not self.cached:
+            self._frozen = copy.deepcopy(model).eval().requires_grad_(False)
+            self._proxy_head = copy.deepcopy(task.proxy_head).to(device).requires_grad_(False)
+        self._images = self.source.images
+        self._pool: dict[str, Any] = {"logits": task.teacher_logits.to(device)}
+        if self.cached and self._frozen is not None:
+            self._make_pool()
+        if self.contrastive is not None:
+            self.contrastive.prepare(self._outputs(self.source.images[:1])["maps"])
+
+    def _make_pool(self) -> None:
+        if self.contrastive is not None:
+            pool = [self._augment(self.source.images) for _ in range(self.contrastive.views)]
+            self._images = torch.cat(pool)
+        pooled = _concatenate([self._outputs(part) for part in self._images.split(_BATCH)])
+        # Of the images as they are, the task has the predictions, to the last bit.
+        self._pool = pooled | self._pool if self.contrastive is None else pooled
+
+    def _augment(self, images: Tensor) -> Tensor:
+        """Return a view of each image, drawn from this fine-tune's own random stream."""
+        assert self.contrastive is not None
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(self._random)
+            view = self.contrastive.augment(images)
+            self._random = torch.get_rng_state()
+        return view
+
+    @torch.no_grad()
+    def _outputs(self, images: Tensor) -> dict[str, Any]:
+        """Run the frozen network."""
+        with contextlib.ExitStack() as stack:
+            caught = (
+                stack.enter_context(LayerMaps(self._frozen, self.layers)) if self.layers else None
+            )
+            features = self._frozen.forward_features(images)
+            outputs = {"logits": self._proxy_head(features)}
+            if self._wants_features:
+                outputs["features"] = features
+            if caught is not None:
+                outputs["maps"] = dict(caught.maps)
+        return outputs
+
+    def draw(self, index: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        """Return the images of a batch and the teacher's side of them.
+
+        Args:
+            index: `[B]`, rows of the source data.
+
+        Returns:
+            Images, and `logits`, and `features` and `maps` where a term compares them.
+        """
+        if not self.cached:
+            return self._draw_anew(self.source.images[index])
+        if self._views is None:
+            return self._images[index], _rows(self._pool, index)
+        one, other = (index + len(self.source) * view for view in self._views.draw(index))
+        drawn = _rows(self._pool, one)
+        drawn["maps"] = {name: maps[other] for name, maps in self._pool["maps"].items()}
+        return self._images[one], drawn
+
+    def _draw_anew(self, images: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        if self.contrastive is None:
+            return images, self._outputs(images)
+        one, other = self._augment(images), self._augment(images)
+        outputs = self._outputs(torch.cat([one, other]))
+        maps = {name: both[len(one) :] for name, both in outputs.pop("maps").items()}
+        return one, {**_rows(outputs, slice(len(one))), "maps": maps}
+
+
+class ViewPairs:
+    """For each image of a batch, two different ones of its views (the same one if there is one)."""
+
+    def __init__(self, views: int, seed: int) -> None:
+        self.views = views
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def draw(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Return numbers of views, of the shape of an index."""
+        first = torch.randint(self.views, index.shape, generator=self._generator)
+        if self.views == 1:
+            return first.to(index), first.to(index)
+        step = torch.randint(1, self.views, index.shape, generator=self._generator)
+        return first.to(index), ((first + step) % self.views).to(index)
+
+
+def view_pairs(views: int, seed: int) -> ViewPairs | None:
+    """Return the draws of a fine-tune, None where views are made anew."""
+    return ViewPairs(views, seed) if views else None
+
+
+def the_contrastive(terms: Sequence[Guidance[Any]]) -> Contrastive | None:
+    """Return the one contrastive term, if there is one.
+
+    Raises:
+        ValueError: there are several.
+    """
+    found = [term for term in terms if isinstance(term, Contrastive)]
+    if len(found) > 1:
+        raise ValueError("one contrastive term at a time: name all its layers in that one")
+    return found[0] if found else None
+
+
+def seeded_state(seed: int) -> Tensor:
+    """Return the state of torch's global generator after seeding it."""
+    return torch.Generator().manual_seed(seed).get_state()
+
+
+def _rows(held: Any, index: Any) -> Any:
+    """Return rows of tensors in nested dicts."""
+    if isinstance(held, dict):
+        return {name: _rows(value, index) for name, value in held.items()}
+    return held[index]
+
+
+def _concatenate(parts: list[Any]) -> Any:
+    """Join batches of tensors in nested dicts."""
+    if isinstance(parts[0], dict):
+        return {name: _concatenate([part[name] for part in parts]) for name in parts[0]}
+    return torch.cat(parts)
