@@ -84,7 +84,9 @@ class LRController:
         self.groups = _held_groups(optimizer, model, groups, by, head)
         if policy is not None:
             policy.check(self.groups, total_steps)
-        self.interval = _positive("interval", interval or (policy.interval if policy else 10))
+        self.interval = _positive(
+            "interval", interval or (policy.decision_interval(total_steps) if policy else 10)
+        )
         if total_steps is not None:
             _positive("total_steps", total_steps)
         self.spec = signals or (policy.signals if policy else SignalSpec())
@@ -229,6 +231,7 @@ class LRController:
             self._decide(self._measure())
         elif self.step == 0 and self.policy is not None and not len(self.history):
             self._decide(None)
+        self.meter.begin_step()
         if (self.step + 1) % self.interval == 0:
             self.meter.before_step()
         self.mode.before_step(self._multipliers)

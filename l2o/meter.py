@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from l2o.groups import LayerGroup
+from l2o.head_window import HeadWindow
 from l2o.signals import MISSING, Measurement, Quantity
 from l2o.window import WindowMean
 
@@ -46,6 +47,8 @@ class Meter:
         self._start = [p.detach().clone() for p in self._parameters] if "drift" in needs else []
         self._before: list[Tensor] = []
         self._windows = {name: WindowMean() for name in OBSERVED}
+        self._head = HeadWindow(self.groups) if "head" in needs else None
+        self._measured_at = 0
         self._validation_loss = (MISSING, MISSING)
         self._fixed = _fixed_fields(self.groups)
         self._start_norm = self._layer_norms(self._parameters).cpu()
@@ -62,6 +65,11 @@ class Meter:
                 self._windows[name].add(value)
         if validation_loss is not None:
             self._validation_loss = (float(validation_loss), self._validation_loss[0])
+
+    def begin_step(self) -> None:
+        """Take in what is watched at every step: the head's weights, if a signal asks for them."""
+        if self._head is not None:
+            self._head.add()
 
     def before_step(self) -> None:
         """Remember the weights, so that `measure` can tell this step's update."""
@@ -86,6 +94,8 @@ class Meter:
             for name, window in self._windows.items()
         }
         progress, steps_left = self._progress(step)
+        head = self._close_head(step)
+        window_progress = self._window_progress(step)
         return Measurement(
             **self._fixed,
             multiplier=multipliers.to(torch.float32),
@@ -100,7 +110,21 @@ class Meter:
             previous_validation_loss=torch.tensor(self._validation_loss[1]),
             progress=torch.tensor(progress),
             steps_left=torch.tensor(steps_left),
+            window_progress=torch.tensor(window_progress),
+            **{name: torch.tensor(value) for name, value in head.items()},
         )
+
+    def _close_head(self, step: int) -> dict[str, float]:
+        if self._head is None or step == 0:
+            return {"head_mean": MISSING, "head_std": MISSING}
+        return {name: window.close()[0] for name, window in self._head.windows.items()}
+
+    def _window_progress(self, step: int) -> float:
+        """Return the mean progress of the window's steps, of which the last began at step - 1."""
+        first, self._measured_at = self._measured_at, step
+        if self.total_steps is None:
+            return MISSING
+        return min(max(first + step - 1, 0) / 2 / self.total_steps, 1.0)
 
     def _progress(self, step: int) -> tuple[float, float]:
         if self.total_steps is None:
@@ -166,6 +190,8 @@ class Meter:
             "start_norm": self._start_norm.clone(),
             "windows": {name: window.state_dict() for name, window in self._windows.items()},
             "validation_loss": list(self._validation_loss),
+            "head": self._head.state_dict() if self._head else None,
+            "measured_at": self._measured_at,
             "total_steps": self.total_steps,
         }
 
@@ -186,6 +212,9 @@ class Meter:
             window.load_state_dict(state["windows"][name])
         latest, before = state["validation_loss"]
         self._validation_loss = (latest, before)
+        if self._head is not None and state.get("head") is not None:
+            self._head.load_state_dict(state["head"])
+        self._measured_at = state.get("measured_at", 0)
         if self.total_steps is None:
             self.total_steps = state["total_steps"]
 

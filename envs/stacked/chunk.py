@@ -16,6 +16,7 @@ from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS, StackedOptimizer
 from l2o.envs.stacked.stack import Stack
 from l2o.envs.stacked.start import Prepared
 from l2o.guidance import ProxyKL
+from l2o.head_window import mean_and_std
 
 
 class Chunk:
@@ -31,6 +32,7 @@ class Chunk:
         steps: room for batches of each fine-tune.
         guidance: the guidance term, None for plain fine-tuning.
         keep_start: whether drift is measured, which needs the weights of the start.
+        watch_head: whether the mean and std of the head's weights are added up at every step.
         device: of everything.
         evaluation_batch: images of each network per forward pass when evaluating.
     """
@@ -45,6 +47,7 @@ class Chunk:
         steps: int,
         guidance: ProxyKL | None,
         keep_start: bool,
+        watch_head: bool = False,
         device: torch.device,
         evaluation_batch: int,
     ) -> None:
@@ -65,6 +68,8 @@ class Chunk:
         self.weight = self.parameters.new_zeros(count)
         self.loss_sum = torch.zeros(count, device=device)
         self.kl_sum = torch.zeros(count, device=device)
+        self.watch_head = watch_head
+        self.head_sum = torch.zeros(2, count, device=device)
         self.validation_loss = torch.full((count,), torch.nan, device=device)
         self.data = TrainingData(like, count, capacity, steps, device)
         self._captured: Callable[[Tensor], None] | None = None
@@ -144,16 +149,17 @@ class Chunk:
         return [self.parameters, *self.optimizer.state()]
 
     def _copies(self) -> list[Tensor]:
-        return [t.clone() for t in (*self._state(), self.loss_sum, self.kl_sum)]
+        return [t.clone() for t in (*self._state(), self.loss_sum, self.kl_sum, self.head_sum)]
 
     @torch.no_grad()
     def _put_back(self, copies: list[Tensor], positions: Sequence[int]) -> None:
-        *state, loss_sum, kl_sum = copies
+        *state, loss_sum, kl_sum, head_sum = copies
         for copy, target in zip(state, self._state(), strict=True):
             self._copy_rows(copy, target, positions)
         chosen = list(positions)
         self.loss_sum[chosen] = loss_sum[chosen]
         self.kl_sum[chosen] = kl_sum[chosen]
+        self.head_sum[:, chosen] = head_sum[:, chosen]
 
     def remember(self) -> None:
         """Remember the weights, so that the next step's update can be measured."""
@@ -169,6 +175,8 @@ class Chunk:
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return the sum of all networks' losses; cross-entropy and proxy KL are added up."""
+        if self.watch_head:
+            self._add_head()
         labels, teacher = self.data.targets(rows)
         features = self.stack.features(self.stack.gather(self.data.images, rows))
         loss = self._cross_entropy(self.stack.logits(features), labels).mean(dim=0)
@@ -182,6 +190,14 @@ class Chunk:
         if self.guidance.cap is not None:
             term = term.clamp_max(self.guidance.cap)
         return (loss + term).sum()
+
+    @torch.no_grad()
+    def _add_head(self) -> None:
+        layout = self.layout
+        rows = zip(layout.layers, layout.shapes, self.layout.rows(self.parameters, self.count))
+        weights = [row for layer, shape, row in rows if layout.is_head[layer] and len(shape) > 1]
+        if weights:
+            self.head_sum += torch.stack(mean_and_std(torch.cat(weights, dim=1)))
 
     @staticmethod
     def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

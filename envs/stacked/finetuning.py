@@ -151,6 +151,7 @@ class StackedFineTune:
             steps=max(start.steps for start in starts),
             guidance=self.guidance,
             keep_start="drift" in self.spec.needs,
+            watch_head="head" in self.spec.needs,
             device=self.device,
             evaluation_batch=EVALUATION_BATCH,
         )
@@ -213,6 +214,7 @@ class StackedFineTune:
         chunk.set_rates(self._rates(chunk, runs, positions))
         chunk.loss_sum.zero_()
         chunk.kl_sum.zero_()
+        chunk.head_sum.zero_()
         begun = np.zeros(chunk.count, np.int64)
         begun[positions] = self.step[runs]
         taken = 0
@@ -256,6 +258,12 @@ class StackedFineTune:
         measured, at = [runs[i] for i in kept], [positions[i] for i in kept]
         self._measured.shift("loss", measured, means[0, kept])
         self._measured.shift("proxy_kl", measured, means[1, kept])
+        if chunk.watch_head:
+            head = chunk.head_sum[:, at] / self.config.interval
+            for name, values in zip(("head_mean", "head_std"), head):
+                self._measured.put(name, measured, torch.nan_to_num(values, nan=torch.inf))
+        middle = (self.step[measured] - (self.config.interval + 1) / 2) / self.steps[measured]
+        self._measured.put("window_progress", measured, torch.from_numpy(middle))
         if self.validate:
             self._measured.shift("validation_loss", measured, chunk.validation_loss[at])
         layers = len(chunk.layout.groups)
