@@ -88,16 +88,28 @@ class Actor:
         number = self.environments.num_envs
         seen = self.environments.reset()
         assert isinstance(seen, np.ndarray)
+        self._check(seen)
         self._observations = seen
         self._memory = self.network.initial_state(number, seen.shape[1])
         self._episodes = [Episode() for _ in range(number)]
 
-    @torch.no_grad()
+    def _check(self, seen: NDArray[np.float32]) -> None:
+        groups = self.network.architecture().get("groups")
+        layers = seen[..., 0].sum(axis=-1)
+        if groups is not None and (layers != groups).any():
+            raise ValueError(
+                f"a policy network with a head for each of {groups} layer groups cannot learn on "
+                f"networks of {int(layers.min())}; all networks of the task family must have the "
+                "same number, or set network.kind=layer_shared"
+            )
+
     def _step(self) -> list[Episode]:
         seen = self._observations
         assert seen is not None
         observations = torch.from_numpy(seen)
-        distribution, self._memory = act(self.network, self.log_std, observations, self._memory)
+        # Not around all: environments train networks, and may do so in this process.
+        with torch.no_grad():
+            distribution, self._memory = act(self.network, self.log_std, observations, self._memory)
         actions = distribution.sample().numpy()
         self._observations, rewards, ended, infos = self.environments.step(actions)  # type: ignore[assignment]
         for number, episode in enumerate(self._episodes):
