@@ -1,4 +1,4 @@
-"""One cell of a benchmark: one fine-tune, and the only file that touches `FineTune`."""
+"""One cell of a benchmark: one fine-tune, run on its own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import math
 import time
 import traceback
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import metadata
@@ -14,7 +15,7 @@ from typing import Any
 
 from l2o.configs.schema import FineTuning, Named, PolicyChoice
 
-CELL_VERSION = 1
+CELL_VERSION = 2
 """Raised when the measurement of a cell changes its meaning, so that old results are not reused."""
 
 Record = dict[str, Any]
@@ -34,6 +35,8 @@ class Cell:
         choice: what sets the learning rates.
         evaluations: points of the curve, the end included.
         fingerprint: hash of the learned policy's files; a retrained policy makes a new cell.
+        precision: number format of the network. Whether it is computed alone or stacked with others
+            is no part of a cell: its numbers are the same but for rounding.
     """
 
     task: Named
@@ -44,6 +47,12 @@ class Cell:
     choice: PolicyChoice
     evaluations: int
     fingerprint: str = ""
+    precision: str = "float32"
+
+    @property
+    def validates(self) -> bool:
+        """Whether the policy is told the source validation loss at each decision."""
+        return self.choice.early_stopping is not None
 
     @cached_property
     def id(self) -> str:
@@ -60,6 +69,8 @@ class Cell:
             "evaluations": self.evaluations,
             "fingerprint": self.fingerprint,
         }
+        if self.precision != "float32":
+            content["precision"] = self.precision
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -69,17 +80,31 @@ def run_cell(cell: Cell) -> Record:
     Example of a record (shortened):
         {"id": "9f...", "target_accuracy": 0.61, "diverged": false, "error": null, ...}
     """
-    settings = {
+    try:
+        return finished(cell, measure(cell))
+    except Exception as error:
+        return failed(cell, error)
+
+
+def finished(cell: Cell, measured: Record) -> Record:
+    """Return the record of a cell that was measured."""
+    return _settings(cell) | {"error": None} | measured
+
+
+def failed(cell: Cell, error: Exception) -> Record:
+    """Return the record of a cell that failed."""
+    reason = f"{type(error).__name__}: {error}"
+    trace = "".join(traceback.format_exception(error))
+    return _settings(cell) | {"error": reason, "traceback": trace}
+
+
+def _settings(cell: Cell) -> Record:
+    return {
         "id": cell.id,
         "task_seed": cell.task_seed,
         "seed": cell.seed,
         "base_lr_factor": cell.base_lr_factor,
     }
-    try:
-        return settings | {"error": None} | measure(cell)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        return settings | {"error": reason, "traceback": traceback.format_exc()}
 
 
 def measure(cell: Cell) -> Record:
@@ -87,6 +112,8 @@ def measure(cell: Cell) -> Record:
     from l2o.envs.choice import build_policy
     from l2o.envs.finetuning import FineTune
 
+    if cell.precision != "float32":
+        raise ValueError(f"precision {cell.precision} is for stacked fine-tunes; use float32")
     began = time.perf_counter()
     task = load_task(cell.task.model_dump_json(), cell.task_seed)
     base_lr = task.base_lr * cell.base_lr_factor
@@ -96,37 +123,152 @@ def measure(cell: Cell) -> Record:
         policy=build_policy(cell.choice, cell.finetuning.interval),
         base_lr=base_lr,
         seed=cell.seed,
-        validate=cell.choice.early_stopping is not None,
+        validate=cell.validates,
     )
-    curve: list[Record] = []
-    for stop in stops(run.steps, cell.evaluations):
-        run.advance(stop - run.step)
-        curve.append(_point(run))
-        if run.done or run.diverged:
-            break
-    last = curve[-1]
+    curve = Curve(stops(run.steps, cell.evaluations, cell.finetuning.interval))
+    while not curve.complete:
+        # By decisions, as a stack advances: a run that diverges ends there.
+        taken = min(cell.finetuning.interval, run.steps - run.step)
+        run.advance(taken)
+        curve.advance(taken, run.last_proxy_kl, run.diverged)
+        if curve.due:
+            source = run.accuracy("source_validation"), run.loss("source_validation")
+            curve.add(run.accuracy("target_test"), *source)
+    return measured_record(
+        curve,
+        run.proxy_accuracy(),
+        chance=1.0 / task.num_classes,
+        steps=run.steps,
+        seconds=time.perf_counter() - began,
+        learning_rates=learning_rates(
+            [group.name for group in run.controller.groups],
+            [(record.step, record.multipliers) for record in run.controller.history],
+            base_lr,
+        ),
+    )
+
+
+class Curve:
+    """The accuracy over training of one fine-tune: when it is measured, and what.
+
+    Args:
+        stops: steps at which it is measured, the end included.
+
+    Attributes:
+        step: optimizer steps done.
+        diverged: whether the fine-tune has; it ends there.
+        points: what was measured.
+    """
+
+    def __init__(self, stops: Sequence[int]) -> None:
+        self.stops = list(stops)
+        self.step = 0
+        self.diverged = False
+        self.points: list[Record] = []
+        self._kl, self._since = 0.0, 0
+
+    def advance(self, steps: int, proxy_kl: float, diverged: bool) -> None:
+        """Note steps that were taken, with their mean proxy KL."""
+        self.step += steps
+        self.diverged = bool(diverged)
+        self._kl += proxy_kl * steps
+        self._since += steps
+
+    @property
+    def complete(self) -> bool:
+        """Whether the fine-tune has ended and its last point is there."""
+        return self._ended and self._measured
+
+    @property
+    def due(self) -> bool:
+        """Whether a point is to be measured now."""
+        return not self._measured and (self._ended or self.step in self.stops)
+
+    @property
+    def _ended(self) -> bool:
+        return self.diverged or self.step >= self.stops[-1]
+
+    @property
+    def _measured(self) -> bool:
+        return bool(self.points) and self.points[-1]["step"] == self.step
+
+    def add(self, target_accuracy: float, source_accuracy: float, loss: float) -> None:
+        """Add a point.
+
+        Args:
+            target_accuracy: on the real test images.
+            source_accuracy: on the synthetic validation images.
+            loss: mean cross-entropy on the synthetic validation images.
+        """
+        self.points.append(
+            {
+                "step": self.step,
+                "target_accuracy": finite(target_accuracy),
+                "source_accuracy": finite(source_accuracy),
+                "proxy_kl": finite(self._kl / self._since),
+                "loss": finite(loss),
+            }
+        )
+        self._kl, self._since = 0.0, 0
+
+
+def measured_record(
+    curve: Curve,
+    proxy_accuracy: float,
+    *,
+    chance: float,
+    steps: int,
+    seconds: float,
+    learning_rates: Record,
+) -> Record:
+    """Return what is measured of a fine-tune that has ended; its scores are the curve's last."""
+    last = curve.points[-1]
     return {
         "target_accuracy": last["target_accuracy"],
-        "proxy_accuracy": finite(run.proxy_accuracy()),
+        "proxy_accuracy": finite(proxy_accuracy),
         "source_accuracy": last["source_accuracy"],
         "source_validation_loss": last["loss"],
-        "diverged": bool(run.diverged) or last["loss"] is None,
-        "chance": 1.0 / task.num_classes,
-        "steps": run.steps,
-        "seconds": round(time.perf_counter() - began, 3),
-        "curve": curve,
-        "learning_rates": _learning_rates(run, base_lr),
+        "diverged": curve.diverged or last["loss"] is None,
+        "chance": chance,
+        "steps": steps,
+        "seconds": round(seconds, 3),
+        "curve": curve.points,
+        "learning_rates": learning_rates,
     }
 
 
-def stops(steps: int, evaluations: int) -> list[int]:
-    """Return the steps at which the curve is measured: evenly spread, the end included.
+def learning_rates(
+    groups: Sequence[str], decisions: Iterable[tuple[int, Sequence[float]]], base_lr: float
+) -> Record:
+    """Return what was decided: steps and multipliers, shortened to four digits.
+
+    Args:
+        groups: names of the layer groups.
+        decisions: step and multipliers of each decision.
+        base_lr: what the multipliers multiply.
+    """
+    chosen = list(decisions)
+    return {
+        "step": [step for step, _ in chosen],
+        "groups": list(groups),
+        "multipliers": [[_short(m) for m in multipliers] for _, multipliers in chosen],
+        "base_lr": base_lr,
+    }
+
+
+def stops(steps: int, evaluations: int, interval: int = 1) -> list[int]:
+    """Return the steps at which the curve is measured: spread over the decisions, the end included.
+
+    There are fewer of them where there are fewer decisions.
 
     Example:
-        >>> stops(300, 4)
-        [75, 150, 225, 300]
+        >>> stops(300, 4), stops(300, 4, interval=10)
+        ([75, 150, 225, 300], [80, 150, 230, 300])
     """
-    return sorted({max(1, round(steps * i / evaluations)) for i in range(1, evaluations + 1)})
+    shares = [steps * i / evaluations / interval for i in range(1, evaluations + 1)]
+    return sorted(
+        {min(steps, max(1, math.floor(share + 0.5)) * interval) for share in shares} | {steps}
+    )
 
 
 def finite(value: float, digits: int = 6) -> float | None:
@@ -147,26 +289,6 @@ def load_family(task: str) -> Any:
 def load_task(task: str, seed: int) -> Any:
     """Return a task; each process samples each task once."""
     return load_family(task).sample(seed)
-
-
-def _point(run: Any) -> Record:
-    return {
-        "step": run.step,
-        "target_accuracy": finite(run.accuracy("target_test")),
-        "source_accuracy": finite(run.accuracy("source_validation")),
-        "proxy_kl": finite(run.last_proxy_kl),
-        "loss": finite(run.loss("source_validation")),
-    }
-
-
-def _learning_rates(run: Any, base_lr: float) -> Record:
-    history = run.controller.history
-    return {
-        "step": [record.step for record in history],
-        "groups": [group.name for group in run.controller.groups],
-        "multipliers": [[_short(m) for m in record.multipliers] for record in history],
-        "base_lr": base_lr,
-    }
 
 
 def _short(value: float) -> float | None:

@@ -157,6 +157,7 @@ def _cells(
             choice=choice,
             evaluations=config.evaluations,
             fingerprint=mark,
+            precision=config.precision,
         )
 
 

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import sys
-from collections.abc import Generator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from l2o.benchmarks.cell import Cell, Record, load_family, run_cell
+from l2o.benchmarks.cell import Cell, load_family
+from l2o.benchmarks.cell_queue import CellQueue
 from l2o.benchmarks.cores import usable_cores
 from l2o.benchmarks.plan import Plan, make_plan
 from l2o.benchmarks.records import CELLS, append, mend, read, write_json
 from l2o.benchmarks.results import RESULTS
+from l2o.benchmarks.runner import run_here, run_in_processes
 from l2o.benchmarks.samples import save_samples
+from l2o.benchmarks.stackable import why_alone
+from l2o.benchmarks.stacked import Note
 from l2o.benchmarks.summary import summarise
 from l2o.configs.load import dump_config
 from l2o.configs.schema import BenchmarkConfig, Named
+from l2o.envs.device import resolve_device
 from l2o.files import write_atomically
+from l2o.spec import SignalSpec
 
 CONFIG = "config.yaml"
 
@@ -38,8 +40,8 @@ def run_benchmark(
     Args:
         config: the benchmark.
         out: folder of the results; made when missing.
-        workers: processes, one torch thread each; null takes one per usable core. 1 runs in this
-            process.
+        workers: processes, one torch thread each; null takes one per usable core, or one where
+            fine-tunes are stacked on a GPU. 1 runs in this process.
         progress: show a progress bar, if stderr is a terminal.
 
     Returns:
@@ -60,9 +62,9 @@ def run_benchmark(
     family = load_family(config.task.model_dump_json())
     family.prepare(progress=progress and sys.stderr.isatty())
     save_samples(family.sample(0), out)
-    threads = _run_missing(plan, out / CELLS, workers or usable_cores(), progress)
+    used = _run_missing(config, plan, out / CELLS, workers, progress)
     records = read(out / CELLS)
-    write_json(out / RESULTS, summarise(config, plan, records, workers=threads))
+    write_json(out / RESULTS, summarise(config, plan, records, workers=used))
     _raise_if_all_failed(plan, records)
     return out / RESULTS
 
@@ -75,24 +77,43 @@ def check(config: BenchmarkConfig, plan: Plan) -> None:
     from l2o.guidance import GUIDANCE
 
     load_family(config.task.model_dump_json())
+    resolve_device(config.finetuning.device)
     build("optimizer", OPTIMIZERS, config.finetuning.optimizer)
     for row in plan.rows:
         cell = row.cells[0]
         build_policy(cell.choice, cell.finetuning.interval)
         for name, options in cell.finetuning.guidance.items():
             build("guidance", GUIDANCE, Named(name=name, options=options))
+        if config.precision != "float32" and why_alone(cell):
+            raise ValueError(
+                f"{why_alone(cell)} has no stacked form, and only stacked fine-tunes have "
+                f"precision {config.precision}; use precision=float32"
+            )
 
 
-def _run_missing(plan: Plan, path: Path, workers: int, progress: bool) -> int:
+def signals_of(plan: Plan) -> SignalSpec:
+    """Return the spec that has the signals of every row's policy."""
+    from l2o.envs.choice import build_policy
+
+    choices = [row.cells[0].choice for row in plan.rows]
+    specs = [build_policy(choice).signals for choice in choices]
+    return SignalSpec(tuple(dict.fromkeys(name for spec in specs for name in spec.names)))
+
+
+def _run_missing(
+    config: BenchmarkConfig, plan: Plan, path: Path, workers: int | None, progress: bool
+) -> int:
     """Run the cells without a good record; return the number of processes used."""
     mend(path)
     done = {id for id, record in read(path).items() if record["error"] is None}
     cells = plan.cells
     missing = [cell for cell in cells if cell.id not in done]
-    workers = min(workers, len(cells))
+    workers = min(workers or _default_workers(config), len(cells))
     few = workers == 1 or len(missing) < 2
-    results = _in_this_process(missing) if few else _in_processes(missing, workers)
-    failed = 0
+    queue = CellQueue(missing, 1 if few else workers, config.stacked)
+    signals = signals_of(plan)
+    results = run_here(queue, signals) if few else run_in_processes(queue, signals, workers)
+    failed, told = 0, set()
     bar = tqdm(
         total=len(cells),
         initial=len(cells) - len(missing),
@@ -102,7 +123,14 @@ def _run_missing(plan: Plan, path: Path, workers: int, progress: bool) -> int:
         dynamic_ncols=True,
     )
     with bar, closing(results):
+        for text in _exceptions(missing) if config.stacked else ():
+            bar.write(text, file=sys.stderr)
         for record in results:
+            if isinstance(record, Note):
+                if record.text not in told:
+                    bar.write(record.text, file=sys.stderr)
+                told.add(record.text)
+                continue
             append(path, record)
             bar.update()
             if record["error"] is not None:
@@ -112,37 +140,15 @@ def _run_missing(plan: Plan, path: Path, workers: int, progress: bool) -> int:
     return workers
 
 
-def _in_this_process(cells: list[Cell]) -> Generator[Record, None, None]:
-    from l2o.envs.workers import one_thread
-
-    for cell in cells:
-        with one_thread():
-            record = run_cell(cell)
-        yield record
+def _default_workers(config: BenchmarkConfig) -> int:
+    on_gpu = resolve_device(config.finetuning.device).type != "cpu"
+    return 1 if config.stacked and on_gpu else usable_cores()
 
 
-def _in_processes(cells: list[Cell], workers: int) -> Generator[Record, None, None]:
-    """Yield records as they are finished; on Ctrl-C or an error, stop the workers at once."""
-    from l2o.envs.workers import prepare_worker
-
-    before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), prepare_worker)
-    try:
-        futures: list[Future[Record]] = [pool.submit(run_cell, cell) for cell in cells]
-        for future in as_completed(futures):
-            yield future.result()
-    except BrokenProcessPool as error:
-        raise RuntimeError(
-            "a worker process died, perhaps for want of memory; what is finished is kept: "
-            "run the same command again to go on, with fewer workers"
-        ) from error
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for child in set(multiprocessing.active_children()) - before:
-            child.terminate()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
+def _exceptions(cells: list[Cell]) -> list[str]:
+    """Return what to say about cells that are not stacked."""
+    reasons = sorted({why_alone(cell) for cell in cells} - {""})
+    return [f"{reason} has no stacked form: those fine-tunes run one by one" for reason in reasons]
 
 
 def _raise_if_all_failed(plan: Plan, records: dict[str, Any]) -> None:

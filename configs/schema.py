@@ -13,6 +13,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     field_validator,
+    model_validator,
 )
 
 Options = dict[str, Any]
@@ -231,6 +232,19 @@ class BenchmarkConfig(Strict):
     claims: tuple[Claim, ...] = ()
     """Orders the table is held against."""
     evaluations: PositiveInt = 6
-    """Points of the accuracy-over-training curve, the end included."""
+    """Points of the accuracy-over-training curve, at decisions, the end included."""
     bootstrap: PositiveInt = 2000
     """Resamples of each confidence interval."""
+    stacked: bool = True
+    """False: fine-tunes one by one. What has no stacked form is run so in any case."""
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
+    """Number format of the networks, when stacked; tf32 is CUDA's, elsewhere it is float32."""
+
+    @model_validator(mode="after")
+    def _check_precision(self) -> BenchmarkConfig:
+        if self.precision != "float32" and not self.stacked:
+            raise ValueError(
+                f"precision {self.precision} is for stacked fine-tunes; "
+                "set stacked=true or precision=float32"
+            )
+        return self

@@ -192,15 +192,21 @@ def fresh_model(task: Task, seed: int) -> Any:
     Source for frozen batch norm: Chen et al., Automated Synthetic-to-Real Generalization.
     """
     model: Any = task.build_model().train()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for module in model.get_classifier().modules():
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()
+    draw_head(model, seed)
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
     return model
+
+
+def draw_head(model: Any, seed: int) -> None:
+    """Draw a model's head anew, in place; the global random state stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        # Not torch.manual_seed: it would reseed the GPUs for good, and takes a millisecond.
+        torch.default_generator.manual_seed(seed)
+        for module in model.get_classifier().modules():
+            if hasattr(module, "reset_parameters"):
+                module.reset_parameters()
 
 
 def batches(examples: int, batch_size: int, seed: int) -> Iterator[Tensor]:

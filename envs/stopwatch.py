@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 
@@ -28,5 +28,9 @@ class Stopwatch:
         try:
             yield
         finally:
-            spent = time.perf_counter() - started
-            self.seconds[what] = self.seconds.get(what, 0.0) + spent
+            self.add({what: time.perf_counter() - started})
+
+    def add(self, spent: Mapping[str, float]) -> None:
+        """Count seconds that were measured elsewhere."""
+        for what, seconds in spent.items():
+            self.seconds[what] = self.seconds.get(what, 0.0) + seconds

@@ -21,7 +21,9 @@ def benchmark(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(help="Processes; one per core if not given.", min=1, metavar="N"),
+        typer.Option(
+            help="Processes; one per core if not given, one on a GPU.", min=1, metavar="N"
+        ),
     ] = None,
 ) -> None:
     """Compare policies and schedules.

@@ -175,7 +175,7 @@ def test_a_cell_measures_what_a_report_needs():
     record = run_cell(one_cell(schedule="cosine"))
     assert record["error"] is None
     assert record["diverged"] is False
-    assert [point["step"] for point in record["curve"]] == [7, 13, 20]
+    assert [point["step"] for point in record["curve"]] == [10, 20]
     assert record["target_accuracy"] == record["curve"][-1]["target_accuracy"]
     assert 0 <= record["proxy_accuracy"] <= 1
     rates = record["learning_rates"]
@@ -214,6 +214,14 @@ def test_early_stopping_sees_the_validation_loss():
 def test_stops_are_spread_and_end_at_the_end():
     assert stops(300, 6) == [50, 100, 150, 200, 250, 300]
     assert stops(2, 6) == [1, 2]
+
+
+def test_stops_are_at_decisions():
+    assert stops(150, 6, interval=10) == [30, 50, 80, 100, 130, 150]
+    assert stops(150, 5, interval=10) == [30, 60, 90, 120, 150]
+    assert stops(25, 20, interval=10) == [10, 20, 25]
+    assert stops(25, 1, interval=10) == [25]
+    assert stops(7, 3, interval=10) == [7]
 
 
 def test_finite_knows_what_json_cannot_hold():

@@ -16,7 +16,6 @@ from l2o.envs.finetuning import FineTune, batches
 from l2o.envs.optimizers import OPTIMIZERS
 from l2o.envs.stacked import StackedFineTune, Start
 from l2o.envs.stacked.choose import choose_stack
-from l2o.envs.stacked.graph import GraphedStep
 from l2o.envs.stacked.start import batch_table
 from l2o.envs.stacked.substituted import SubstitutedStack
 from l2o.envs.stacked.vmapped import VmappedStack
@@ -367,11 +366,6 @@ def test_refusals_say_what_to_do():
     assert partial(runs.accuracy, "target_test", [])().isnan().all()
 
 
-def test_only_cuda_steps_are_captured():
-    with pytest.raises(RuntimeError, match="only steps on CUDA"):
-        GraphedStep(lambda rows: None, torch.zeros(1))
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_equals_single_runs_on_cuda(optimizer):
@@ -384,4 +378,19 @@ def test_equals_single_runs_on_cuda(optimizer):
             assert_near(runs.last_loss[number], single.last_loss, 1e-6)
             for name, weight in single.model.named_parameters():
                 torch.testing.assert_close(runs.weights(number)[name], weight)
-    assert all(isinstance(chunk._captured, GraphedStep) for _, chunk in runs._placement.chunks)
+    assert not runs.not_captured()
+
+
+def test_a_loss_that_is_infinite_but_a_number_is_divergence(monkeypatch):
+    """Logits of ±3e38 are numbers, their cross-entropy is inf."""
+
+    def large(self, x):
+        return (self.head(x) * 10).tanh() * 3e38
+
+    monkeypatch.setattr(TinyNetwork, "forward_head", large)
+    starts = [Start(TinyFamily().sample(n), n, 1e-9) for n in range(3)]
+    runs, singles = pair(starts, FineTuning(interval=1))
+    advance(runs, singles, torch.zeros(3, LAYERS))
+    assert [single.diverged for single in singles] == [True] * 3
+    assert runs.diverged.tolist() == [True] * 3
+    assert runs.last_loss.tolist() == [single.last_loss for single in singles]

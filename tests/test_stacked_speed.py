@@ -10,6 +10,7 @@ from l2o.benchmarks.speed import contenders, stacked
 from l2o.benchmarks.speed.__main__ import main
 from l2o.benchmarks.speed.bare import BareLoop
 from l2o.benchmarks.speed.figures import Figure
+from l2o.benchmarks.speed.memory import measured_on_host
 from l2o.benchmarks.speed.timing import Times, ratio
 from l2o.configs.schema import FineTuning
 from l2o.envs.stacked import StackedFineTune, Start
@@ -28,6 +29,7 @@ def test_measures_and_writes(tiny, tmp_path, capsys):
     assert {(8, "stacked 1"), (16, "stacked 16"), (8, "bare loop"), (8, "FineTuneEnv")} <= names
     assert len(results["figures"]) == 3
     assert all(row["holds"] in (True, False) for row in results["figures"])
+    assert all(row["not_captured"] == {} for row in results["rows"] if row["runs"] == 16)
     assert results["machine"]["threads_per_process"] == 1
     main(["page", str(path), "--picture", str(picture)])
     assert "| 8 | stacked 16 |" in capsys.readouterr().out
@@ -66,3 +68,13 @@ def test_figures_hold_or_not():
 
 def test_a_ratio_is_of_times_of_one_round():
     assert ratio(Times([1.0, 2.0, 30.0]), Times([1.0, 1.0, 10.0]), scale=2) == 4.0
+
+
+def test_memory_is_measured_in_a_process_of_its_own():
+    """Source images, labels and teacher take 56 MB."""
+    family = TinyFamily(examples=500_000)
+    found = measured_on_host(family, contenders.settings("cpu", 3), 2, "float32")
+    stacked = contenders.StackedEnvironments(family, contenders.settings("cpu", 3), 2, "float32")
+    predicted = contenders.predicted_memory(stacked, family.sample(0))
+    assert predicted > 56e6
+    assert 0.7 * predicted < found < 3 * predicted

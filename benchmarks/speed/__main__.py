@@ -6,9 +6,14 @@ import argparse
 from collections.abc import Sequence
 from types import ModuleType
 
-from l2o.benchmarks.speed import page, stacked
+from l2o.benchmarks.speed import cells, page, precision, stacked
 
-COMMANDS: dict[str, ModuleType] = {"stacked": stacked, "page": page}
+COMMANDS: dict[str, ModuleType] = {
+    "stacked": stacked,
+    "page": page,
+    "cells": cells,
+    "precision": precision,
+}
 """Command -> module with `add_arguments(parser)` and `run(arguments)`."""
 
 

@@ -88,12 +88,13 @@ class StackedEnvironments:
         """Take one step of all environments."""
         self.env.step(self.actions)
 
+    def not_captured(self) -> dict[str, str]:
+        """Return what could not be captured as a CUDA graph, and why; empty is as it should be."""
+        return self.env.runs.not_captured()
+
 
 def predicted_memory(contender: StackedEnvironments, task: Task) -> int:
-    """Return the bytes that stacked environments are predicted to take.
-
-    What a process holds tells little: it keeps what it has freed.
-    """
+    """Return the bytes that stacked environments are predicted to take."""
     runs = contender.env.runs
     need = predict_memory(Start(task), runs, ["target_validation"])
     return need.total(runs.runs, runs.chunk)

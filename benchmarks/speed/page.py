@@ -22,6 +22,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Print the tables, and draw the picture if asked for."""
     results = [json.loads(path.read_text(encoding="utf-8")) for path in arguments.results]
     for result in results:
+        print(f"{result['device']}, {result['precision']}:\n")
         print(rows_table(result))
         print(figures_table(result))
     if arguments.picture:
@@ -31,12 +32,14 @@ def run(arguments: argparse.Namespace) -> None:
 def rows_table(results: dict[str, Any]) -> str:
     """Return the contenders as a Markdown table."""
     lines = [
-        "| width | what | steps/s | ratio to the bare loop | µs per step | predicted memory |",
-        "|---|---|---|---|---|---|",
+        "| width | what | steps/s | ratio to the bare loop | µs per step | memory, predicted "
+        "| measured |",
+        "|---|---|---|---|---|---|---|",
     ]
     lines += [
         f"| {row['width']} | {row['name']} | {row['steps_per_second']:,.0f} | {row['ratio']:.2f} "
-        f"| {row['microseconds_per_step']:,.0f} | {_mebibytes(row['predicted_memory_bytes'])} |"
+        f"| {row['microseconds_per_step']:,.0f} | {_mebibytes(row['predicted_memory_bytes'])} "
+        f"| {_mebibytes(row.get('measured_memory_bytes'))} |"
         for row in results["rows"]
     ]
     return "\n".join([*lines, ""])
@@ -67,7 +70,7 @@ def draw(results: Sequence[dict[str, Any]], path: Path) -> None:
                 [row["runs"] for row in stacked],
                 [row["steps_per_second"] for row in stacked],
                 "o-",
-                label=f"stacked, width {width}, {result['device']}",
+                label=f"stacked, width {width}, {result['device']}, {result['precision']}",
             )
             bare = next(row for row in rows if row["name"] == "bare loop")
             axes.axhline(

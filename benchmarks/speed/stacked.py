@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from l2o.benchmarks.speed.contenders import (
     settings,
 )
 from l2o.benchmarks.speed.figures import Figure
+from l2o.benchmarks.speed.memory import measured_on_device, measured_on_host
 from l2o.benchmarks.speed.timing import Times, ratio, time_alternately
 from l2o.envs.device import resolve_device
 from l2o.files import write_atomically
@@ -39,12 +41,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--numbers", type=numbers_of, help="N, for instance 1,8,32,128,512")
     parser.add_argument("--rounds", type=int, default=7, help="times that each is measured")
     parser.add_argument("--precision", default="float32", help="float32, tf32 (CUDA) or bf16")
+    parser.add_argument(
+        "--memory", action="store_true", help="on CPU: measure memory, too, in a process per N"
+    )
     parser.add_argument("--json", type=Path, help="file to write the results to")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure, print, and write the results."""
-    results = measure(arguments.device, arguments.numbers, arguments.rounds, arguments.precision)
+    results = measure(
+        arguments.device,
+        arguments.numbers,
+        arguments.rounds,
+        arguments.precision,
+        arguments.memory,
+    )
     for row in results["rows"]:
         print(
             f"width {row['width']:3} {row['name']:14} {row['steps_per_second']:9.1f} steps/s "
@@ -61,6 +72,7 @@ def measure(
     numbers: Sequence[int] | None = None,
     rounds: int = 7,
     precision: str = "float32",
+    memory: bool = False,
 ) -> dict[str, Any]:
     """Return rows (one per contender), figures and the facts they depend on.
 
@@ -69,14 +81,15 @@ def measure(
         numbers: values of N; None takes the usual ones of the device.
         rounds: times that each contender is measured; one decision each.
         precision: of the stacked networks.
+        memory: measure it on CPU, too; on CUDA it always is.
     """
     torch.set_num_threads(1)
     where = resolve_device(device)
     counts = tuple(numbers or (_CPU_COUNTS if where.type == "cpu" else _CUDA_COUNTS))
-    rows = _measure_width(8, counts, rounds, where, precision)
+    rows = _measure_width(8, counts, rounds, where, precision, memory)
     if where.type == "cpu":
         wide = tuple(n for n in counts if n == 16)
-        rows += _measure_width(16, wide, rounds, where, precision) if wide else []
+        rows += _measure_width(16, wide, rounds, where, precision, memory) if wide else []
     return {
         "benchmark": "stacked",
         "device": _device_name(where),
@@ -95,29 +108,43 @@ def _device_name(device: torch.device) -> str:
 
 
 def _measure_width(
-    width: int, counts: Sequence[int], rounds: int, device: torch.device, precision: str
+    width: int,
+    counts: Sequence[int],
+    rounds: int,
+    device: torch.device,
+    precision: str,
+    memory: bool,
 ) -> list[dict[str, Any]]:
     family = FewTasks(width)
-    finetuning = settings(str(device), rounds + 2)
+    # Two decisions measure memory, one warms up, one is to spare.
+    finetuning = settings(str(device), rounds + 4)
     contenders: dict[str, Any] = {
         "bare loop": BareLoop(family.sample(0), device, interval=INTERVAL),
         "FineTuneEnv": OneEnvironment(family, finetuning),
     }
-    memory = {}
+    facts: dict[str, dict[str, Any]] = {}
     for count in counts:
         name = f"stacked {count}"
-        contenders[name] = StackedEnvironments(family, finetuning, count, precision)
-        memory[name] = predicted_memory(contenders[name], family.sample(0))
+        make = partial(StackedEnvironments, family, finetuning, count, precision)
+        contenders[name], measured = measured_on_device(make, device)
+        if memory and device.type == "cpu":
+            measured = measured_on_host(family, finetuning, count, precision)
+        facts[name] = {
+            "predicted_memory_bytes": predicted_memory(contenders[name], family.sample(0)),
+            "measured_memory_bytes": measured,
+        }
     times = time_alternately({k: v.run for k, v in contenders.items()}, rounds, device)
     runs = {name: int(name.split()[1]) if "stacked" in name else 1 for name in contenders}
+    for name in facts:
+        facts[name]["not_captured"] = contenders[name].not_captured()
     return [
-        _row(width, name, runs[name], times[name], times["bare loop"], memory.get(name))
+        _row(width, name, runs[name], times[name], times["bare loop"], facts.get(name, {}))
         for name in contenders
     ]
 
 
 def _row(
-    width: int, name: str, count: int, times: Times, bare: Times, memory: int | None
+    width: int, name: str, count: int, times: Times, bare: Times, facts: dict[str, Any]
 ) -> dict[str, Any]:
     steps = count * INTERVAL
     return {
@@ -128,7 +155,7 @@ def _row(
         "microseconds_per_step": times.median / steps * 1e6,
         "best_microseconds_per_step": times.best / steps * 1e6,
         "ratio": ratio(bare, times, count),
-        "predicted_memory_bytes": memory,
+        **{"predicted_memory_bytes": None, "measured_memory_bytes": None, **facts},
         "seconds": times.seconds,
     }
 

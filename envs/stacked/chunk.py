@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,12 +10,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from l2o.envs.stacked.data import EvaluationData, TrainingData
-from l2o.envs.stacked.graph import GraphedStep
+from l2o.envs.stacked.head import HeadSums
 from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS, StackedOptimizer
 from l2o.envs.stacked.stack import Stack
 from l2o.envs.stacked.start import Prepared
 from l2o.guidance import ProxyKL
-from l2o.head_window import mean_and_std
 
 
 class Chunk:
@@ -32,7 +30,7 @@ class Chunk:
         steps: room for batches of each fine-tune.
         guidance: the guidance term, None for plain fine-tuning.
         keep_start: whether drift is measured, which needs the weights of the start.
-        watch_head: whether the mean and std of the head's weights are added up at every step.
+        watch_head: whether the head's weights are watched at every step.
         device: of everything.
         evaluation_batch: images of each network per forward pass when evaluating.
     """
@@ -47,9 +45,9 @@ class Chunk:
         steps: int,
         guidance: ProxyKL | None,
         keep_start: bool,
-        watch_head: bool = False,
         device: torch.device,
         evaluation_batch: int,
+        watch_head: bool = False,
     ) -> None:
         self.count = count
         self.layout = like.layout
@@ -68,12 +66,10 @@ class Chunk:
         self.weight = self.parameters.new_zeros(count)
         self.loss_sum = torch.zeros(count, device=device)
         self.kl_sum = torch.zeros(count, device=device)
-        self.watch_head = watch_head
-        self.head_sum = torch.zeros(2, count, device=device)
-        self.validation_loss = torch.full((count,), torch.nan, device=device)
+        self.head = HeadSums(like.layout, self.parameters, count) if watch_head else None
         self.data = TrainingData(like, count, capacity, steps, device)
-        self._captured: Callable[[Tensor], None] | None = None
-        self._evaluation: dict[str, tuple[EvaluationData, list[Tensor]]] = {}
+        self._splits: dict[str, EvaluationData] = {}
+        self._unread: dict[str, set[int]] = {}
         self.leaves, self._tensors, self._proxies = self._make_tensors(like)
         model, head = like.model, like.proxy_head
         self.stack = kind(model, head, self._tensors, self._proxies, count)
@@ -89,27 +85,34 @@ class Chunk:
         return leaves, tensors | frozen, _stacked_like(like.proxy_head, self.count, self.device)
 
     @torch.no_grad()
-    def load(self, position: int, start: Prepared, default_weight: float) -> None:
-        """Begin a fine-tune at a position; its neighbours go on untouched."""
-        self.members[position] = start
-        for module, tensors in ((start.model, self._tensors), (start.proxy_head, self._proxies)):
-            for name, tensor in (*module.named_parameters(), *module.named_buffers()):
-                tensors[name].detach()[position] = tensor.to(self.device)
-        self.data.load(position, start)
-        weight = start.guidance_weight
-        self.weight[position] = default_weight if weight is None else weight
+    def load(self, starts: Mapping[int, Prepared], default_weight: float) -> None:
+        """Begin fine-tunes, by position; the others go on untouched."""
+        places = torch.tensor(list(starts)).to(self.device)
+        every = list(starts.values())
+
+        def bring(target: Tensor, rows: Sequence[Tensor]) -> None:
+            target.detach().index_copy_(0, places, torch.stack(list(rows)).to(self.device))
+
+        for name, target in self._tensors.items():
+            bring(target, [start.tensors[name] for start in every])
+        heads = [_named_tensors(start.proxy_head) for start in every]
+        for name, target in self._proxies.items():
+            bring(target, [head[name] for head in heads])
+        weights = [start.guidance_weight for start in every]
+        chosen = [default_weight if weight is None else weight for weight in weights]
+        bring(self.weight, list(torch.tensor(chosen, dtype=self.weight.dtype)))
         for buffer in self.optimizer.state():
             for row in self.layout.rows(buffer, self.count):
-                row[position] = 0.0
+                row.index_fill_(0, places, 0.0)
         if self.start is not None:
-            self._copy_rows(self.parameters, self.start, [position])
-        self._evaluation.clear()
-
-    def _copy_rows(self, source: Tensor, target: Tensor, positions: Sequence[int]) -> None:
-        pairs = (self.layout.rows(buffer, self.count) for buffer in (source, target))
-        chosen = list(positions)
-        for one, other in zip(*pairs, strict=True):
-            other[chosen] = one[chosen]
+            both = (self.layout.rows(flat, self.count) for flat in (self.parameters, self.start))
+            for now, begun in zip(*both, strict=True):
+                begun.index_copy_(0, places, now.index_select(0, places))
+        for position, start in starts.items():
+            self.members[position] = start
+            self.data.load(position, start)
+        for unread in self._unread.values():
+            unread.update(starts)
 
     # Training -----------------------------------------------------------------------------------
 
@@ -117,49 +120,44 @@ class Chunk:
         """Set the learning rates `[N, L]` of the next steps."""
         self.layout.expand_into(self.optimizer.rates, rates.to(self.optimizer.rates))
 
-    def train(self, steps: Tensor, length: int, still: Sequence[int]) -> None:
-        """Take `length` optimizer steps with all networks but those that hold still.
+    def train(self, steps: Tensor, length: int) -> None:
+        """Take `length` optimizer steps with all networks.
 
         Args:
             steps: `[N]` on the device, steps done.
             length: of the window.
-            still: positions that must stay as they are.
         """
-        held = self._copies() if still else []
-        window = self.data.window(steps, length)
-        step = self._fastest_step(window) if length else self.step
-        for rows in window:
-            step(rows)
-        if still:
-            self._put_back(held, still)
+        for rows in self.data.window(steps, length):
+            self.step(rows)
 
-    def _fastest_step(self, window: Tensor) -> Callable[[Tensor], None]:
-        """Return the captured step on CUDA; where it cannot be captured, the step as it is."""
-        if self._captured is None:
-            self._captured = self.step
-            if self.device.type == "cuda":
-                # Capturing takes steps, which must not count.
-                before = self._copies()
-                with contextlib.suppress(RuntimeError):
-                    self._captured = GraphedStep(self.step, window[0])
-                self._put_back(before, range(self.count))
-        return self._captured
+    def state(self) -> list[Tensor]:
+        """Return all tensors that training changes."""
+        return [*self._moving(), self.gradients, self.before]
 
-    def _state(self) -> list[Tensor]:
-        return [self.parameters, *self.optimizer.state()]
+    def _moving(self) -> list[Tensor]:
+        return [self.parameters, *self.optimizer.state(), *self._sums()]
 
-    def _copies(self) -> list[Tensor]:
-        return [t.clone() for t in (*self._state(), self.loss_sum, self.kl_sum, self.head_sum)]
+    def _sums(self) -> list[Tensor]:
+        watched = [] if self.head is None else self.head.sums
+        return [self.loss_sum, self.kl_sum, *watched]
+
+    def begin_window(self) -> None:
+        """Begin to add up anew what is added up over a window."""
+        for total in self._sums():
+            total.zero_()
+
+    def copies(self) -> list[Tensor]:
+        """Return what `put_back` needs."""
+        return [tensor.clone() for tensor in self._moving()]
 
     @torch.no_grad()
-    def _put_back(self, copies: list[Tensor], positions: Sequence[int]) -> None:
-        *state, loss_sum, kl_sum, head_sum = copies
-        for copy, target in zip(state, self._state(), strict=True):
-            self._copy_rows(copy, target, positions)
-        chosen = list(positions)
-        self.loss_sum[chosen] = loss_sum[chosen]
-        self.kl_sum[chosen] = kl_sum[chosen]
-        self.head_sum[:, chosen] = head_sum[:, chosen]
+    def put_back(self, copies: Sequence[Tensor], moving: Tensor) -> None:
+        """Undo training since the copies, but for networks that move `[N]`."""
+        for tensor, copy in zip(self._moving(), copies, strict=True):
+            if tensor.shape == moving.shape:
+                tensor.copy_(torch.where(moving, tensor, copy))
+            else:
+                self.layout.hold(tensor, copy, moving)
 
     def remember(self) -> None:
         """Remember the weights, so that the next step's update can be measured."""
@@ -175,8 +173,8 @@ class Chunk:
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return the sum of all networks' losses; cross-entropy and proxy KL are added up."""
-        if self.watch_head:
-            self._add_head()
+        if self.head is not None:
+            self.head.add()
         labels, teacher = self.data.targets(rows)
         features = self.stack.features(self.stack.gather(self.data.images, rows))
         loss = self._cross_entropy(self.stack.logits(features), labels).mean(dim=0)
@@ -191,14 +189,6 @@ class Chunk:
             term = term.clamp_max(self.guidance.cap)
         return (loss + term).sum()
 
-    @torch.no_grad()
-    def _add_head(self) -> None:
-        layout = self.layout
-        rows = zip(layout.layers, layout.shapes, self.layout.rows(self.parameters, self.count))
-        weights = [row for layer, shape, row in rows if layout.is_head[layer] and len(shape) > 1]
-        if weights:
-            self.head_sum += torch.stack(mean_and_std(torch.cat(weights, dim=1)))
-
     @staticmethod
     def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
         """Return the cross-entropy of each example `[B, N]`."""
@@ -207,48 +197,63 @@ class Chunk:
 
     # Evaluation ---------------------------------------------------------------------------------
 
-    def _split(self, name: str) -> tuple[EvaluationData, list[Tensor]]:
-        if name not in self._evaluation:
-            some = next(member for member in self.members if member is not None)
-            tasks = [(member or some).task for member in self.members]
-            data = EvaluationData.of([getattr(task, name) for task in tasks], self.device)
-            parts = data.images.split(self.evaluation_batch)
-            self._evaluation[name] = (data, [self.stack.arrange(part) for part in parts])
-        return self._evaluation[name]
+    def prepare(self, split: str) -> bool:
+        """Bring a split's examples to the device; return whether they lie elsewhere than before."""
+        some = next(member for member in self.members if member is not None)
+        tasks = [(member or some).task for member in self.members]
+        examples = [getattr(task, split) for task in tasks]
+        data = self._splits.get(split)
+        moved = data is None or not all(data.fits(each) for each in examples)
+        if moved:
+            size = max(len(each) for each in examples)
+            batch, arrange = self.evaluation_batch, self.stack.arrange
+            data = EvaluationData(examples[0], self.count, size, batch, arrange, self.device)
+            self._splits[split] = data
+            self._unread[split] = set(range(self.count))
+        assert data is not None
+        for position in self._unread[split]:
+            data.load(position, examples[position])
+        self._unread[split] = set()
+        data.settle()
+        return moved
 
     @torch.no_grad()
-    def accuracy(self, split: str) -> Tensor:
-        """Return the share of right answers `[N]` on a split."""
-        data, inputs = self._split(split)
+    def evaluate(self, split: str, scores: Tensor) -> None:
+        """Write the mean cross-entropy and the share of right answers `[2, N]` on a split.
+
+        `prepare` must have been called. "proxy_test" is scored by the proxy heads.
+        """
+        data = self._splits[split]
         read = self.stack.proxy_logits if split == "proxy_test" else self.stack.logits
-        logits = torch.cat([read(self.stack.features(part)) for part in inputs])
+        logits = torch.cat([read(self.stack.features(part)) for part in data.inputs])
+        losses = self._cross_entropy(logits, data.labels)
         right = (logits.argmax(-1) == data.labels) & torch.isfinite(logits).all(-1)
-        return (right * data.held).sum(dim=0) / data.held.sum(dim=0)
-
-    @torch.no_grad()
-    def loss(self, split: str) -> Tensor:
-        """Return the mean cross-entropy `[N]` on a split."""
-        data, inputs = self._split(split)
-        logits = torch.cat([self.stack.logits(self.stack.features(part)) for part in inputs])
-        each = self._cross_entropy(logits, data.labels)
-        each = torch.where(data.held > 0, each, torch.zeros_like(each))
-        return each.sum(dim=0) / data.held.sum(dim=0)
+        held = data.held
+        sums = [torch.where(held, losses, torch.zeros_like(losses)).sum(0), (right & held).sum(0)]
+        torch.div(torch.stack([each.to(scores) for each in sums]), held.sum(0), out=scores)
 
     # Measuring ----------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def measure(self, started: bool) -> dict[str, Tensor]:
-        """Return the layers' norms `[N, L]`; those of the last step only where there was one."""
-        layout, count = self.layout, self.count
-        rows: dict[str, Any] = {"weight_norm": layout.norms(self.parameters, count)}
+    def norms(self) -> dict[str, Tensor]:
+        """Return the layers' norms `[N, L]` of the weights and their drift, inf for NaN."""
+        buffers = {"weight_norm": self.parameters}
         if self.start is not None:
-            rows["drift_norm"] = layout.norms(self.parameters - self.start, count)
-        if started:
-            update = self.parameters - self.before
-            rows["gradient_norm"] = layout.norms(self.gradients, count)
-            rows["update_norm"] = layout.norms(update, count)
-            rows["gradient_dot_update"] = -layout.dots(self.gradients, update, count)
-        return rows
+            buffers["drift_norm"] = self.parameters - self.start
+        return self._norms(buffers)
+
+    @torch.no_grad()
+    def last_step(self) -> dict[str, Tensor]:
+        """Return what the layers' last step was like, `[N, L]`."""
+        update = self.parameters - self.before
+        dots = self.layout.dots(self.gradients, update, self.count)
+        buffers = {"gradient_norm": self.gradients, "update_norm": update}
+        return {"gradient_dot_update": -dots, **self._norms(buffers)}
+
+    def _norms(self, buffers: dict[str, Tensor]) -> dict[str, Tensor]:
+        norms = self.layout.norms(list(buffers.values()), self.count)
+        told = torch.nan_to_num(norms, nan=torch.inf, posinf=torch.inf)
+        return dict(zip(buffers, told.unbind(), strict=True))
 
     def weights(self, position: int) -> dict[str, Tensor]:
         """Return a copy of one network's trained parameters, by name."""
@@ -266,6 +271,10 @@ def _proxy_kl(student: Tensor, teacher: Tensor) -> Tensor:
     return torch.where(p > 0, p * (log_p - log_q), torch.zeros_like(p)).sum(dim=-1)
 
 
+def _named_tensors(module: Any) -> dict[str, Tensor]:
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
+
+
 def _stacked_like(
     module: Any,
     count: int,
@@ -273,9 +282,8 @@ def _stacked_like(
     skip: set[str] = frozenset(),  # type: ignore[assignment]
 ) -> dict[str, Tensor]:
     """Return zeros `[count, *shape]` for parameters and buffers."""
-    named = (*module.named_parameters(), *module.named_buffers())
     return {
         name: torch.zeros(count, *tensor.shape, dtype=tensor.dtype, device=device)
-        for name, tensor in named
+        for name, tensor in _named_tensors(module).items()
         if name not in skip
     }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from l2o.envs.stacked.blocks import Blocks
 from l2o.envs.stacked.start import Prepared, batch_table
 from l2o.envs.tasks.base import Examples
 
@@ -15,7 +15,8 @@ from l2o.envs.tasks.base import Examples
 class TrainingData:
     """Source images, labels and the teacher's predictions of N tasks, with their batch order.
 
-    All tasks' examples lie in one pool with room for `capacity` examples and `steps` batches each.
+    All tasks' examples lie in one pool of N blocks of `capacity` examples each. Those of one task
+    are there once, and stay for the next fine-tune of the task while there is room.
 
     Args:
         like: a start, for shapes.
@@ -34,6 +35,7 @@ class TrainingData:
         self.images = source.images.new_zeros(rows, *source.images.shape[1:], device=device)
         self.labels = torch.zeros(rows, dtype=torch.int64, device=device)
         self.teacher = teacher.new_zeros(rows, 2, *teacher.shape[1:], device=device)
+        self._blocks = Blocks(count)
         self.order = torch.zeros(count, steps, like.batch_size, dtype=torch.int64, device=device)
 
     def fits(self, start: Prepared) -> bool:
@@ -41,17 +43,20 @@ class TrainingData:
         return len(start.task.source_train) <= self.capacity and start.steps <= self.steps
 
     def load(self, position: int, start: Prepared) -> None:
-        """Put a start's examples and batch order in their place."""
-        source = start.task.source_train
-        begin = position * self.capacity
-        here = slice(begin, begin + len(source))
-        self.images[here] = source.images.to(self.images.device)
-        self.labels[here] = source.labels.to(self.labels.device)
-        teacher = start.task.teacher_logits.to(self.teacher.device)
-        log_p = torch.log_softmax(teacher.to(_at_least_single(teacher)), dim=1)
-        self.teacher[here, 0], self.teacher[here, 1] = log_p.exp(), log_p
+        """Bring a start's examples, unless they are there, and its batch order."""
+        task, device = start.task, self.order.device
+        source = task.source_train
+        block, new = self._blocks.place(position, task)
+        begin = block * self.capacity
+        if new:
+            here = slice(begin, begin + len(source))
+            self.images[here] = source.images.to(device)
+            self.labels[here] = source.labels.to(device)
+            teacher = task.teacher_logits.to(device)
+            log_p = torch.log_softmax(teacher.to(_at_least_single(teacher)), dim=1)
+            self.teacher[here, 0], self.teacher[here, 1] = log_p.exp(), log_p
         table = batch_table(len(source), start.batch_size, start.seed, start.steps)
-        self.order[position, : start.steps] = (table + begin).to(self.order.device)
+        self.order[position, : start.steps] = (table + begin).to(device)
 
     def window(self, steps: Tensor, length: int) -> Tensor:
         """Return rows of the pool `[length, B, N]` for the next steps of each task.
@@ -72,28 +77,75 @@ class TrainingData:
         return labels, self.teacher.index_select(0, flat).unflatten(0, rows.shape)
 
 
-@dataclass(frozen=True)
 class EvaluationData:
-    """One split of N tasks; shorter ones are padded.
+    """One split of N tasks, as their stack takes it; shorter ones are padded.
+
+    Args:
+        like: examples, for shapes.
+        count: N.
+        capacity: examples of the largest task.
+        batch: examples of each task per forward pass.
+        arrange: how the stack wants a batch `[B, N, ...]`.
+        device: of everything.
 
     Attributes:
-        images: `[M, N, ...]`.
+        inputs: arranged batches, each with up to `batch` examples of each task.
         labels: `[M, N]`.
-        held: `[M, N]`, 1 where there is an example, 0 where there is padding.
+        held: `[M, N]`, true where there is an example, false where there is padding.
     """
 
-    images: Tensor
-    labels: Tensor
-    held: Tensor
+    def __init__(
+        self,
+        like: Examples,
+        count: int,
+        capacity: int,
+        batch: int,
+        arrange: Callable[[Tensor], Tensor],
+        device: torch.device,
+    ) -> None:
+        shape = (capacity, count, *like.images.shape[1:])
+        self._parts = like.images.new_zeros(shape, device=device).split(batch)
+        self._arrange = arrange
+        self._stale = False
+        self.capacity = capacity
+        self.inputs = [arrange(part) for part in self._parts]
+        self.labels = torch.zeros(capacity, count, dtype=torch.int64, device=device)
+        self.held = torch.zeros(capacity, count, dtype=torch.bool, device=device)
 
-    @classmethod
-    def of(cls, examples: Sequence[Examples], device: torch.device) -> EvaluationData:
-        """Gather a split of N tasks."""
-        images = torch.nn.utils.rnn.pad_sequence([e.images for e in examples])
-        labels = torch.nn.utils.rnn.pad_sequence([e.labels for e in examples])
-        sizes = torch.tensor([len(e) for e in examples])
-        held = torch.arange(len(images))[:, None] < sizes
-        return cls(images.to(device), labels.to(device), held.to(device, images.dtype))
+    def fits(self, examples: Examples) -> bool:
+        """Return whether there is room for a task's examples."""
+        return len(examples) <= self.capacity
+
+    def load(self, position: int, examples: Examples) -> None:
+        """Put a task's examples in their place."""
+        device = self.labels.device
+        batch = len(self._parts[0])
+        for part, images in zip(self._parts, examples.images.split(batch), strict=False):
+            part[: len(images), position] = images.to(device)
+        self.labels[: len(examples), position] = examples.labels.to(device)
+        self.held[: len(examples), position] = True
+        self.held[len(examples) :, position] = False
+        self._stale = True
+
+    def settle(self) -> None:
+        """Arrange what was loaded, in place: captured evaluations read it there."""
+        if self._stale:
+            for kept, part in zip(self.inputs, self._parts, strict=True):
+                arranged = self._arrange(part)
+                if arranged.data_ptr() != kept.data_ptr():
+                    kept.copy_(arranged)
+        self._stale = False
+
+
+def room_for(examples: int) -> int:
+    """Return a capacity with up to a third to spare, so that most other tasks fit, too.
+
+    Example:
+        >>> room_for(600), room_for(768), room_for(40)
+        (768, 768, 40)
+    """
+    quarter = max(1, 1 << max(0, (examples - 1).bit_length() - 2))
+    return -(-examples // quarter) * quarter
 
 
 def _at_least_single(tensor: Tensor) -> torch.dtype:

@@ -94,6 +94,7 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
             chunk=chunk,
             precision=precision,
         )
+        self.runs.stopwatch = self.stopwatch
         self._randoms: list[np.random.Generator | None] = [None] * num_envs
         self._withheld: list[list[int]] = [[] for _ in range(num_envs)]
         self._outcomes = [Outcome() for _ in range(num_envs)]
@@ -154,8 +155,7 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
                 self.memory,
             )
             self._checked = True
-        with self.stopwatch.on("making"):
-            self.runs.reset(starts)
+        self.runs.reset(starts, self._scored)
         self._ended[numbers] = False
         for number, outcome in self._measure(numbers).items():
             self._outcomes[number] = outcome
@@ -190,8 +190,7 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         waiting = np.flatnonzero(self._ended).tolist()
         chosen = self.single.multipliers.decode(torch.as_tensor(np.asarray(actions)))
         self.runs.set_multipliers(chosen)
-        with self.stopwatch.on("stepping"):
-            self.runs.advance(~self._ended)
+        self.runs.advance(~self._ended, self._scored)
         rewards = np.zeros(self.num_envs, np.float64)
         infos = self._score(np.flatnonzero(~self._ended).tolist(), rewards)
         terminated = self.runs.done & ~self._ended
@@ -225,6 +224,10 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
             infos[number] = {"rewards": terms, **measured, "step": int(self.runs.step[number])}
         return infos
 
+    @property
+    def _scored(self) -> list[str]:
+        return sorted(self.single.needs)
+
     def _splits(self) -> list[str]:
         needs = set(self.single.needs)
         if self.single.config.validation:
@@ -232,26 +235,26 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         return sorted(needs)
 
     def _measure(self, numbers: Numbers) -> dict[int, Outcome]:
-        with self.stopwatch.on("evaluating"):
-            return self._outcomes_of(numbers)
-
-    def _outcomes_of(self, numbers: Numbers) -> dict[int, Outcome]:
-        runs, needs = self.runs, self.single.needs
+        """Return what the newest decision has told of some environments."""
+        runs = self.runs
         columns: dict[str, list[Any]] = {
             "source_loss": runs.last_loss.tolist(),
             "proxy_kl": runs.last_proxy_kl.tolist(),
             "diverged": runs.diverged.tolist(),
             "done": runs.done.tolist(),
         }
-        if "source_validation" in needs:
-            columns["validation_loss"] = runs.loss("source_validation", numbers).tolist()
-            columns["validation_accuracy"] = runs.accuracy("source_validation", numbers).tolist()
-        if "target_validation" in needs:
-            columns["target_accuracy"] = runs.accuracy("target_validation", numbers).tolist()
+        validation, target = (
+            runs.scores.get(s) for s in ("source_validation", "target_validation")
+        )
+        if validation is not None:
+            columns["validation_loss"] = validation.loss.tolist()
+            columns["validation_accuracy"] = validation.accuracy.tolist()
+        if target is not None:
+            columns["target_accuracy"] = target.accuracy.tolist()
         return {n: Outcome(**{key: values[n] for key, values in columns.items()}) for n in numbers}
 
     def _observe(self) -> NDArray[np.float32]:
-        seen: NDArray[np.float32] = self.runs.observation.numpy().astype(np.float32, copy=True)
+        seen: NDArray[np.float32] = self.runs.observation.numpy().copy()
         for number, columns in enumerate(self._withheld):
             seen[number][:, columns] = 0.0
         return seen

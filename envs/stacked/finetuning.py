@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,21 @@ from l2o.envs.device import resolve_device
 from l2o.envs.optimizers import OPTIMIZERS
 from l2o.envs.stacked.choose import choose_stack
 from l2o.envs.stacked.chunk import Chunk
+from l2o.envs.stacked.clock import DeviceClock
+from l2o.envs.stacked.data import room_for
+from l2o.envs.stacked.graph import SharedMemory
 from l2o.envs.stacked.heap import keep_heap
-from l2o.envs.stacked.measured import Measured
+from l2o.envs.stacked.link import HostLink
 from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS
+from l2o.envs.stacked.orders import Orders
 from l2o.envs.stacked.placement import Placement
 from l2o.envs.stacked.precision import PRECISIONS, computing_in
+from l2o.envs.stacked.results import Collector, Scores
 from l2o.envs.stacked.stack import Stack
 from l2o.envs.stacked.start import Prepared, Start
+from l2o.envs.stacked.trainer import Trainer
 from l2o.envs.stacked.vmapped import VmappedStack
+from l2o.envs.stopwatch import Stopwatch
 from l2o.guidance import GUIDANCE, ProxyKL
 from l2o.spec import SignalSpec
 
@@ -54,6 +61,7 @@ class StackedFineTune:
 
     Attributes:
         reasons: architecture -> why it is not computed by substitution.
+        stopwatch: seconds of making, stepping and evaluating.
 
     Raises:
         ValueError: a setting that stacked fine-tunes do not have; the message says what to do.
@@ -93,38 +101,58 @@ class StackedFineTune:
         self.reasons: dict[str, str] = {}
         self._kinds: dict[Any, type[Stack]] = {}
         self.chunk = chunk or (CPU_CHUNK if self.device.type == "cpu" else runs)
-        self._placement = Placement(self.chunk)
-        self._measured = Measured(runs, layers, self.device)
-        self._multipliers = torch.ones(runs, layers, dtype=torch.float64)
-        self._windows = torch.full((2, runs), torch.nan, device=self.device)
         self.starts: dict[int, Prepared] = {}
         self.step: NDArray[np.int64] = np.zeros(runs, np.int64)
         self.steps: NDArray[np.int64] = np.zeros(runs, np.int64)
         self.diverged: NDArray[np.bool_] = np.zeros(runs, np.bool_)
+        self.stopwatch = Stopwatch()
+        self._shared = SharedMemory(self.device) if self.device.type == "cuda" else None
+        self._placement = Placement(runs, self.chunk)
+        self._link = HostLink(self.device)
+        self._clock = DeviceClock(self.device)
+        self._collector = Collector(self._placement, layers, self.spec, self._link, self._shared)
+        self._results = self._collector.empty()
+        # One row more than there are runs: for the vacant positions of chunks.
+        self._orders = Orders.empty(runs + 1, layers)
+        self._orders.multipliers[:] = 1.0
 
     @property
     def done(self) -> NDArray[np.bool_]:
         """Whether each run has ended: all steps taken, or diverged. `[N]`."""
         return self.diverged | (self.step >= self.steps)
 
-    def reset(self, starts: Mapping[int, Start]) -> None:
-        """Begin runs anew, by number; the others go on."""
+    def reset(self, starts: Mapping[int, Start], splits: Sequence[str] = ()) -> None:
+        """Begin runs anew, by number; the others go on.
+
+        Args:
+            starts: run -> what it begins with.
+            splits: what to score the new runs on, as `advance` does.
+        """
+        self._clock.mark("making")
         prepared = {
             run: Prepared(start, self.config.steps, self.optimizer) for run, start in starts.items()
         }
         for start in prepared.values():
             self._check(start)
         self._placement.leave(prepared)
-        self._placement.enter(prepared, self._make_chunk)
+        self._placement.enter(prepared, self._make_trainer)
+        orders = self._orders
+        orders.begins[:] = 0.0
+        weight = self.guidance.weight if self.guidance else 0.0
+        for trainer, positions in self._placement.groups(prepared):
+            trainer.chunk.load(positions, weight)
         for run, start in prepared.items():
-            chunk, position = self._placement.where[run]
-            chunk.load(position, start, self.guidance.weight if self.guidance else 0.0)
             self.starts[run] = start
             self.step[run], self.steps[run], self.diverged[run] = 0, start.steps, False
-            self._multipliers[run] = 1.0
-            self._windows[:, run] = torch.nan
-        for chunk, runs, positions in self._placement.groups(prepared):
-            self._begin(chunk, runs, positions)
+            orders.base_lr[run], orders.multipliers[run] = start.base_lr, 1.0
+            orders.progress[run], orders.steps_left[run] = 0.0, start.steps
+            orders.begins[run] = 1.0
+        table = self._send()
+        new = np.zeros(self.runs, np.bool_)
+        new[list(prepared)] = True
+        for trainer, part, _ in self._parts_of(new):
+            trainer.begin(Orders(table[part]))
+        self._finish(new, splits)
 
     def _check(self, start: Prepared) -> None:
         layers = len(start.layout.groups)
@@ -139,22 +167,23 @@ class StackedFineTune:
                 "sgd_lr_momentum, adam or adamw, or FineTuneEnv"
             )
 
-    def _make_chunk(self, starts: list[Prepared]) -> Chunk:
+    def _make_trainer(self, starts: list[Prepared]) -> Trainer:
         like = starts[0]
         if like.key not in self._kinds:
             self._kinds[like.key] = self._choose(like)
-        return Chunk(
+        chunk = Chunk(
             like,
             self._kinds[like.key],
             len(starts),
-            capacity=max(len(start.task.source_train) for start in starts),
+            capacity=room_for(max(len(start.task.source_train) for start in starts)),
             steps=max(start.steps for start in starts),
             guidance=self.guidance,
             keep_start="drift" in self.spec.needs,
-            watch_head="head" in self.spec.needs,
             device=self.device,
             evaluation_batch=EVALUATION_BATCH,
+            watch_head="head" in self.spec.needs,
         )
+        return Trainer(chunk, self.layers, self.config.interval, self.validate, self._shared)
 
     def _choose(self, like: Prepared) -> type[Stack]:
         if not self.substitute:
@@ -166,14 +195,6 @@ class StackedFineTune:
             self.reasons[type(like.model).__name__] = reason
         return kind
 
-    def _begin(self, chunk: Chunk, runs: list[int], positions: list[int]) -> None:
-        """Measure runs at their start."""
-        rates = torch.tensor([self.starts[run].base_lr for run in runs], dtype=torch.float64)
-        self._measured.begin(runs, chunk.layout, rates)
-        norms = chunk.measure(started=False)
-        self._measured.write(runs, positions, start_norm=norms["weight_norm"], **norms)
-        self._write_progress(chunk, runs)
-
     # Training -----------------------------------------------------------------------------------
 
     def set_multipliers(self, multipliers: Tensor) -> None:
@@ -183,150 +204,121 @@ class StackedFineTune:
             ValueError: wrong shape, or a value that is negative or not finite.
         """
         chosen = multipliers.detach().to("cpu", torch.float64)
-        if chosen.shape != self._multipliers.shape:
+        if chosen.shape != (self.runs, self.layers):
             raise ValueError(
                 f"{self.runs} runs of {self.layers} layers need multipliers of shape "
-                f"{tuple(self._multipliers.shape)}, got {tuple(chosen.shape)}"
+                f"{(self.runs, self.layers)}, got {tuple(chosen.shape)}"
             )
         if not (torch.isfinite(chosen) & (chosen >= 0)).all():
             raise ValueError("multipliers must be finite and not negative")
-        self._multipliers = chosen
+        self._orders.multipliers[:-1] = chosen.numpy()
 
-    def advance(self, only: NDArray[np.bool_] | None = None) -> None:
+    def advance(self, only: NDArray[np.bool_] | None = None, splits: Sequence[str] = ()) -> None:
         """Take up to `interval` optimizer steps with all runs that have not ended.
+
+        Orders go to the device in one copy; observations, losses and scores come back in one.
 
         Args:
             only: `[N]`, the runs to train; None trains all.
+            splits: what to score the trained runs on; see `scores`.
         """
         active = ~self.done if only is None else ~self.done & only
         counts = np.where(active, np.minimum(self.config.interval, self.steps - self.step), 0)
+        orders, after = self._orders, self.step + counts
+        orders.begun[:-1], orders.count[:-1], orders.begins[:] = self.step, counts, 0.0
+        orders.progress[:-1] = np.minimum(after / np.maximum(self.steps, 1), 1.0)
+        orders.steps_left[:-1] = np.maximum(self.steps - after, 0)
+        self._clock.mark("stepping")
+        table = self._send()
         with computing_in(self.precision, self.device):
-            for chunk, runs, positions in self._placement.groups(np.flatnonzero(active).tolist()):
-                self._advance_chunk(chunk, runs, positions, counts[runs])
-        self.step += counts
-        for chunk, runs, positions in self._placement.groups(np.flatnonzero(active).tolist()):
-            self._finish_window(chunk, runs, positions, counts[runs])
-        self._note_divergence(active)
+            for trainer, part, runs in self._parts_of(active):
+                trainer.train(Orders(table[part]), np.append(counts, 0)[runs])
+        self.step = after
+        self._finish(active, splits)
+        self.diverged = self.diverged | (active & np.isinf(self._results.loss))
 
-    def _advance_chunk(
-        self, chunk: Chunk, runs: list[int], positions: list[int], counts: NDArray[np.int64]
-    ) -> None:
-        chunk.set_rates(self._rates(chunk, runs, positions))
-        chunk.loss_sum.zero_()
-        chunk.kl_sum.zero_()
-        chunk.head_sum.zero_()
-        begun = np.zeros(chunk.count, np.int64)
-        begun[positions] = self.step[runs]
-        taken = 0
-        # Runs that end within the window hold still for the rest of it.
-        for until in sorted(set(counts.tolist())):
-            moving = [p for p, count in zip(positions, counts, strict=True) if count >= until]
-            still = sorted(set(range(chunk.count)) - set(moving))
-            self._train(chunk, begun + taken, until - taken, still, until)
-            taken = until
+    def _send(self) -> Tensor:
+        return self._link.send(self._orders.table[self._placement.run_of])
 
-    def _train(
-        self, chunk: Chunk, begun: NDArray[np.int64], length: int, still: list[int], until: int
-    ) -> None:
-        """Train a part of a window; what the meter needs is noted before its last step."""
-        measured = until == self.config.interval
-        steps = torch.from_numpy(begun).to(self.device)
-        chunk.train(steps, length - measured, still)
-        if measured:
-            chunk.remember()
-            if self.validate:
-                chunk.validation_loss = chunk.loss("source_validation")
-            chunk.train(steps + (length - 1), 1, still)
+    def _parts_of(
+        self, wanted: NDArray[np.bool_]
+    ) -> Iterator[tuple[Trainer, slice, NDArray[np.int64]]]:
+        """Yield chunks that hold wanted runs: trainer, slots, run in each slot."""
+        some = np.append(wanted, False)
+        for trainer, part in self._placement.parts():
+            runs = self._placement.run_of[part]
+            if some[runs].any():
+                yield trainer, part, runs
 
-    def _rates(self, chunk: Chunk, runs: list[int], positions: list[int]) -> Tensor:
-        rates = torch.zeros(chunk.count, len(chunk.layout.groups), dtype=torch.float64)
-        base = torch.tensor([self.starts[run].base_lr for run in runs], dtype=torch.float64)
-        rates[positions] = base[:, None] * self._multipliers[runs][:, : rates.shape[1]]
-        return rates
-
-    def _finish_window(
-        self, chunk: Chunk, runs: list[int], positions: list[int], counts: NDArray[np.int64]
-    ) -> None:
-        taken = torch.from_numpy(counts).to(self.device)
-        sums = torch.stack([chunk.loss_sum, chunk.kl_sum])[:, positions]
-        means = torch.nan_to_num(sums / taken, nan=torch.inf, neginf=torch.inf)
-        self._windows[:, runs] = means
-        whole = counts == self.config.interval
-        if not whole.any():
-            return
-        kept = np.flatnonzero(whole).tolist()
-        measured, at = [runs[i] for i in kept], [positions[i] for i in kept]
-        self._measured.shift("loss", measured, means[0, kept])
-        self._measured.shift("proxy_kl", measured, means[1, kept])
-        if chunk.watch_head:
-            head = chunk.head_sum[:, at] / self.config.interval
-            for name, values in zip(("head_mean", "head_std"), head):
-                self._measured.put(name, measured, torch.nan_to_num(values, nan=torch.inf))
-        middle = (self.step[measured] - (self.config.interval + 1) / 2) / self.steps[measured]
-        self._measured.put("window_progress", measured, torch.from_numpy(middle))
-        if self.validate:
-            self._measured.shift("validation_loss", measured, chunk.validation_loss[at])
-        layers = len(chunk.layout.groups)
-        self._measured.put("multiplier", measured, self._multipliers[measured][:, :layers])
-        self._measured.write(measured, at, **chunk.measure(started=True))
-        self._write_progress(chunk, measured)
-
-    def _write_progress(self, chunk: Chunk, runs: list[int]) -> None:
-        if not self.step[runs].any():
-            ones = torch.ones(len(runs), len(chunk.layout.groups))
-            self._measured.put("multiplier", runs, ones)
-        done, total = self.step[runs], self.steps[runs]
-        self._measured.put("progress", runs, torch.from_numpy(np.minimum(done / total, 1.0)))
-        self._measured.put("steps_left", runs, torch.from_numpy(np.maximum(total - done, 0)))
-
-    def _note_divergence(self, active: NDArray[np.bool_]) -> None:
-        losses = self._windows[0].cpu().numpy()
-        self.diverged |= active & np.isinf(losses)
+    def _finish(self, wanted: NDArray[np.bool_], splits: Sequence[str]) -> None:
+        """Score wanted runs, and bring what is newest of all to the host."""
+        self._clock.mark("evaluating")
+        with computing_in(self.precision, self.device):
+            for trainer, _, _ in self._parts_of(wanted):
+                for split in splits:
+                    trainer.evaluate(split)
+        self._clock.mark("stepping")
+        results = self._collector.collect(splits)
+        self._clock.mark("")
+        self.stopwatch.add(self._clock.read())
+        for pair in results.scores.values():
+            for column in pair:
+                column[~wanted] = np.nan
+        self._results = results
 
     # Results ------------------------------------------------------------------------------------
 
     @property
     def observation(self) -> Tensor:
         """The newest observations `[N, layers, F]`, on the host."""
-        return self._measured.observation(self.spec).cpu()
+        return torch.from_numpy(self._results.observation)
 
     @property
     def last_loss(self) -> Tensor:
         """Mean training loss of each run's last window `[N]`; NaN before the first."""
-        return self._windows[0].cpu()
+        return torch.from_numpy(self._results.loss)
 
     @property
     def last_proxy_kl(self) -> Tensor:
         """Mean proxy KL of each run's last window `[N]`; NaN before the first."""
-        return self._windows[1].cpu()
+        return torch.from_numpy(self._results.proxy_kl)
+
+    @property
+    def scores(self) -> dict[str, Scores]:
+        """Split -> losses and accuracies `[N]`, of the splits and runs last asked for."""
+        return self._results.scores
+
+    def evaluate(self, splits: Sequence[str], runs: Sequence[int] | None = None) -> None:
+        """Score runs (None: all) on splits; the results are in `scores`."""
+        wanted = np.isin(
+            np.arange(self.runs), list(self._placement.where if runs is None else runs)
+        )
+        self._finish(wanted, splits)
 
     def accuracy(self, split: str, runs: Sequence[int] | None = None) -> Tensor:
         """Return the accuracy on a split, `[N]`, NaN but for the runs asked for (None: all)."""
-        return self._evaluate(lambda chunk: chunk.accuracy(split), runs)
+        self.evaluate([split], runs)
+        return torch.from_numpy(self.scores[split].accuracy)
 
     def loss(self, split: str, runs: Sequence[int] | None = None) -> Tensor:
         """Return the mean cross-entropy on a split, likewise."""
-        return self._evaluate(lambda chunk: chunk.loss(split), runs)
+        self.evaluate([split], runs)
+        return torch.from_numpy(self.scores[split].loss)
 
     def proxy_accuracy(self, runs: Sequence[int] | None = None) -> Tensor:
         """Return the accuracy of the proxy heads on the fine-tuned backbones, likewise."""
         return self.accuracy("proxy_test", runs)
 
-    def _evaluate(self, evaluate: Callable[[Chunk], Tensor], runs: Sequence[int] | None) -> Tensor:
-        wanted = range(self.runs) if runs is None else runs
-        values: Tensor | None = None
-        with computing_in(self.precision, self.device):
-            for chunk, held, positions in self._placement.groups(wanted):
-                measured = evaluate(chunk)
-                if values is None:
-                    values = measured.new_full((self.runs,), torch.nan)
-                values[held] = measured[positions]
-        return torch.full((self.runs,), torch.nan) if values is None else values.cpu()
+    def not_captured(self) -> dict[str, str]:
+        """Return what could not be captured as a CUDA graph and runs as it is, with the reasons."""
+        every = [trainer.graphs for trainer in self._placement.trainers]
+        every.append(self._collector.graphs)
+        return {str(key): why for graphs in every for key, why in graphs.reasons.items()}
 
     def weights(self, run: int) -> dict[str, Tensor]:
         """Return a copy of one run's trained parameters, by name."""
-        chunk, position = self._placement.where[run]
-        return chunk.weights(position)
+        trainer, position = self._placement.where[run]
+        return trainer.chunk.weights(position)
 
 
 def _guidance(config: FineTuning) -> ProxyKL | None:

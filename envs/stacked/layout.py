@@ -98,23 +98,30 @@ class Layout:
         for layer, row in zip(self.layers, self.rows(flat, len(values)), strict=True):
             row.copy_(values[:, layer, None].expand_as(row))
 
-    def norms(self, flat: Tensor, count: int) -> Tensor:
-        """Return the Euclidean norm of each layer `[N, L]`, float32."""
-        squares = [
-            torch.linalg.vector_norm(row, dim=1).float().square() for row in self.rows(flat, count)
+    def hold(self, flat: Tensor, held: Tensor, moving: Tensor) -> None:
+        """Put back networks that hold still: all but those that move `[N]`."""
+        for row, old in zip(*(self.rows(buffer, len(moving)) for buffer in (flat, held))):
+            row.copy_(torch.where(moving[:, None], row, old))
+
+    def norms(self, buffers: Sequence[Tensor], count: int) -> Tensor:
+        """Return the Euclidean norms of each layer `[buffers, N, L]`, float32."""
+        each = [
+            torch.stack(
+                [torch.linalg.vector_norm(row, dim=1) for row in self.rows(flat, count)], dim=1
+            )
+            for flat in buffers
         ]
-        return self._sum_layers(squares).sqrt()
+        return self._sum_layers(torch.stack(each).float().square()).sqrt()
 
     def dots(self, one: Tensor, other: Tensor, count: int) -> Tensor:
         """Return the inner products of each layer `[N, L]`, float32."""
-        pairs = zip(self.rows(one, count), self.rows(other, count), strict=True)
-        return self._sum_layers([(a * b).sum(dim=1).float() for a, b in pairs])
+        each = [row.sum(dim=1) for row in self.rows(one * other, count)]
+        return self._sum_layers(torch.stack(each, dim=1).float())
 
-    def _sum_layers(self, values: Sequence[Tensor]) -> Tensor:
-        stacked = torch.stack(list(values), dim=1)
-        layers = torch.tensor(self.layers, device=stacked.device)
-        total = stacked.new_zeros(len(stacked), len(self.groups))
-        return total.index_add_(1, layers, stacked)
+    def _sum_layers(self, values: Tensor) -> Tensor:
+        """Return `[..., L]` of `[..., parameters]`; a layer's parameters lie side by side."""
+        sizes = [self.layers.count(layer) for layer in range(len(self.groups))]
+        return torch.stack([part.sum(dim=-1) for part in values.split(sizes, dim=-1)], dim=-1)
 
 
 def _view(part: Tensor, count: int, shape: torch.Size) -> Tensor:

@@ -1,29 +1,26 @@
-"""What was last measured of N fine-tunes, kept on the device until it is encoded."""
+"""What was last measured of a chunk's fine-tunes, kept on the device until it is encoded."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from l2o.envs.stacked.layout import Layout
 from l2o.signals import MISSING, Measurement
-from l2o.spec import SignalSpec
 
+_FIXED = ("present", "is_head", "depth", "numel")
+"""The same for all networks of one architecture."""
 _LAYER = (
-    "present",
-    "is_head",
-    "depth",
-    "numel",
     "multiplier",
     "base_lr",
+    "start_norm",
     "weight_norm",
+    "drift_norm",
     "gradient_norm",
     "update_norm",
     "gradient_dot_update",
-    "start_norm",
-    "drift_norm",
 )
 _GLOBAL = (
     "loss",
@@ -41,60 +38,79 @@ _GLOBAL = (
 
 
 class Measured:
-    """The newest measurement of each of N runs: a row is written when its run is measured.
+    """The newest measurement of each of N networks of one architecture, as two tables.
+
+    Which networks are written is told by masks on the device, so that nothing waits for it.
 
     Args:
-        runs: N.
+        count: N.
         layers: rows of an observation; shallower networks leave the rest absent.
-        device: of the tensors.
+        layout: of the architecture.
+        device: of the tables.
     """
 
-    def __init__(self, runs: int, layers: int, device: torch.device) -> None:
-        fields = {name: torch.full((runs, layers), MISSING, device=device) for name in _LAYER}
-        fields |= {name: torch.full((runs,), MISSING, device=device) for name in _GLOBAL}
-        self._fields = fields
-        self._fields["present"].zero_()
+    def __init__(self, count: int, layers: int, layout: Layout, device: torch.device) -> None:
+        self.rows = len(layout.groups)
+        per_layer = torch.full((len(_FIXED) + len(_LAYER), count, layers), MISSING)
+        per_layer[0] = 0.0
+        facts = (torch.ones(self.rows), layout.is_head, layout.depth, layout.layer_numel)
+        for row, fact in enumerate(facts):
+            per_layer[row, :, : self.rows] = torch.as_tensor(fact, dtype=torch.float32)
+        self.per_layer = per_layer.to(device)
+        self.whole = torch.full((len(_GLOBAL), count), MISSING, device=device)
+        self._missing = torch.full((count,), MISSING, device=device)
 
-    def begin(self, runs: Sequence[int], layout: Layout, base_lrs: Tensor) -> None:
-        """Forget what was measured of runs that begin anew, and write what never changes."""
-        layers = len(layout.groups)
-        for name in (*_LAYER, *_GLOBAL):
-            self._fields[name][runs] = 0.0 if name == "present" else MISSING
-        fixed = {
-            "present": torch.ones(layers),
-            "is_head": torch.tensor(layout.is_head, dtype=torch.float32),
-            "depth": torch.tensor(layout.depth, dtype=torch.float32),
-            "numel": torch.tensor(layout.layer_numel, dtype=torch.float32),
-        }
-        for name, values in fixed.items():
-            self.put(name, runs, values.expand(len(runs), -1))
-        self.put("base_lr", runs, base_lrs[:, None].expand(-1, layers).float())
+    def tables(self) -> list[Tensor]:
+        """Return all tensors that change."""
+        return [self.per_layer, self.whole]
 
-    def write(self, runs: Sequence[int], positions: Sequence[int], **rows: Tensor) -> None:
-        """Write measured quantities of runs, from positions of what a chunk measured.
+    def begin(
+        self, mask: Tensor, layers: Mapping[str, Tensor], whole: Mapping[str, Tensor]
+    ) -> None:
+        """Write networks `[N]` that begin anew; what is not given was not measured."""
+        missing = self._missing[:, None].expand(-1, self.rows)
+        self._write_layers(mask, {**dict.fromkeys(_LAYER, missing), **layers})
+        self._write_whole(mask, {**dict.fromkeys(_GLOBAL, self._missing), **whole})
 
-        NaN stands for what was not measured, so a measured NaN is written as inf.
+    def update(
+        self, mask: Tensor, layers: Mapping[str, Tensor], whole: Mapping[str, Tensor]
+    ) -> None:
+        """Write networks `[N]` after a window; losses move the ones before to `previous_...`.
+
+        Args:
+            mask: `[N]`, which networks.
+            layers: quantities `[N, L]`; those not given stay.
+            whole: global quantities `[N]`; those not given stay.
         """
-        for name, values in rows.items():
-            if name != "gradient_dot_update":
-                values = torch.nan_to_num(values, nan=float("inf"), posinf=float("inf"))
-            self.put(name, runs, values[positions])
+        previous = {
+            f"previous_{name}": self.whole[_GLOBAL.index(name)]
+            for name in whole
+            if f"previous_{name}" in _GLOBAL
+        }
+        self._write_layers(mask, layers)
+        self._write_whole(mask, {**previous, **whole})
 
-    def shift(self, name: str, runs: Sequence[int], values: Tensor) -> None:
-        """Write a global quantity of runs, and keep the one before as `previous_...`."""
-        self._fields[f"previous_{name}"][runs] = self._fields[name][runs]
-        self._fields[name][runs] = values.to(self._fields[name])
+    def _write_layers(self, mask: Tensor, values: Mapping[str, Tensor]) -> None:
+        current = self.per_layer[len(_FIXED) :, :, : self.rows]
+        rows = [values.get(name, current[index]) for index, name in enumerate(_LAYER)]
+        current.copy_(torch.where(mask[:, None], torch.stack([r.float() for r in rows]), current))
 
-    def put(self, name: str, runs: Sequence[int], values: Tensor) -> None:
-        """Write a quantity of runs as it is: `[n, layers of the network]`, or `[n]`."""
-        field = self._fields[name]
-        if field.dim() == 1:
-            field[runs] = values.to(field)
-            return
-        rows = field[runs]
-        rows[:, : values.shape[1]] = values.to(field)
-        field[runs] = rows
+    def _write_whole(self, mask: Tensor, values: Mapping[str, Tensor]) -> None:
+        rows = [values.get(name, self.whole[index]) for index, name in enumerate(_GLOBAL)]
+        self.whole.copy_(torch.where(mask, torch.stack([r.float() for r in rows]), self.whole))
 
-    def observation(self, spec: SignalSpec) -> Tensor:
-        """Return the observations `[N, L, F]`, on the device."""
-        return spec.encode(Measurement(**self._fields))
+
+def measurement_of(several: Sequence[Measured]) -> Measurement:
+    """Return the measurements of several chunks' networks, one after the other.
+
+    `gradient_dot_update` may be NaN; of the rest NaN stands for what was not measured, so who
+    writes a measured NaN writes inf.
+    """
+    per_layer = _join([measured.per_layer for measured in several])
+    whole = _join([measured.whole for measured in several])
+    fields = dict(zip((*_FIXED, *_LAYER), per_layer.unbind(), strict=True))
+    return Measurement(**fields, **dict(zip(_GLOBAL, whole.unbind(), strict=True)))
+
+
+def _join(tensors: Sequence[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors), dim=1)

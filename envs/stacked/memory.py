@@ -10,14 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from l2o.envs.stacked.data import room_for
 from l2o.envs.stacked.finetuning import EVALUATION_BATCH, StackedFineTune
 from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS
 from l2o.envs.stacked.start import Prepared, Start
 
 _SHARE = 0.9
 """Of the free memory, what may be planned with."""
-_FLAT_BUFFERS = 6
-"""Parameters, gradients, weights before the step and at the start, rates, scratch."""
+_FIXED_BUFFERS = 3
+"""Weights at the start, rates, scratch."""
+_CHANGED_BUFFERS = 3
+"""Parameters, gradients, weights before the step."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +53,17 @@ def predict_memory(start: Start, runs: StackedFineTune, splits: Iterable[str]) -
     prepared = Prepared(start, runs.config.steps, runs.optimizer)
     task, layout = prepared.task, prepared.layout
     parameters = layout.numel * next(prepared.model.parameters()).element_size()
-    buffers = _FLAT_BUFFERS + STACKED_OPTIMIZERS[type(prepared.optimizer)].buffers
+    # Twice what training changes: capturing, or holding networks still, keeps copies of it.
+    changed = _CHANGED_BUFFERS + STACKED_OPTIMIZERS[type(prepared.optimizer)].buffers
+    buffers = _FIXED_BUFFERS + 2 * changed
     tensors = [*prepared.model.parameters(), *prepared.proxy_head.parameters()]
-    data = [task.source_train.images, task.source_train.labels]
+    source = (*vars(task.source_train).values(), task.teacher_logits, task.teacher_logits)
+    room = room_for(len(task.source_train)) / len(task.source_train)
     # As they are, and as the stack takes them.
-    data += 2 * [tensor for name in splits for tensor in vars(getattr(task, name)).values()]
+    data = 2 * [tensor for name in splits for tensor in vars(getattr(task, name)).values()]
     each = parameters * buffers + sum(_bytes(tensor) for tensor in (*tensors, *data))
-    each += 2 * _bytes(task.teacher_logits) + prepared.steps * prepared.batch_size * 8
+    each += int(room * sum(_bytes(tensor) for tensor in source))
+    each += prepared.steps * prepared.batch_size * 8
     return Need(each, _working(prepared))
 
 

@@ -17,8 +17,8 @@ def computing_in(precision: str, device: torch.device) -> Iterator[None]:
     float32 and tf32 put the process's own settings back afterwards.
     """
     if precision == "bf16":
-        # Weights cast once and kept would be stale when a captured step is replayed.
-        with torch.autocast(device.type, torch.bfloat16, cache_enabled=device.type != "cuda"):
+        # Autocast would cast each weight once and keep that over all steps taken in here.
+        with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
             yield
         return
     if device.type != "cuda":

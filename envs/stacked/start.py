@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from l2o.envs.finetuning import fresh_model
+from l2o.envs.finetuning import draw_head, fresh_model
 from l2o.envs.optimizers import InnerOptimizer
 from l2o.envs.stacked.layout import Layout
 from l2o.envs.tasks.base import Task
@@ -34,35 +35,72 @@ class Start:
     guidance_weight: float | None = None
 
 
+class Prototype:
+    """What all fine-tunes of one task have in common: the network but for its head, and its layout.
+
+    Attributes:
+        model: a network of the task; its head is drawn anew again and again.
+        layout: of its trainable parameters.
+        architecture: tasks of equal ones can be stacked, batch shape and optimizer permitting.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.model: Any = fresh_model(task, 0)
+        self.layout = Layout.of(group_layers(self.model, head=self.model.get_classifier()))
+        images = task.source_train.images
+        self.architecture = (
+            type(self.model),
+            repr(self.model),
+            repr(task.proxy_head),
+            self.layout,
+            _frozen_shapes(self.model, self.layout),
+            (*images.shape[1:], images.dtype),
+        )
+        self._tensors = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
+        head = {id(t) for t in _tensors_of(self.model.get_classifier())}
+        self._head = [name for name, tensor in self._tensors.items() if id(tensor) in head]
+
+    @torch.no_grad()
+    def tensors(self, seed: int) -> dict[str, Tensor]:
+        """Return parameters and buffers by name, the head's drawn from a seed."""
+        draw_head(self.model, seed)
+        return self._tensors | {name: self._tensors[name].clone() for name in self._head}
+
+    @classmethod
+    def of(cls, task: Task) -> Prototype:
+        """Return the prototype of a task, made once for as long as the task lives."""
+        found = _PROTOTYPES.get(id(task))
+        if found is None:
+            found = _PROTOTYPES[id(task)] = cls(task)
+            weakref.finalize(task, _PROTOTYPES.pop, id(task), None)
+        return found
+
+
+_PROTOTYPES: dict[int, Prototype] = {}
+
+
 class Prepared:
     """A start with its fresh network, and what tells which others it can be stacked with."""
 
     def __init__(self, start: Start, steps: int | None, optimizer: InnerOptimizer) -> None:
+        prototype = Prototype.of(start.task)
         self.task = start.task
         self.seed = start.seed
         self.steps = steps or start.task.steps
         self.base_lr = start.task.base_lr if start.base_lr is None else start.base_lr
         self.guidance_weight = start.guidance_weight
         self.optimizer = start.optimizer or optimizer
-        self.model: Any = fresh_model(start.task, start.seed)
+        self.model: Any = prototype.model
+        self.tensors = prototype.tensors(start.seed)
         self.proxy_head: nn.Module = start.task.proxy_head
-        self.layout = Layout.of(group_layers(self.model, head=self.model.get_classifier()))
+        self.layout = prototype.layout
         self.batch_size = min(start.task.batch_size, len(start.task.source_train))
-
-    @property
-    def key(self) -> tuple[Any, ...]:
+        self.key = (prototype.architecture, self.batch_size, self.optimizer)
         """Starts of equal keys can be stacked: one architecture, batch shape and optimizer."""
-        images = self.task.source_train.images
-        return (
-            type(self.model),
-            repr(self.model),
-            repr(self.proxy_head),
-            self.layout,
-            _frozen_shapes(self.model, self.layout),
-            (*images.shape[1:], images.dtype),
-            self.batch_size,
-            self.optimizer,
-        )
+
+
+def _tensors_of(module: nn.Module) -> list[Tensor]:
+    return [*module.parameters(), *module.buffers()]
 
 
 def _frozen_shapes(model: nn.Module, layout: Layout) -> tuple[Any, ...]:

@@ -105,8 +105,10 @@ def log_ratio(numerator: Tensor, denominator: Tensor | float, scale: float) -> T
     """
     floor = 1e-12
     top = torch.as_tensor(numerator).abs().clamp_min(floor)
-    bottom = torch.as_tensor(denominator, dtype=top.dtype, device=top.device).abs()
-    return torch.log10(top / bottom.clamp_min(floor)) / scale
+    if isinstance(denominator, Tensor):
+        return torch.log10(top / denominator.to(top).abs().clamp_min(floor)) / scale
+    # A number stays one: as a tensor it would be copied to the device, which then is waited for.
+    return torch.log10(top / max(abs(denominator), floor)) / scale
 
 
 def known(value: Tensor) -> Tensor:

@@ -1,0 +1,514 @@
+"""Cells run stacked give the records of cells run one by one."""
+
+import copy
+import json
+from functools import partial
+
+import pytest
+import torch
+from test_stacked import in_double
+from tiny import TinyFamily, TinyNetwork
+from torch import nn
+
+from l2o.benchmarks import cell as cell_module
+from l2o.benchmarks import make_plan, run_benchmark
+from l2o.benchmarks.cell import finite, run_cell
+from l2o.benchmarks.cell_queue import CellQueue
+from l2o.benchmarks.records import read
+from l2o.benchmarks.run import signals_of
+from l2o.benchmarks.runner import run_here
+from l2o.benchmarks.stackable import ALONE, stack_key, why_alone
+from l2o.benchmarks.stacked import Note, StackedCells, period
+from l2o.bundle import save_policy
+from l2o.configs.schema import BenchmarkConfig, FineTuning, Grid, Named, Row
+from l2o.envs.optimizers import SGD
+from l2o.envs.stacked import StackedFineTune, Start
+from l2o.envs.stacked.policies import SlotPolicies
+from l2o.guidance import ProxyKL
+from l2o.learned import LearnedPolicy
+from l2o.multipliers import Bins, LogRange
+from l2o.network import LayerPolicyNetwork
+from l2o.policy import Policy
+from l2o.profiles import PROFILES
+from l2o.schedule_policy import SchedulePolicy
+from l2o.schedules import SCHEDULES
+from l2o.signals import SIGNALS
+from l2o.spec import SignalSpec
+
+WILD = {"Varied": 1e30, "Double": 1e300}
+"""Base learning rates, in units of the task's, that no run survives."""
+GUIDED = {"proxy_kl": {"weight": 2.0}}
+
+
+class Deeper(TinyNetwork):
+    """One hidden layer more."""
+
+    def __init__(self, features=6, classes=3):
+        super().__init__(features, classes)
+        self.between = nn.Linear(8, 8)
+        self.head = nn.Linear(8, classes)
+
+    def forward_features(self, x):
+        return self.second(self.between(self.first(x).tanh()).tanh()).tanh()
+
+
+def deeper(seed):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Deeper()
+
+
+class Varied(TinyFamily):
+    """Tasks of two architectures, of different length and size."""
+
+    def sample(self, seed):
+        task = TinyFamily("train", self.steps + 3 * (seed % 2), self.examples + seed).sample(seed)
+        if seed % 2:
+            model = deeper(seed)
+            with torch.no_grad():
+                teacher = model(task.source_train.images)
+            changed = {"build_model": partial(deeper, seed), "proxy_head": model.head}
+            task = type(task)(**{**vars(task), **changed, "teacher_logits": teacher})
+        return task
+
+
+class Double(Varied):
+    """The same in float64."""
+
+    def sample(self, seed):
+        return in_double(super().sample(seed))
+
+
+class Broken(Varied):
+    """Some tasks cannot be made, some have no network, of some the labels are wrong."""
+
+    def sample(self, seed):
+        task = super().sample(seed)
+        if seed == 1:
+            raise OSError("no such data")
+        if seed == 2:
+            return type(task)(**{**vars(task), "build_model": no_model})
+        if seed == 4:
+            wrong = copy.copy(task.source_train)
+            object.__setattr__(wrong, "labels", wrong.labels + 100)
+            return type(task)(**{**vars(task), "source_train": wrong})
+        return task
+
+
+def no_model():
+    raise AttributeError("no head")
+
+
+class Counting(Policy):
+    """A policy of somebody's own: with a state, and a signal that schedules do not have."""
+
+    signals = SignalSpec(("present", "loss", "depth"))
+
+    def initial_state(self, num_layers):
+        return {"calls": torch.zeros(num_layers)}
+
+    def __call__(self, observation, state):
+        calls = state["calls"] + 1
+        return 1 / calls + observation[:, 1].abs(), {"calls": calls}
+
+
+class Tires(Counting):
+    """Fails at its third decision."""
+
+    def __call__(self, observation, state):
+        if state["calls"][0] >= 2:
+            raise RuntimeError("no more")
+        return super().__call__(observation, state)
+
+
+class Negative(Policy):
+    """Gives what no controller takes."""
+
+    def __call__(self, observation, state):
+        return -observation[:, 0], state
+
+
+class OwnSGD(SGD):
+    """An optimizer that nobody has stacked."""
+
+
+class OwnGuidance(ProxyKL):
+    """A guidance that nobody has stacked."""
+
+
+def settings(family="Varied", steps=20, **changes):
+    base = {
+        "task": Named(name=f"test_benchmark_stacked:{family}", options={"steps": steps}),
+        "tasks": 3,
+        "seeds": 2,
+        "finetuning": FineTuning(interval=5, guidance={"proxy_kl": {"weight": 0.3}}),
+        "base_lr_factors": (0.1, 3.0),
+        "evaluations": 3,
+        "bootstrap": 50,
+    }
+    return BenchmarkConfig(**{**base, **changes})
+
+
+def stacked_records(config):
+    """Return the records of all cells, stacked, by id, and what was noted."""
+    plan = make_plan(config)
+    results = list(run_here(CellQueue(plan.cells, takers=1), signals_of(plan)))
+    records = {result["id"]: result for result in results if not isinstance(result, Note)}
+    assert len(records) == len(plan.cells) == sum(not isinstance(r, Note) for r in results)
+    return records, [result.text for result in results if isinstance(result, Note)]
+
+
+@pytest.fixture
+def unrounded(monkeypatch):
+    """Records hold every digit."""
+    monkeypatch.setattr(cell_module, "finite", partial(finite, digits=17))
+
+
+def assert_alike(mine, theirs, loss, images=0):
+    """Records are equal but for times and rounding.
+
+    Args:
+        mine: stacked.
+        theirs: alone.
+        loss: relative tolerance of losses.
+        images: of the 30 that accuracies are measured on, how many may be on another side.
+    """
+    assert mine.keys() == theirs.keys()
+    same = ("id", "task_seed", "seed", "base_lr_factor", "error", "diverged", "chance", "steps")
+    for key in same:
+        assert mine.get(key) == theirs.get(key), key
+    if theirs["error"] is not None:
+        return
+    accuracies = ("target_accuracy", "source_accuracy")
+    for key in (*accuracies, "proxy_accuracy"):
+        assert mine[key] == pytest.approx(theirs[key], abs=images / 30 + 1.5e-6), key
+    for point, other in zip(mine["curve"], theirs["curve"], strict=True):
+        assert point["step"] == other["step"]
+        for key in accuracies:
+            assert point[key] == pytest.approx(other[key], abs=images / 30 + 1.5e-6)
+        # Means over steps are float32, whatever the network is.
+        for key, tolerance in (("proxy_kl", max(loss, 1e-6)), ("loss", loss)):
+            if other[key] is None:
+                assert point[key] is None
+            else:
+                assert point[key] == pytest.approx(other[key], rel=tolerance, abs=tolerance)
+    rates, others = mine["learning_rates"], theirs["learning_rates"]
+    for key in ("step", "groups", "base_lr"):
+        assert rates[key] == others[key]
+    for row, other in zip(rates["multipliers"], others["multipliers"], strict=True):
+        assert row == pytest.approx(other, rel=2e-3)
+
+
+def bundle(folder, range_, recurrent=False, signals=None):
+    torch.manual_seed(0)
+    signals = signals or SignalSpec()
+    network = LayerPolicyNetwork(len(signals), range_.outputs, hidden=8, recurrent=recurrent)
+    with torch.no_grad():
+        # As drawn it gives every layer nearly the same.
+        network.head[-1].weight.mul_(60)
+    return str(save_policy(folder, LearnedPolicy(network, range_, signals), {"name": "untrained"}))
+
+
+def rows_of_every_kind(folder, family):
+    # Of a KL near zero float32 holds few digits, and its logarithm is all noise.
+    every = SignalSpec(tuple(s for s in SIGNALS if family == "Double" or "proxy_kl" not in s))
+    fewer = SignalSpec(("present", "depth", "loss", "gradient_norm", "validation_loss"))
+    learned = {
+        "log": bundle(folder / "log", LogRange(0.01, 1.0), signals=every),
+        "memory": bundle(folder / "memory", LogRange(0.01, 1.0), recurrent=True, signals=every),
+        "bins": bundle(folder / "bins", Bins(), signals=fewer),
+    }
+    rows = [Row(label=label, policy=policy) for label, policy in learned.items()]
+    rows += [
+        Row(label=f"{schedule} {profile}", schedule=schedule, profile=profile)
+        for schedule, profile in zip(SCHEDULES, 2 * list(PROFILES), strict=False)
+    ]
+    mine = "test_benchmark_stacked"
+    return [
+        *rows,
+        Row(label="told", policy=learned["bins"], early_stopping={}),
+        Row(label="stops", schedule="cosine", early_stopping={"patience": 1}),
+        Row(label="waits", profile="small_backbone", early_stopping={"patience": 2}),
+        Row(label="budget", early_stopping={"patience": None, "budget": 0.4}),
+        Row(label="plain", guidance={}),
+        Row(label="strong", guidance=GUIDED, schedule="linear"),
+        Row(label="capped", guidance={"proxy_kl": {"weight": 5.0, "cap": 0.01}}),
+        Row(label="own", policy=f"{mine}:Counting"),
+        Row(label="fails", policy=f"{mine}:Tires"),
+        Row(label="negative", policy=f"{mine}:Negative"),
+        Row(label="options", schedule=Named(name="step", options={"milestones": [0.2]})),
+        Row(label="wild", base_lr_factors=(WILD[family],)),
+        Row(label="wild, learned", policy=learned["log"], base_lr_factors=(WILD[family],)),
+    ]
+
+
+@pytest.mark.parametrize(("family", "loss"), [("Varied", 1e-5), ("Double", 1e-10)])
+def test_records_are_those_of_cells_run_one_by_one(family, loss, tmp_path, unrounded):
+    """In float64 only what a learned policy decides, in float32, may differ in its last digits."""
+    config = settings(family, rows=rows_of_every_kind(tmp_path, family))
+    plan = make_plan(config)
+    records, notes = stacked_records(config)
+    assert notes == []
+    learned = {cell.id for row in plan.rows if row.kind == "policy" for cell in row.cells}
+    outcomes = set()
+    for cell in plan.cells:
+        theirs = run_cell(cell)
+        assert_alike(records[cell.id], theirs, 1e-5 if cell.id in learned else loss)
+        outcomes.add((theirs.get("diverged"), theirs["error"] is None))
+    assert outcomes == {(True, True), (False, True), (None, False)}, "the rows show every outcome"
+
+
+@pytest.mark.parametrize(
+    ("steps", "evaluations", "interval"), [(20, 4, 5), (20, 4, 3), (7, 20, 2), (11, 1, 30)]
+)
+def test_records_are_equal_wherever_evaluations_fall(steps, evaluations, interval, unrounded):
+    config = settings(
+        "Double",
+        steps,
+        rows=(Row(label="a", schedule="cosine"), Row(label="b", early_stopping={"patience": 1})),
+        evaluations=evaluations,
+        base_lr_factors=(1.0, WILD["Double"]),
+        finetuning=FineTuning(interval=interval),
+    )
+    records, _ = stacked_records(config)
+    for cell in make_plan(config).cells:
+        assert_alike(records[cell.id], run_cell(cell), 1e-10)
+
+
+def test_slots_are_filled_as_cells_end(unrounded):
+    """More cells than slots; those that diverge make room at the next evaluation."""
+    config = settings("Double", rows=(Row(label="a"),), base_lr_factors=(WILD["Double"], 1.0))
+    config = config.model_copy(update={"evaluations": 4})
+    plan = make_plan(config)
+    cells = sorted(plan.cells, key=lambda cell: cell.task_seed % 2)
+    left, asked = list(cells), []
+
+    def take(count):
+        asked.append((count, len(left)))
+        return [left.pop(0) for _ in range(min(count, len(left)))]
+
+    stacked = StackedCells(cells[0], signals_of(plan), slots=3)
+    records = {record["id"]: record for record in stacked.run(take)}
+    assert asked[0] == (3, 12)
+    assert any(count < 3 and left for count, left in asked), "filled while others went on"
+    for cell in cells:
+        assert_alike(records[cell.id], run_cell(cell), 1e-10)
+
+
+def test_period_of_evaluations():
+    assert period([30, 60]) == 30
+    assert period([7]) == 7
+    assert period([30, 50, 80]) is None
+
+
+def test_one_that_fails_never_takes_its_neighbours_down():
+    config = settings("Broken", tasks=5, rows=(Row(label="a", schedule="cosine"),))
+    records, notes = stacked_records(config)
+    for cell in make_plan(config).cells:
+        assert_alike(records[cell.id], run_cell(cell), 1e-5)
+    errors = {record["error"] for record in records.values()}
+    assert {error.partition(":")[0] for error in errors if error} == {
+        "OSError",
+        "AttributeError",
+        "IndexError",
+    }
+    assert sum(error is None for error in (r["error"] for r in records.values())) == 2 * 2 * 2
+    assert all("run one by one" in note for note in notes)
+
+
+def test_what_has_no_stacked_form_is_run_alone_and_said_once(tmp_path, capsys):
+    mine = "test_benchmark_stacked"
+    rows = (
+        Row(label="own", guidance={f"{mine}:OwnGuidance": {"weight": 0.3}}),
+        Row(label="known", guidance={"proxy_kl": {"weight": 0.3}}),
+    )
+    config = settings(rows=rows, tasks=1)
+    run_benchmark(config, tmp_path, workers=1, progress=False)
+    said = capsys.readouterr().err
+    assert said.count("has no stacked form") == 1
+    assert "OwnGuidance" in said
+    records = read(tmp_path / "cells.jsonl")
+    own, known = make_plan(config).rows
+    for one, other in zip(own.cells, known.cells, strict=True):
+        assert stack_key(one) == ALONE != stack_key(other)
+        # An own guidance that does the same gives the same.
+        changed = {"id": one.id}
+        assert_alike(records[one.id], records[other.id] | changed, 1e-5)
+    optimizer = FineTuning(optimizer=Named(name=f"{mine}:OwnSGD"))
+    cell = make_plan(settings(rows=rows[:1], finetuning=optimizer)).cells[0]
+    assert why_alone(cell) == f"optimizer {mine}:OwnSGD"
+
+
+def test_keys_part_what_cannot_be_stacked_together():
+    def key(**row):
+        changes = {name: row.pop(name) for name in ("finetuning", "precision") if name in row}
+        return stack_key(make_plan(settings(rows=(Row(label="a", **row),), **changes)).cells[0])
+
+    same = {key(), key(guidance=GUIDED), key(schedule="cosine"), key(base_lr_factors=(9.0,))}
+    assert len(same) == 1
+    others = [
+        key(guidance={}),
+        key(guidance={"proxy_kl": {"cap": 1.0}}),
+        key(early_stopping={"patience": 1}),
+        key(precision="bf16"),
+        key(finetuning=FineTuning(interval=7)),
+    ]
+    assert len({*same, *others}) == 6
+
+
+def test_the_queue_shares_a_kind_among_its_takers():
+    cells = make_plan(settings(rows=(Row(label="a"), Row(label="b", guidance={})))).cells
+    queue = CellQueue(cells, takers=2)
+    key, first = queue.take(None, 100)
+    assert len(first) == 6
+    assert len(queue.take(key, 100)[1]) == 6
+    assert queue.take(key, 100)[1] == []
+    other, second = queue.take(None, 2)
+    assert other != key
+    assert len(second) == 2
+    single = CellQueue(cells, takers=1, stacked=False)
+    assert single.take(None, 1) == (ALONE, cells[:1])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_benchmark_is_the_same_stacked_and_not(workers, tmp_path):
+    seen = SignalSpec(("present", "depth", "progress", "loss"))
+    config = settings(
+        rows=(Row(label="a", policy=bundle(tmp_path / "policy", Bins(), signals=seen)),),
+        grid=Grid(schedules=("cosine",), profiles=("flat", "frozen_backbone")),
+    )
+    apart = config.model_copy(update={"stacked": False})
+    for name, chosen in (("stacked", config), ("apart", apart)):
+        there = workers if name == "stacked" else 1
+        run_benchmark(chosen, tmp_path / name, workers=there, progress=False)
+    records, others = (read(tmp_path / name / "cells.jsonl") for name in ("stacked", "apart"))
+    assert records.keys() == others.keys()
+    for id, record in records.items():
+        assert_alike(record, others[id], 1e-5)
+        assert record["seconds"] > 0
+    # A benchmark goes on where it stopped, whichever way.
+    before = (tmp_path / "stacked" / "cells.jsonl").read_text()
+    run_benchmark(apart, tmp_path / "stacked", workers=1, progress=False)
+    assert (tmp_path / "stacked" / "cells.jsonl").read_text() == before
+
+
+def test_bf16_makes_other_cells_and_near_numbers(tmp_path):
+    rows = (Row(label="a", schedule="cosine"),)
+    config = settings(rows=rows, precision="bf16", base_lr_factors=(0.1,))
+    others = stacked_records(settings(rows=rows, base_lr_factors=(0.1,)))[0].values()
+    plain = {(record["task_seed"], record["seed"]): record for record in others}
+    records, _ = stacked_records(config)
+    for id, record in records.items():
+        other = plain[record["task_seed"], record["seed"]]
+        assert id != other["id"]
+        assert record["source_validation_loss"] != other["source_validation_loss"]
+        assert record["source_validation_loss"] == pytest.approx(
+            other["source_validation_loss"], rel=0.05
+        )
+    alone = run_cell(make_plan(config).cells[0])
+    assert "precision bf16 is for stacked" in alone["error"]
+
+
+def test_bf16_computes_each_step_with_the_weights_of_that_step():
+    """Not with those at the window's first: casts are not kept from step to step."""
+    start = Start(TinyFamily().sample(0), 0, 0.1)
+    weights = []
+    for precision in ("float32", "bf16"):
+        runs = StackedFineTune(FineTuning(interval=20), 1, 4, precision=precision)
+        runs.reset({0: start})
+        runs.advance()
+        weights.append(runs.weights(0))
+    plain, rounded = weights
+    began = dict(start.task.build_model().named_parameters())
+    for name, weight in plain.items():
+        if not name.startswith("head"):
+            moved = (weight - began[name]).norm()
+            assert (rounded[name] - weight).norm() < 0.05 * moved, name
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stacked": False, "precision": "bf16"}, "stacked=true or precision=float32"),
+        ({"precision": "fp8"}, "float32"),
+    ],
+)
+def test_impossible_settings_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        settings(rows=(Row(label="a"),), **changes)
+
+
+def test_bf16_of_what_cannot_be_stacked_is_refused_before_any_work(tmp_path):
+    rows = (Row(label="a", guidance={"test_benchmark_stacked:OwnGuidance": {}}),)
+    with pytest.raises(ValueError, match="has no stacked form"):
+        run_benchmark(settings(rows=rows, precision="bf16"), tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+# --- policies of many runs
+
+
+def test_equal_policies_decide_in_one_call(tmp_path):
+    signals = SignalSpec()
+    calls = []
+
+    class Counts(LayerPolicyNetwork):
+        def forward(self, observation, state=None):
+            calls.append(tuple(observation.shape))
+            return super().forward(observation, state)
+
+    torch.manual_seed(0)
+    learned = LearnedPolicy(Counts(len(signals), 1, hidden=8), LogRange(0.01, 1.0), signals)
+    policies = SlotPolicies(signals, layers=4)
+    for run, layers in enumerate((4, 3, 4)):
+        policies.begin(run, learned, layers)
+    policies.begin(3, SchedulePolicy("constant", "small_backbone"), 3)
+    seen = torch.rand(4, 4, len(signals))
+    seen[..., 0] = 1.0
+    seen[1, 3] = seen[3, 3] = 0.0
+    seen[3, :3, signals.index("is_head")] = torch.tensor([0.0, 0.0, 1.0])
+    decided = policies.decide(seen, range(4))
+    assert calls == [(3, 4, len(signals))]
+    for run, layers in enumerate((4, 3, 4)):
+        alone, _ = learned(seen[run, :layers], {})
+        torch.testing.assert_close(decided[run], alone)
+    torch.testing.assert_close(decided[3], torch.tensor([0.1, 0.1, 1.0]))
+
+
+def test_a_policy_that_fails_leaves_those_that_decide_with_it_alone():
+    signals = SignalSpec()
+    torch.manual_seed(0)
+    network = LayerPolicyNetwork(len(signals), 1, hidden=8, recurrent=True)
+    policies = SlotPolicies(signals, layers=2)
+    learned = LearnedPolicy(network, LogRange(0.01, 1.0), signals)
+    for run in range(2):
+        policies.begin(run, learned, 2)
+    seen = torch.rand(2, 2, len(signals))
+    seen[..., 0] = 1.0
+    _, state = learned(seen[0], learned.initial_state(2))
+    expected, _ = learned(seen[0], state)
+    policies.decide(seen, [0, 1])
+    seen[1] = torch.nan
+    decided = policies.decide(seen, [0, 1])
+    torch.testing.assert_close(decided[0], expected)
+    assert "finite and not negative" in str(decided[1])
+
+
+def test_records_are_json():
+    records, _ = stacked_records(settings(rows=(Row(label="a"),), base_lr_factors=(1e30,)))
+    assert json.loads(json.dumps(list(records.values()), allow_nan=False))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cells_are_stacked_on_cuda(unrounded):
+    config = settings("Double", rows=(Row(label="a"), Row(label="b", schedule="cosine")))
+    on_cuda = config.finetuning.model_copy(update={"device": "cuda"})
+    records, notes = stacked_records(config.model_copy(update={"finetuning": on_cuda}))
+    assert notes == []
+    place = ("task_seed", "seed", "base_lr_factor")
+    mine = sorted(records.values(), key=lambda r: [r[key] for key in place])
+    theirs = sorted(stacked_records(config)[0].values(), key=lambda r: [r[key] for key in place])
+    seen = [[record[key] for record in mine] for key in ("source_validation_loss", "steps")]
+    expected = [[record[key] for record in theirs] for key in ("source_validation_loss", "steps")]
+    for row, other in zip(seen, expected, strict=True):
+        assert sorted(row) == pytest.approx(sorted(other), rel=1e-6)
