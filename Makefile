@@ -7,7 +7,7 @@ OUT ?= runs/demo
 export OMP_NUM_THREADS ?= 1
 export MPLBACKEND ?= Agg
 
-.PHONY: install demo test lint format types unit docs wheel clean
+.PHONY: install demo test lint format types unit docs compatibility wheel clean
 
 install: $(VENV)/.installed
 
@@ -45,6 +45,9 @@ unit: install
 
 docs: install
 	$(BIN)/python -m l2o.configs.reference docs/configuration.md
+
+compatibility: install
+	$(BIN)/python tests/compatibility.py
 
 wheel: install
 	rm -rf build dist

@@ -11,7 +11,7 @@ mkdir -p "$out"
 python=python3
 [ -x .venv/bin/python ] && python=.venv/bin/python
 "$python" -m pytest -q tests/test_env.py tests/test_stacked.py tests/test_stacked_device.py \
-  tests/test_benchmark_stacked.py -k cuda
+  tests/test_benchmark_stacked.py tests/test_reader.py -k cuda
 for precision in float32 tf32 bf16; do
   "$python" -m l2o.benchmarks.speed stacked --device cuda --precision "$precision" \
     --json "$out/stacked-$precision.json"
@@ -21,3 +21,4 @@ done
 "$python" -m l2o.benchmarks.speed precision --device cuda --json "$out/precision.json"
 "$python" -m l2o.benchmarks.speed cells demo policy=asg-base finetuning.device=cuda \
   --json "$out/cells.json"
+"$python" -m l2o.benchmarks.speed controller --device cuda --json "$out/controller.json"

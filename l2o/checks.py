@@ -26,3 +26,14 @@ def check_number(
     left = "(" if above else "["
     right = "infinity)" if high == INFINITY else f"{high:g}]"
     raise ValueError(f"{what} must be a number in {left}{low:g}, {right}, got {value!r}")
+
+
+def check_at_least_one(what: str, value: int) -> int:
+    """Return a count; raise unless it is 1 or more.
+
+    Raises:
+        ValueError: it is less; the message names it.
+    """
+    if value < 1:
+        raise ValueError(f"{what} must be at least 1, got {value}")
+    return value

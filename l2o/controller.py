@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
-import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
-from l2o.groups import LayerGroup, group_layers
+from l2o.answers import ask, checked_multipliers, first_state
+from l2o.checkpoint import STATE_KEY, VERSION, Memory, check_state, load_meter
+from l2o.checks import check_at_least_one
+from l2o.fallback import unmeasured
+from l2o.groups import LayerGroup
 from l2o.guard import Guard
 from l2o.history import Decision, History
+from l2o.hooks import Callbacks, Hooks
+from l2o.layout import Layout
 from l2o.meter import Meter
-from l2o.modes import MODES, choose_mode
-from l2o.policy import Policy, State
+from l2o.modes import MODES, Mode, choose_mode
+from l2o.policy import Policy
+from l2o.ranks import Ranks
 from l2o.registry import lookup
+from l2o.seeing import Seeing
+from l2o.signals import Measurement
+from l2o.skips import Skips
 from l2o.spec import SignalSpec
+from l2o.unwrap import unwrap_optimizer
 
-STATE_KEY = "l2o"
-"""Key of the controller's state in the optimizer's state dict."""
+T = TypeVar("T")
 
 
-class LRController:
+class LRController(Seeing):
     """Sets the learning rate of each layer group of a live optimizer, as a policy decides.
 
     Before each `optimizer.step()` group l's rate becomes `lr * multiplier[l]`, after it the user's
@@ -32,7 +42,7 @@ class LRController:
     Args:
         policy: what decides; None leaves the decisions to the caller (`observation`,
             `set_multipliers`), as the reinforcement-learning environment does.
-        optimizer: any torch optimizer.
+        optimizer: any torch optimizer; accelerate's and Lightning's wrappers are looked through.
         model: the network; groups are made by `group_layers(model, by, head)`.
         groups: layer groups, instead of `model`.
         by: how to group, see `group_layers`.
@@ -40,14 +50,19 @@ class LRController:
         total_steps: length of the training; without it, policies do not know the progress.
         interval: optimizer steps per decision; None takes the policy's.
         signals: the spec to observe with; None takes the policy's.
-        mode: "groups", "update_scale", or "auto": groups where the optimizer is known to keep one
-            LR per param group and no LR scheduler forbids a split; `report()` tells why.
+        mode: "groups", "update_scale", or "auto": groups where the optimizer is known to follow
+            one LR per param group; `report()` tells why.
         guard: what to do about non-finite or exploding runs and failing policies; None lets the
             policy's exceptions through.
         history: how many decisions are kept.
+        hooks: False where a step calls no hooks, as when a captured graph is replayed: the loop
+            then calls `before_step()` and `step()` around it.
+        process_group: the processes that train this model together, where neither its `DTensor`s
+            nor a `DistributedDataParallel` wrapper tell.
 
     Raises:
         ValueError: arguments that do not fit each other; the message says what to do.
+        TypeError: no torch optimizer; the message says what to pass instead.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
@@ -66,7 +81,7 @@ class LRController:
     def __init__(
         self,
         policy: Policy | None,
-        optimizer: Optimizer,
+        optimizer: Any,
         model: nn.Module | None = None,
         *,
         groups: Sequence[LayerGroup] | None = None,
@@ -78,52 +93,71 @@ class LRController:
         mode: str = "auto",
         guard: Guard | bool | None = True,
         history: int = 10_000,
+        hooks: bool = True,
+        process_group: Any = None,
     ) -> None:
         self.policy = policy
-        self.optimizer = optimizer
-        self.groups = _held_groups(optimizer, model, groups, by, head)
+        self.optimizer = unwrap_optimizer(optimizer, hooks)
+        self.layout = Layout(self.optimizer, model, groups, by, head)
+        self.groups = self.layout.groups
         if policy is not None:
             policy.check(self.groups, total_steps)
-        self.interval = _positive(
-            "interval", interval or (policy.decision_interval(total_steps) if policy else 10)
-        )
+        decided = policy.decision_interval(total_steps) if policy else 10
+        self.interval = check_at_least_one("interval", interval or decided)
         if total_steps is not None:
-            _positive("total_steps", total_steps)
+            check_at_least_one("total_steps", total_steps)
         self.spec = signals or (policy.signals if policy else SignalSpec())
         self.guard = Guard() if guard is True else (guard or None)
         self.history = History(history)
-        self.meter = Meter(self.groups, self.spec.needs, total_steps)
-        self.mode = self._choose_mode(mode)
-        self.step = 0
-        self._multipliers = torch.ones(len(self.groups))
-        self._state: State = policy.initial_state(len(self.groups)) if policy else {}
-        self._observation: Tensor | None = None
-        self._hooks = self._attach()
+        self._buffers = list(model.buffers()) if model is not None else []
+        if self.guard is not None:
+            self.guard.begin(self.groups, total_steps, self._tensors())
+        self.ranks = Ranks.of(model, self._parameters(), process_group)
+        self.meter = self._make_meter(total_steps)
+        self.mode = self._make_mode(mode, always=not hooks)
+        self._memory = self._begin()
+        self._begun = False
+        self._skips = Skips()
+        self._hooks = Hooks(self.optimizer, self._callbacks(), steps=hooks)
 
-    def _choose_mode(self, name: str) -> Any:
+    def _make_meter(self, total_steps: int | None) -> Meter:
+        needs = self.spec.needs | (self.guard.needs if self.guard else frozenset())
+        return Meter(self.groups, needs, total_steps, self.ranks)
+
+    def _begin(self) -> Memory:
+        count = len(self.groups)
+        if self.policy is None:
+            return Memory.begin(self.groups, {})
+        first = self.guard.first_state if self.guard else first_state
+        return Memory.begin(self.groups, first(self.policy, count))
+
+    def _make_mode(self, name: str, always: bool) -> Mode:
+        self.mode_reason = "chosen by the caller"
         if name == "auto":
-            name, self.mode_reason = choose_mode(self.optimizer, self.groups)
-        else:
-            self.mode_reason = "chosen by the caller"
-        return lookup("mode", MODES, name)(self.optimizer, self.groups)
+            name, self.mode_reason = choose_mode(self.optimizer)
+        return lookup("mode", MODES, name)(self.optimizer, self.groups, always)
 
-    def _attach(self) -> list[Any]:
-        optimizer = self.optimizer
-        # Hooks stay out of compiled steps. Wrapped here, not by decorators: that would make
-        # `import l2o` load the whole compiler.
-        before, after = (torch.compiler.disable(h) for h in (self._before_step, self._after_step))
-        return [
-            optimizer.register_step_pre_hook(before),
-            optimizer.register_step_post_hook(after),
-            optimizer.register_state_dict_post_hook(self._save_into),
-            optimizer.register_load_state_dict_pre_hook(self._load_from),
-        ]
+    def _callbacks(self) -> Callbacks:
+        return Callbacks(
+            begin=self.before_step,
+            finish=self._finish,
+            begin_closure=lambda: self.mode.begin_closure(),
+            end_closure=lambda: self.mode.end_closure(),
+            settle=lambda: self.mode.abandon_step(),
+            save=self._save_into,
+            load=self._load_from,
+        )
 
     def detach(self) -> None:
         """Let go of the optimizer; it goes on at the user's learning rates."""
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks = []
+        self.mode.abandon_step()
+        self._hooks.remove()
+
+    def __getstate__(self) -> dict[str, Any]:
+        raise TypeError(
+            "a controller belongs to one live optimizer and can be neither pickled nor copied; "
+            "save its state_dict(), attach a new one to the copied optimizer, and load it there"
+        )
 
     # What the user's loop calls -----------------------------------------------------------------
 
@@ -144,21 +178,30 @@ class LRController:
         self.meter.observe(loss, proxy_kl, val_loss)
 
     @property
+    def steps(self) -> int:
+        """Optimizer steps done."""
+        return self._memory.steps
+
+    @property
     def multipliers(self) -> dict[str, float]:
         """The multipliers in force, by layer group."""
-        return dict(zip((g.name for g in self.groups), self._multipliers.tolist(), strict=True))
+        return dict(
+            zip((g.name for g in self.groups), self._memory.multipliers.tolist(), strict=True)
+        )
 
     def get_last_lr(self) -> dict[str, float]:
         """Return the learning rates in force, by layer group."""
-        rates = zip(self.mode.base_lrs(), self._multipliers.tolist(), strict=True)
+        rates = zip(self.mode.base_lrs(), self._memory.multipliers.tolist(), strict=True)
         return {g.name: lr * m for g, (lr, m) in zip(self.groups, rates, strict=True)}
 
     def report(self) -> dict[str, Any]:
         """Return steps, decisions and the guard's interventions, counted by reason."""
+        self._settle_skips()
         return {
-            "steps": self.step,
+            "steps": self.steps,
             "mode": self.mode.name,
             "mode_reason": self.mode_reason,
+            "processes": self.ranks.size,
             "decisions": len(self.history),
             "interventions": dict(self.guard.counts) if self.guard else {},
         }
@@ -168,10 +211,10 @@ class LRController:
     @property
     def observation(self) -> Tensor:
         """The newest observation `[L, F]`; before the first step, the one at the start."""
-        if self._observation is None:
+        if self._memory.observation is None:
             self._measure()
-        assert self._observation is not None
-        return self._observation
+        assert self._memory.observation is not None
+        return self._memory.observation
 
     def set_multipliers(self, multipliers: Tensor, trouble: str | None = None) -> None:
         """Use these multipliers `[L]` from the next step on.
@@ -179,82 +222,150 @@ class LRController:
         Raises:
             ValueError: wrong shape, or a value that is negative or not finite.
         """
-        chosen = multipliers.detach().to("cpu", torch.float32)
-        if chosen.shape != self._multipliers.shape:
-            raise ValueError(
-                f"{len(self.groups)} layer groups need as many multipliers, got shape "
-                f"{tuple(chosen.shape)}"
-            )
-        if not (torch.isfinite(chosen) & (chosen >= 0)).all():
-            raise ValueError(f"multipliers must be finite and not negative, got {chosen.tolist()}")
-        self._multipliers = chosen
-        rates = zip(self.mode.base_lrs(), chosen.tolist(), strict=True)
-        self.history.add(
-            Decision(self.step, tuple(chosen.tolist()), tuple(lr * m for lr, m in rates), trouble)
-        )
+        self._use(checked_multipliers(multipliers, len(self.groups)), trouble)
 
-    def _measure(self) -> str | None:
-        measured = self.meter.measure(self.step, self._multipliers, self.mode.base_lrs())
-        self._observation = self.spec.encode(measured)
-        if self.guard is None or self.step == 0:
-            return None
-        trouble = self.guard.check(measured)
-        self.guard.keep_or_restore(trouble is not None, self._parameters(), self.optimizer)
-        return trouble
+    def _use(self, chosen: Tensor, trouble: str | None) -> None:
+        self._memory.multipliers = chosen
+        self._guarded("the decision was not recorded", lambda: self._record(chosen, trouble))
+
+    def _record(self, chosen: Tensor, trouble: str | None) -> None:
+        factors = chosen.tolist()
+        rates = tuple(map(operator.mul, self.mode.base_lrs(), factors))
+        self.history.add(Decision(self.steps, tuple(factors), rates, trouble))
+
+    def _guarded(self, what: str, function: Callable[[], T]) -> T | None:
+        return function() if self.guard is None else self.guard.attempt(what, function)
+
+    def _measure(self) -> Measurement:
+        measured = self.meter.measure(self.steps, self._memory.multipliers, self.mode.base_lrs())
+        self._memory.observation = self.spec.encode(measured)
+        return measured
 
     def _parameters(self) -> list[nn.Parameter]:
         return [p for group in self.groups for p in group.parameters]
 
-    def _decide(self, trouble: str | None) -> None:
+    def _tensors(self) -> list[Tensor]:
+        return [*self._parameters(), *self._buffers]
+
+    def _decide(self) -> None:
+        """Measure, and let the policy decide; under a guard, nothing that fails here comes out."""
+        if self.guard is not None:
+            self._decide_guarded(self.guard)
+            return
+        self._measure()
         if self.policy is None:
             return
-        if self.guard is None:
-            self._choose(trouble)
-            return
+        chosen = self._memory.multipliers
         try:
-            self._choose(trouble)
-        except Exception as error:  # whatever the policy does, the training goes on
-            self.guard.note(f"the policy failed: {type(error).__name__}: {error}")
+            chosen, state = ask(self.policy, self.observation, self._memory.policy_state)
+            self._memory.policy_state = state
+        finally:
+            # Whatever fails in one process, all use the first one's multipliers.
+            agreed = self.ranks.agree(chosen)
+            if agreed is not self._memory.multipliers:
+                self._use(agreed, None)
 
-    def _choose(self, trouble: str | None) -> None:
-        assert self.policy is not None
-        with torch.no_grad():
-            multipliers, state = self.policy(self.observation, self._state)
-        scale = self.guard.scale if self.guard else 1.0
-        self.set_multipliers(torch.as_tensor(multipliers) * scale, trouble)
-        self._state = state
+    def _decide_guarded(self, guard: Guard) -> None:
+        memory = self._memory
+        measured, trouble = guard.measure(self._measure), None
+        if measured is not None:
+            trouble = guard.attempt(
+                "the window could not be checked",
+                lambda: guard.check(measured, self._tensors(), self.optimizer),
+            )
+        if self.policy is None:
+            return
+        known = measured or unmeasured(
+            self.groups, self.steps, self.meter.total_steps, memory.multipliers
+        )
+        seen = None if measured is None else memory.observation
+        chosen, memory.policy_state, failed = guard.choose(
+            self.policy, seen, memory.policy_state, known
+        )
+        scaled = chosen if guard.scale == 1.0 else chosen * guard.scale
+        self._use(self.ranks.agree(scaled), trouble or failed)
 
-    # Hooks --------------------------------------------------------------------------------------
+    # Steps --------------------------------------------------------------------------------------
 
-    def _before_step(self, *_: Any) -> None:
-        if self.step == 0 and self._observation is None:
-            self._decide(self._measure())
-        elif self.step == 0 and self.policy is not None and not len(self.history):
-            self._decide(None)
-        self.meter.begin_step()
-        if (self.step + 1) % self.interval == 0:
-            self.meter.before_step()
-        self.mode.before_step(self._multipliers)
+    def before_step(self) -> None:
+        """Make the coming step use the multipliers in force; with `hooks=False` the loop calls it.
 
-    def _after_step(self, *_: Any) -> None:
+        Example:
+            >>> model = nn.Linear(2, 1)
+            >>> optimizer = torch.optim.SGD(model.parameters(), lr=torch.tensor(0.1))
+            >>> controller = LRController(None, optimizer, model, hooks=False)
+            >>> model(torch.ones(1, 2)).sum().backward()
+            >>> controller.before_step(); optimizer.step(); controller.step()
+            >>> controller.steps
+            1
+        """
+        self.mode.abandon_step()
+        if self.layout.update():
+            self._regroup()
+        if self.steps == 0 and not self._begun:
+            self._begun = True
+            if self.policy is not None or self._memory.observation is None:
+                self._decide()
+        if self.meter.watching:
+            self._guarded("the head cannot be measured", self.meter.begin_step)
+        if (self.steps + 1) % self.interval == 0:
+            self._guarded("the update cannot be measured", self.meter.before_step)
+        self.mode.before_step(self._memory.multipliers)
+
+    def step(self) -> None:
+        """Take note of a step that was done; with `hooks=False` the loop calls it."""
+        self._finish(None)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Let the multipliers act within the block, counting no step: for capturing a graph.
+
+        A graph captured here reads learning rates that `before_step()` writes in place; it needs an
+        optimizer with tensor learning rates.
+        """
+        self.mode.before_step(self._memory.multipliers)
+        try:
+            yield
+        finally:
+            self.mode.abandon_step()
+
+    def _finish(self, found_inf: Tensor | None) -> None:
         self.mode.after_step()
-        self.step += 1
-        if self.step % self.interval == 0:
-            self._decide(self._measure())
+        self._memory.steps += 1
+        if found_inf is not None:
+            self._skips.add(found_inf)
+        # A skipped step was counted: the decision waits for the steps that make up for it.
+        if self.steps % self.interval == 0 and not self._settle_skips():
+            self._decide()
+
+    def _settle_skips(self) -> int:
+        skipped = self._skips.take()
+        self._memory.steps -= skipped
+        return skipped
+
+    def _regroup(self) -> None:
+        state = self.state_dict()
+        self.groups = self.layout.groups
+        self.mode.follow(self.groups)
+        self.meter = self._make_meter(self.meter.total_steps)
+        self._memory = self._begin()
+        self._memory.load_state_dict(state)
+        load_meter(self.meter, state["meter"], state["parameters"])
+        if self.steps:
+            self._decide()
 
     # Checkpoints --------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that a resumed run needs, as plain data and tensors."""
+        self._settle_skips()
         return {
-            "version": 1,
-            "groups": [group.name for group in self.groups],
+            "version": VERSION,
+            **self._memory.state_dict(),
+            "parameters": [list(group.parameter_names) for group in self.groups],
             "signals": list(self.spec.names),
             "interval": self.interval,
-            "step": self.step,
-            "multipliers": self._multipliers.clone(),
-            "policy_state": {key: value.clone() for key, value in self._state.items()},
-            "observation": None if self._observation is None else self._observation.clone(),
+            "mode": self.mode.state_dict(),
             "meter": self.meter.state_dict(),
             "guard": self.guard.state_dict() if self.guard else None,
         }
@@ -262,70 +373,22 @@ class LRController:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state_dict()`.
 
+        Layers that were frozen then or are so now are passed over; the others go on.
+
         Raises:
             ValueError: it belongs to other layer groups or signals, or to a newer format.
         """
-        if state["version"] > 1:
-            raise ValueError(
-                f"controller state of format {state['version']} needs a newer release of l2o"
-            )
-        for key, mine in (
-            ("groups", [group.name for group in self.groups]),
-            ("signals", list(self.spec.names)),
-        ):
-            if list(state[key]) != mine:
-                raise ValueError(
-                    f"the checkpoint's controller had {key} {list(state[key])}, this one has "
-                    f"{mine}; attach the same policy to the same model"
-                )
-        self.step = state["step"]
-        self._multipliers = state["multipliers"].clone()
-        self._state = {key: value.clone() for key, value in state["policy_state"].items()}
-        observation = state["observation"]
-        self._observation = None if observation is None else observation.clone()
-        self.meter.load_state_dict(state["meter"])
+        check_state(state, self.groups, self.spec.names, self.layout.expects)
+        self._memory.load_state_dict(state)
+        self._skips = Skips()
+        load_meter(self.meter, state["meter"], state.get("parameters"))
+        self.mode.load_state_dict(state.get("mode", {}))
         if self.guard is not None and state["guard"] is not None:
             self.guard.load_state_dict(state["guard"])
 
-    def _save_into(self, _: Optimizer, state_dict: dict[str, Any]) -> None:
+    def _save_into(self, state_dict: dict[str, Any]) -> None:
         state_dict[STATE_KEY] = self.state_dict()
 
-    def _load_from(self, _: Optimizer, state_dict: dict[str, Any]) -> None:
+    def _load_from(self, state_dict: dict[str, Any]) -> None:
         if STATE_KEY in state_dict:
             self.load_state_dict(state_dict[STATE_KEY])
-
-
-def _held_groups(
-    optimizer: Optimizer,
-    model: nn.Module | None,
-    groups: Sequence[LayerGroup] | None,
-    by: Any,
-    head: nn.Module | str | None,
-) -> tuple[LayerGroup, ...]:
-    """Return the layer groups, less the parameters that the optimizer does not hold."""
-    if (model is None) == (groups is None):
-        raise ValueError("pass either the model or its layer groups, not both")
-    made = group_layers(model, by=by, head=head) if model is not None else tuple(groups or ())
-    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    kept = []
-    for group in made:
-        pairs = [
-            (name, p)
-            for name, p in zip(group.parameter_names, group.parameters, strict=True)
-            if id(p) in held
-        ]
-        if pairs:
-            names, parameters = zip(*pairs, strict=True)
-            kept.append(LayerGroup(group.name, names, parameters, group.depth, group.is_head))
-    if not kept:
-        raise ValueError(
-            "the optimizer holds none of the model's trainable parameters; make it from "
-            "model.parameters() of the very model that is passed here"
-        )
-    return tuple(kept)
-
-
-def _positive(name: str, value: int) -> int:
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
-    return value

@@ -54,10 +54,11 @@ def group_layers(
     """Split the trainable parameters of a model into layer groups, ordered from input to head.
 
     "auto" makes one group of each residual or repeated block and of each layer outside them;
-    normalisation layers join the layer before, class tokens and the like the layer after. Models
-    with timm's `group_matcher` are split as that says. Order is that of registration, the head
-    last. Frozen parameters are left out; a tied weight belongs where it appears first (to the head
-    if the head has nothing else). The head is always a group of its own.
+    normalisation layers join the layer before, class tokens and the like the layer after,
+    embeddings side by side are one. Models with timm's `group_matcher` are split as that says.
+    Order is that of registration, the head last. Frozen parameters are left out; a tied weight
+    belongs where it appears first (to the head if the head has nothing else). The head is always
+    a group of its own.
 
     Args:
         model: any module; `DataParallel` and `torch.compile` wrappers are looked through, and
@@ -66,8 +67,9 @@ def group_layers(
             group name -> regular expression (`re.search` on the parameter's name, the first match
             wins); or a callable parameter name -> group name.
         head: the head module or its dotted name. None finds it: `get_classifier()`, else the last
-            direct child with a usual name (head, classifier, fc, ...), else the last layer. If the
-            head so found is frozen, no group is the head.
+            direct child with a usual name (head, classifier, fc, ...), else the last layer. No
+            group is the head if the head so found is frozen, or if a repeated block ends the model
+            (a backbone without its head).
         max_groups: merge neighbours of the backbone, those of one parent module first, until no
             more groups than this are left.
 

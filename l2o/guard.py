@@ -3,114 +3,282 @@
 from __future__ import annotations
 
 import logging
-import math
+import re
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Any, TypeVar
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
-from l2o.signals import Measurement
+from l2o.answers import ask, checked_multipliers, first_state
+from l2o.checkpoint import to_host
+from l2o.checks import check_number
+from l2o.fallback import as_policy
+from l2o.groups import LayerGroup
+from l2o.health import Health
+from l2o.last_good import LastGood
+from l2o.policy import Policy, State
+from l2o.signals import Measurement, Quantity
 
 logger = logging.getLogger("l2o")
+T = TypeVar("T")
+
+MAX_REASONS = 100
+"""How many reasons are told apart; messages that never repeat must not fill the memory."""
+_LOWEST_SCALE = 1e-6
 
 
 class Guard:
-    """Lowers the multipliers when the loss or the gradients blow up, and keeps count of it.
+    """Keeps a training run going when the loss blows up or the policy fails, and keeps count.
 
-    A window is bad if its loss is non-finite or above `explosion` times the first window's, or if
-    a gradient, an update or the weights are non-finite. Each bad window scales all multipliers by
-    `backoff`; each good one after it undoes a fifth of that, on a log scale.
+    *A bad window*, with a loss, gradient or weights that are not finite or explode, scales all
+    multipliers by `backoff`; each good one after it undoes a fifth of that, on a log scale.
+
+    *A failed decision*, where a signal or the policy raises or answers nonsense, is taken by the
+    `fallback`, as are all later ones; without a fallback the last good multipliers stay, and the
+    policy is asked again at the next decision. A policy at work cannot be interrupted: a late
+    answer is used, and after `max_late` late ones in a row the policy is not asked any more.
 
     Args:
-        explosion: how many times the first window's loss counts as exploding.
+        explosion: how many times the first window's loss counts as exploding, and how many times
+            the norm of all weights a window earlier; `math.inf` for losses that cross zero.
         backoff: factor on all multipliers per bad window, in (0, 1).
-        roll_back: also restore the weights of the last good window and forget the optimizer's
-            state; costs one copy of the weights.
+        roll_back: also restore the weights (and buffers, where the controller knows the model) of
+            the last good window and forget the optimizer's state; costs one copy of the weights.
+        fallback: a schedule's name ("cosine"), or any policy; None keeps the last multipliers.
+        time_limit: seconds after which the policy's answer is late; None: whenever it comes.
+        max_late: late answers in a row until the policy is dropped.
+        gradient_explosion: how many times the largest gradient of good windows is exploding.
 
     Raises:
-        ValueError: a value out of range.
+        ValueError: a value out of range, or an unknown schedule.
 
     Example:
-        >>> Guard(roll_back=True).scale
+        >>> Guard(fallback="cosine", roll_back=True).scale
         1.0
     """
 
     def __init__(
-        self, explosion: float = 10.0, backoff: float = 0.1, roll_back: bool = False
+        self,
+        explosion: float = 10.0,
+        backoff: float = 0.1,
+        roll_back: bool = False,
+        fallback: str | Policy | None = None,
+        time_limit: float | None = None,
+        max_late: int = 3,
+        gradient_explosion: float = 1000.0,
     ) -> None:
-        if not explosion > 1:
-            raise ValueError(f"explosion must be above 1, got {explosion}")
+        for name, value in (("explosion", explosion), ("gradient_explosion", gradient_explosion)):
+            if not value > 1:
+                raise ValueError(f"{name} must be above 1, got {value}")
         if not 0 < backoff < 1:
             raise ValueError(f"backoff must lie between 0 and 1, got {backoff}")
-        self.explosion = explosion
+        if time_limit is not None:
+            check_number("time_limit", time_limit, above=True)
+        check_number("max_late", max_late, 1.0)
         self.backoff = backoff
         self.roll_back = roll_back
+        self.fallback = as_policy(fallback)
+        self.time_limit = time_limit
+        self.max_late = max_late
         self.scale = 1.0
+        self.dropped = False
         self.counts: Counter[str] = Counter()
-        self._first_loss = math.nan
-        self._good: list[Tensor] = []
+        self._health = Health(explosion, gradient_explosion)
+        self._last_good = LastGood()
+        self._late = 0
+        self._needs_state = False
+        self._fallback_state: State | None = None
+        self._fallback_count = 0
+        self._chosen: Tensor | None = None
+        self._trouble: str | None = None
 
-    def check(self, measured: Measurement) -> str | None:
-        """Return what is wrong with the window, or None; adapt `scale`."""
-        trouble = self._trouble(measured)
+    # Before the first step ----------------------------------------------------------------------
+
+    @property
+    def needs(self) -> frozenset[Quantity]:
+        """The costly quantities that the fallback's signals read."""
+        return frozenset() if self.fallback is None else self.fallback.signals.needs
+
+    def begin(
+        self, groups: Sequence[LayerGroup], total_steps: int | None, tensors: Sequence[Tensor]
+    ) -> None:
+        """Begin a run.
+
+        Args:
+            groups: its layer groups.
+            total_steps: its length, if known.
+            tensors: parameters and buffers, to roll back.
+
+        Raises:
+            ValueError: the fallback cannot drive the run.
+        """
+        if self.fallback is not None:
+            self.fallback.check(groups, total_steps)
+        if self.roll_back:
+            self._last_good.keep(tensors)
+
+    def first_state(self, policy: Policy, count: int) -> State:
+        """Return the policy's first state; nothing if it fails, and then it is asked again."""
+        try:
+            state = first_state(policy, count)
+            self._needs_state = False
+        except Exception as error:
+            self.fail("the policy has no first state", error)
+            self._needs_state, state = True, {}
+        return state
+
+    # Around a decision --------------------------------------------------------------------------
+
+    def attempt(self, what: str, function: Callable[[], T]) -> T | None:
+        """Return what the function returns; None, with a note of `what`, if it raises."""
+        try:
+            return function()
+        except Exception as error:  # whatever fails in here, the training goes on
+            self.note(_worded(what, error))
+            return None
+
+    def measure(self, function: Callable[[], T]) -> T | None:
+        """Return the measurement that begins a decision; None if it fails, and so the decision."""
+        self._trouble = None
+        try:
+            return function()
+        except Exception as error:
+            self.fail("the signals could not be computed", error)
+            return None
+
+    def check(
+        self, measured: Measurement, tensors: Sequence[Tensor], optimizer: Optimizer
+    ) -> str | None:
+        """Return what is wrong with the window, or None; adapt `scale`, keep or restore weights.
+
+        Args:
+            measured: the window.
+            tensors: parameters and buffers, to roll back.
+            optimizer: what trains them.
+        """
+        trouble = self._health.trouble(measured)
         if trouble is None:
             self.scale = min(1.0, self.scale * self.backoff**-0.2)
         else:
-            self.scale *= self.backoff
-            self.note(trouble)
+            self.scale = max(_LOWEST_SCALE, self.scale * self.backoff)
+            self.note(trouble, "multipliers drop")
+        if self.roll_back and trouble is None:
+            self._last_good.keep(tensors)
+        elif self.roll_back and self._last_good.restore(tensors, optimizer):
+            self.note("rolled back to the last good weights")
         return trouble
 
-    def _trouble(self, measured: Measurement) -> str | None:
-        loss = float(measured.loss)
-        if math.isinf(loss):
-            return "the loss is not finite"
-        if math.isnan(self._first_loss):
-            self._first_loss = loss
-        if loss > self.explosion * self._first_loss:
-            return f"the loss exceeds {self.explosion:g} times its first value"
-        if not torch.isfinite(measured.weight_norm).all():
-            return "the weights are not finite"
-        if torch.isinf(measured.gradient_norm).any():
-            return "a gradient is not finite"
-        return None
+    def choose(
+        self,
+        policy: Policy,
+        observation: Tensor | None,
+        state: State,
+        measured: Measurement,
+    ) -> tuple[Tensor, State, str | None]:
+        """Return multipliers `[L]` before `scale`, the policy's new state, and what went wrong.
 
-    def note(self, reason: str) -> None:
+        Args:
+            policy: the run's own.
+            observation: for it; None if it could not be made.
+            state: of the policy.
+            measured: for the fallback.
+        """
+        if observation is not None and not self.dropped:
+            try:
+                chosen, state = self._ask(policy, observation, state)
+                self._chosen = chosen
+                return chosen, state, self._trouble
+            except Exception as error:  # whatever the policy does, the training goes on
+                self.fail("the policy failed", error)
+        return self._otherwise(measured), state, self._trouble
+
+    def _ask(self, policy: Policy, observation: Tensor, state: State) -> tuple[Tensor, State]:
+        if self._needs_state:
+            state = first_state(policy, len(observation))
+            self._needs_state = False
+        start = perf_counter()
+        answer = ask(policy, observation, state)
+        late = self.time_limit is not None and perf_counter() - start > self.time_limit
+        self._late = self._late + 1 if late else 0
+        if late:
+            self.note(f"a decision took longer than {self.time_limit:g} s", "it is used")
+        if self._late >= self.max_late:
+            self.dropped = True
+            self.note(f"{self.max_late} late decisions in a row", self._instead())
+        return answer
+
+    def _otherwise(self, measured: Measurement) -> Tensor:
+        count = len(measured.present)
+        if self.dropped and self.fallback is not None:
+            try:
+                if self._fallback_state is None or self._fallback_count != count:
+                    self._fallback_state = first_state(self.fallback, count)
+                    self._fallback_count = count
+                observation = self.fallback.signals.encode(measured)
+                self._chosen, self._fallback_state = ask(
+                    self.fallback, observation, self._fallback_state
+                )
+            except Exception as error:
+                self.note(_worded("the fallback failed", error))
+        if self._chosen is None or len(self._chosen) != count:
+            held = measured.multiplier / self.scale
+            self._chosen = checked_multipliers(held, count)
+        return self._chosen
+
+    def fail(self, what: str, error: Exception) -> None:
+        """Note that a decision failed; from now on the fallback decides, if there is one."""
+        self.dropped = self.dropped or self.fallback is not None
+        self._trouble = _worded(what, error)
+        self.note(self._trouble, self._instead())
+
+    def _instead(self) -> str:
+        if self.fallback is not None:
+            return f"{self.fallback!r} decides from now on"
+        return "the last good multipliers stay"
+
+    def note(self, reason: str, then: str = "training goes on") -> None:
         """Count an intervention; log the first of its kind."""
+        if reason not in self.counts and len(self.counts) >= MAX_REASONS:
+            reason = "other reasons"
         if not self.counts[reason]:
-            logger.warning("l2o: %s; training goes on with lower or last good multipliers", reason)
+            logger.warning("l2o: %s; %s", reason, then)
         self.counts[reason] += 1
 
-    @torch.no_grad()
-    def keep_or_restore(
-        self, bad: bool, parameters: Sequence[nn.Parameter], optimizer: Optimizer
-    ) -> None:
-        """Copy good weights aside, or put the last good ones back (only if `roll_back`)."""
-        if not self.roll_back:
-            return
-        if not bad:
-            self._good = [p.detach().clone() for p in parameters]
-        elif self._good:
-            for parameter, good in zip(parameters, self._good, strict=True):
-                parameter.copy_(good)
-                # Momentum gathered on the way out would lead straight back there.
-                optimizer.state.pop(parameter, None)
-            self.note("rolled back to the last good weights")
+    # Checkpoints --------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Return it as plain data."""
+        """Return it as plain data and tensors."""
         return {
             "scale": self.scale,
             "counts": dict(self.counts),
-            "first_loss": self._first_loss,
-            "good": [tensor.clone() for tensor in self._good],
+            **self._health.state_dict(),
+            "good": self._last_good.state_dict(),
+            "dropped": self.dropped,
+            "late": self._late,
+            "needs_state": self._needs_state,
+            "chosen": None if self._chosen is None else self._chosen.clone(),
+            "fallback_state": self._fallback_state,
+            "fallback_count": self._fallback_count,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict()`."""
+        """Go on from `state_dict()`; what an older release did not keep starts anew."""
         self.scale = state["scale"]
         self.counts = Counter(state["counts"])
-        self._first_loss = state["first_loss"]
-        self._good = [tensor.clone() for tensor in state["good"]]
+        self._health.load_state_dict(state)
+        self._last_good.load_state_dict(state["good"])
+        self.dropped = state.get("dropped", False)
+        self._late = state.get("late", 0)
+        self._needs_state = state.get("needs_state", False)
+        self._chosen = to_host(state.get("chosen"))
+        self._fallback_state = to_host(state.get("fallback_state"))
+        self._fallback_count = state.get("fallback_count", 0)
+
+
+def _worded(what: str, error: Exception) -> str:
+    """Word a failure without its numbers: one reason, whatever the values were."""
+    text = re.sub(r"-?\d[\d.]*(e[+-]?\d+)?", "#", str(error))
+    return f"{what}: {type(error).__name__}: {text}"[:300]

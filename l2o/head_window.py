@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from l2o.groups import LayerGroup
+from l2o.tensors import is_sharded, real_and_dense
 from l2o.window import WindowMean
 
 
@@ -29,7 +30,7 @@ class HeadWindow:
     def add(self) -> None:
         """Take in the weights as they are; called before each step."""
         if self._weights:
-            mean, std = mean_and_std(torch.cat([p.detach().flatten() for p in self._weights]))
+            mean, std = mean_and_std(torch.cat([_whole(p).flatten() for p in self._weights]))
             self.windows["head_mean"].add(mean)
             self.windows["head_std"].add(std)
 
@@ -41,6 +42,14 @@ class HeadWindow:
         """Go on from `state_dict()`."""
         for name, window in self.windows.items():
             window.load_state_dict(state[name])
+
+
+def _whole(parameter: Tensor) -> Tensor:
+    """Return a parameter's values; of one that is spread over processes, gathered from all."""
+    values = parameter.detach()
+    if is_sharded(values):
+        values = values.full_tensor()  # type: ignore[attr-defined]
+    return real_and_dense(values)
 
 
 def mean_and_std(weights: Tensor) -> tuple[Tensor, Tensor]:

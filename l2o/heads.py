@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from torch import nn
 
+from l2o.blocks import count_classes, has_matrix, has_parameters, is_repeated_block
 from l2o.registry import unknown_name
 
 # fmt: off
 HEAD_NAMES = frozenset({
     "head", "heads", "classifier", "fc", "lm_head", "score", "output", "out", "logits", "cls",
-    "last_linear", "qa_outputs", "classification_head", "prediction_head", "new_head",
+    "last_linear", "qa_outputs", "decode_head", "classification_head", "prediction_head",
+    "new_head",
 })
 # fmt: on
 
@@ -17,6 +19,8 @@ HEAD_NAMES = frozenset({
 def split_head(model: nn.Module, head: nn.Module | str | None) -> tuple[str, set[int]]:
     """Return the head's name and the ids of the parameters that belong to it."""
     modules = _find_head(model) if head is None else [_given_head(model, head)]
+    if not modules:
+        return "head", set()
     inside = {id(p) for module in modules for p in module.parameters()}
     if head is not None and not any(p.requires_grad for m in modules for p in m.parameters()):
         raise ValueError(
@@ -59,12 +63,19 @@ def _find_head(model: nn.Module) -> list[nn.Module]:
     known = [child for name, child in children if name in HEAD_NAMES]
     if known and len(children) > 1:
         return known[-1:]
-    return [m for m in model.modules() if list(m.parameters(recurse=False))][-1:]
+    if len(children) == 1 and not list(model.parameters(recurse=False)):
+        return _find_head(children[0][1])
+    return _last_layer(model)
 
 
-def has_parameters(module: nn.Module) -> bool:
-    """Say whether a module or anything in it has a parameter."""
-    return next(module.parameters(), None) is not None
+def _last_layer(model: nn.Module) -> list[nn.Module]:
+    """Return the last layer with a matrix, unless a block ends the model: then it has no head."""
+    layers = [m for m in model.modules() if has_matrix(m)]
+    classes = count_classes(model)
+    for block in model.modules():
+        if is_repeated_block(block, classes) and any(m is layers[-1] for m in block.modules()):
+            return []
+    return layers[-1:] or [m for m in model.modules() if list(m.parameters(recurse=False))][-1:]
 
 
 def _dotted_name(model: nn.Module, module: nn.Module) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 
@@ -29,16 +29,22 @@ class History:
 
     Args:
         limit: how many are kept.
+
+    Attributes:
+        listeners: called with each new decision.
     """
 
     def __init__(self, limit: int = 10_000) -> None:
         if limit < 1:
             raise ValueError(f"the history keeps at least 1 decision, got limit={limit}")
         self._decisions: deque[Decision] = deque(maxlen=limit)
+        self.listeners: list[Callable[[Decision], None]] = []
 
     def add(self, decision: Decision) -> None:
         """Append one, dropping the oldest beyond the limit."""
         self._decisions.append(decision)
+        for listener in self.listeners:
+            listener(decision)
 
     def __len__(self) -> int:
         return len(self._decisions)

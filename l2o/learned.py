@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from l2o.frozen import FrozenNetwork
 from l2o.multipliers import MultiplierRange
 from l2o.policy import Policy, State
 from l2o.policy_network import PolicyNetwork
@@ -41,6 +42,7 @@ class LearnedPolicy(Policy):
                 f"{multipliers.to_dict()} needs {multipliers.outputs}"
             )
         self.network = network.eval()
+        self._frozen = FrozenNetwork(network)
         self.multipliers = multipliers
         self.signals = signals
         self.interval = interval
@@ -50,8 +52,10 @@ class LearnedPolicy(Policy):
         state = self.network.initial_state(num_layers)
         return {} if state is None else {"memory": state}
 
-    @torch.no_grad()
     def __call__(self, observation: Tensor, state: State) -> tuple[Tensor, State]:
         """Decide once."""
-        outputs, _, memory = self.network(observation, state.get("memory"))
+        if self._frozen.takes(observation):
+            return self.multipliers.best(self._frozen(observation)), {}
+        with torch.no_grad():
+            outputs, _, memory = self.network(observation, state.get("memory"))
         return self.multipliers.best(outputs), ({} if memory is None else {"memory": memory})

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from l2o.groups import LayerGroup
 from l2o.head_window import HeadWindow
+from l2o.ranks import Ranks
+from l2o.reader import DOT, DRIFT, GRADIENT, UPDATE, WEIGHT, Reader
 from l2o.signals import MISSING, Measurement, Quantity
+from l2o.signals.table import ROW, ROWS, MeasuredTable
 from l2o.window import WindowMean
 
 OBSERVED = ("loss", "proxy_kl")
@@ -20,14 +25,11 @@ OBSERVED = ("loss", "proxy_kl")
 class Meter:
     """Measures layer groups and observed losses; nothing is copied to the host but once a decision.
 
-    Norms are summed over each group on the device and cross to the host as one small tensor.
-    Weights at the start are kept only when a signal needs the drift, a copy before the step only
-    on steps that are measured and only when a signal needs the update.
-
     Args:
         groups: layer groups, input to head.
         needs: the costly quantities to measure.
         total_steps: length of the training in optimizer steps, if known.
+        ranks: the processes of the run; each measures its own part of sharded parameters.
     """
 
     def __init__(
@@ -35,23 +37,22 @@ class Meter:
         groups: Sequence[LayerGroup],
         needs: frozenset[Quantity],
         total_steps: int | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
+        self.ranks = ranks or Ranks()
         self.groups = tuple(groups)
         self.needs = needs
         self.total_steps = total_steps
-        self._parameters: list[Tensor] = [p for g in groups for p in g.parameters]
-        self._layer = torch.tensor(
-            [index for index, g in enumerate(groups) for _ in g.parameters],
-            device=self._parameters[0].device,
-        )
-        self._start = [p.detach().clone() for p in self._parameters] if "drift" in needs else []
-        self._before: list[Tensor] = []
+        piece = self.ranks.piece if self.ranks.sharded else None
+        self._reader = Reader([p for g in groups for p in g.parameters], needs, piece)
+        self._first = np.cumsum([0, *(len(g.parameters) for g in groups)])[:-1]
         self._windows = {name: WindowMean() for name in OBSERVED}
         self._head = HeadWindow(self.groups) if "head" in needs else None
         self._measured_at = 0
-        self._validation_loss = (MISSING, MISSING)
-        self._fixed = _fixed_fields(self.groups)
-        self._start_norm = self._layer_norms(self._parameters).cpu()
+        self._validation_losses: list[Tensor | float] = [MISSING, MISSING]
+        self._rows = _fixed_rows(self.groups)
+        start = torch.from_numpy(self.read(gradients=False)[0]["weight_norm"])
+        self._rows[ROW["start_norm"]] = self.ranks.whole_norms(start).numpy()
 
     def observe(
         self,
@@ -64,7 +65,18 @@ class Meter:
             if value is not None:
                 self._windows[name].add(value)
         if validation_loss is not None:
-            self._validation_loss = (float(validation_loss), self._validation_loss[0])
+            # Cloned, since the caller may go on to write into it.
+            kept = (
+                validation_loss.detach().clone()
+                if isinstance(validation_loss, Tensor)
+                else float(validation_loss)
+            )
+            self._validation_losses = [kept, self._validation_losses[0]]
+
+    @property
+    def watching(self) -> bool:
+        """Whether `begin_step` must be called before every step."""
+        return self._head is not None
 
     def begin_step(self) -> None:
         """Take in what is watched at every step: the head's weights, if a signal asks for them."""
@@ -73,12 +85,13 @@ class Meter:
 
     def before_step(self) -> None:
         """Remember the weights, so that `measure` can tell this step's update."""
-        if "update" in self.needs:
-            self._before = [p.detach().clone() for p in self._parameters]
+        self._reader.before_step()
 
     @torch.no_grad()
     def measure(self, step: int, multipliers: Tensor, base_lrs: Sequence[float]) -> Measurement:
         """Measure now, after `step` optimizer steps, and begin a new window.
+
+        With several processes a collective call: all of them measure at the same step.
 
         At step 0 neither gradients nor losses count: a training loop may have computed its first
         ones by then or not, and a policy must see the same either way.
@@ -88,108 +101,91 @@ class Meter:
             multipliers: `[L]`, those of the window that ends here.
             base_lrs: `[L]`, the user's learning rates.
         """
-        layers = self._measure_layers(gradients=step > 0)
-        windows = {
-            name: window.close() if step > 0 else (MISSING, MISSING)
-            for name, window in self._windows.items()
-        }
-        progress, steps_left = self._progress(step)
-        head = self._close_head(step)
-        window_progress = self._window_progress(step)
-        return Measurement(
-            **self._fixed,
-            multiplier=multipliers.to(torch.float32),
-            base_lr=torch.tensor(base_lrs, dtype=torch.float32),
-            start_norm=self._start_norm,
-            **layers,
-            loss=torch.tensor(windows["loss"][0]),
-            previous_loss=torch.tensor(windows["loss"][1]),
-            proxy_kl=torch.tensor(windows["proxy_kl"][0]),
-            previous_proxy_kl=torch.tensor(windows["proxy_kl"][1]),
-            validation_loss=torch.tensor(self._validation_loss[0]),
-            previous_validation_loss=torch.tensor(self._validation_loss[1]),
-            progress=torch.tensor(progress),
-            steps_left=torch.tensor(steps_left),
-            window_progress=torch.tensor(window_progress),
-            **{name: torch.tensor(value) for name, value in head.items()},
-        )
+        pending = self._pending(step)
+        layers, numbers = self.read(step > 0, list(pending.values()))
+        on_host = dict(zip(pending, numbers, strict=True))
+        rows = self._rows.copy()
+        with np.errstate(over="ignore"):  # what float32 cannot hold is inf, and that is meant
+            rows[ROW["multiplier"]] = multipliers.numpy()
+            rows[ROW["base_lr"]] = base_lrs
+            for name, values in (layers | self._run(step, on_host)).items():
+                rows[ROW[name]] = values
+        measured = self.ranks.reduce(MeasuredTable(torch.from_numpy(rows)))
+        if self.ranks.size > 1:
+            for name, window in self._windows.items():
+                # What all processes agree on is what a checkpoint of one of them must hold.
+                window.close_with(float(getattr(measured, name)))
+        return measured
 
-    def _close_head(self, step: int) -> dict[str, float]:
-        if self._head is None or step == 0:
-            return {"head_mean": MISSING, "head_std": MISSING}
-        return {name: window.close()[0] for name, window in self._head.windows.items()}
+    def _pending(self, step: int) -> dict[str, Tensor]:
+        """Return the scalars that are still to come to the host."""
+        windows = self._windows | (self._head.windows if self._head else {})
+        found = {name: window.sum for name, window in windows.items() if step > 0}
+        names = ("validation_loss", "previous_validation_loss")
+        latest = zip(names, self._validation_losses, strict=True)
+        found |= {name: value for name, value in latest if isinstance(value, Tensor)}
+        return {name: value for name, value in found.items() if value is not None}
 
-    def _window_progress(self, step: int) -> float:
-        """Return the mean progress of the window's steps, of which the last began at step - 1."""
-        first, self._measured_at = self._measured_at, step
-        if self.total_steps is None:
-            return MISSING
-        return min(max(first + step - 1, 0) / 2 / self.total_steps, 1.0)
+    def _run(self, step: int, on_host: dict[str, float]) -> dict[str, float]:
+        """Return the fields of the run, and close the windows."""
+        found = {}
+        for name, window in self._windows.items():
+            pair = window.close(on_host.get(name)) if step > 0 else (MISSING, MISSING)
+            found[name], found[f"previous_{name}"] = pair
+        names = ("validation_loss", "previous_validation_loss")
+        for index, name in enumerate(names):
+            value = self._validation_losses[index]
+            found[name] = on_host[name] if isinstance(value, Tensor) else value
+            self._validation_losses[index] = found[name]
+        if self.total_steps is not None:
+            found["progress"] = min(step / self.total_steps, 1.0)
+            found["steps_left"] = float(max(self.total_steps - step, 0))
+            # Of the window's steps, the last began at step - 1.
+            middle = max(self._measured_at + step - 1, 0) / 2
+            found["window_progress"] = min(middle / self.total_steps, 1.0)
+        self._measured_at = step
+        if self._head is not None and step > 0:
+            for name, window in self._head.windows.items():
+                found[name] = window.close(on_host.get(name))[0]
+        return found
 
-    def _progress(self, step: int) -> tuple[float, float]:
-        if self.total_steps is None:
-            return MISSING, MISSING
-        return min(step / self.total_steps, 1.0), float(max(self.total_steps - step, 0))
+    def read(
+        self, gradients: bool, scalars: Sequence[Tensor] = ()
+    ) -> tuple[dict[str, NDArray[np.float64]], list[float]]:
+        """Read parameters and gradients: the costly part, once a decision.
 
-    def _measure_layers(self, gradients: bool) -> dict[str, Tensor]:
-        missing = torch.full((len(self.groups),), MISSING, device=self._layer.device)
-        rows = {
-            "weight_norm": self._layer_norms(self._parameters),
-            "gradient_norm": missing,
-            "update_norm": missing,
-            "gradient_dot_update": missing,
-            "drift_norm": missing,
-        }
-        if gradients and "gradient" in self.needs:
-            rows["gradient_norm"] = self._gradient_norms(missing)
-        if self._before:
-            moved = torch._foreach_sub(self._parameters, self._before)
-            rows["update_norm"] = self._layer_norms(moved)
-            if "gradient" in self.needs:
-                rows["gradient_dot_update"] = -self._gradient_dots(moved)
-            self._before = []
-        if self._start:
-            rows["drift_norm"] = self._layer_norms(
-                torch._foreach_sub(self._parameters, self._start)
-            )
-        on_host = torch.stack(list(rows.values())).cpu()
-        return dict(zip(rows, on_host, strict=True))
+        Args:
+            gradients: whether gradients count.
+            scalars: what is to come to the host along with it.
 
-    def _layer_norms(self, tensors: Sequence[Tensor]) -> Tensor:
-        norms = torch.stack([n.float() for n in torch._foreach_norm(list(tensors))])
-        return _or_inf(self._sum_per_layer(norms.detach().square()).sqrt())
-
-    def _gradient_norms(self, missing: Tensor) -> Tensor:
-        pairs = [(i, p.grad) for i, p in enumerate(self._parameters) if p.grad is not None]
-        if not pairs:
-            return missing
-        held, gradients = [i for i, _ in pairs], [gradient for _, gradient in pairs]
-        squares = torch.stack([n.float() for n in torch._foreach_norm(gradients)]).square()
-        layer = self._layer[held]
-        total = torch.zeros_like(missing).index_add_(0, layer, squares)
-        count = torch.zeros_like(missing).index_add_(0, layer, torch.ones_like(squares))
-        return torch.where(count > 0, _or_inf(total.sqrt()), missing)
-
-    def _gradient_dots(self, moved: Sequence[Tensor]) -> Tensor:
-        dots = [
-            torch.dot(p.grad.flatten(), delta.flatten()).float()
-            if p.grad is not None
-            else torch.zeros((), device=delta.device)
-            for p, delta in zip(self._parameters, moved, strict=True)
-        ]
-        return self._sum_per_layer(torch.stack(dots))
-
-    def _sum_per_layer(self, values: Tensor) -> Tensor:
-        total = torch.zeros(len(self.groups), device=values.device)
-        return total.index_add_(0, self._layer, values)
+        Returns:
+            Fields of a measurement `[L]`, and the scalars.
+        """
+        sums, numbers = self._reader.read(gradients, scalars)
+        layers = np.add.reduceat(sums, self._first, axis=1)
+        # A layer's gradient is that of its parameters which have one; without any it is missing.
+        gradient = sums[GRADIENT]
+        if np.isnan(layers[GRADIENT]).any():
+            there = ~np.isnan(gradient)
+            layers[GRADIENT] = np.add.reduceat(np.where(there, gradient, 0.0), self._first)
+            layers[GRADIENT, ~np.logical_or.reduceat(there, self._first)] = MISSING
+        with np.errstate(invalid="ignore"):  # ⟨g, −Δθ⟩ is no square, and not used from here
+            norms = np.sqrt(layers)
+        return {
+            "weight_norm": norms[WEIGHT],
+            "gradient_norm": norms[GRADIENT],
+            "update_norm": norms[UPDATE],
+            "gradient_dot_update": layers[DOT],
+            "drift_norm": norms[DRIFT],
+        }, numbers
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs to go on bit-equal."""
         return {
-            "start": [tensor.clone() for tensor in self._start],
-            "start_norm": self._start_norm.clone(),
+            "start": [tensor.clone() for tensor in self._reader.start],
+            "start_norm": torch.from_numpy(self._rows[ROW["start_norm"]].copy()),
             "windows": {name: window.state_dict() for name, window in self._windows.items()},
-            "validation_loss": list(self._validation_loss),
+            "validation_loss": [float(value) for value in self._validation_losses],
             "head": self._head.state_dict() if self._head else None,
             "measured_at": self._measured_at,
             "total_steps": self.total_steps,
@@ -197,21 +193,18 @@ class Meter:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state_dict()`."""
-        saved = state["start"]
-        if len(saved) != len(self._start) or any(
-            a.shape != b.shape for a, b in zip(saved, self._start, strict=True)
-        ):
+        saved, mine = state["start"], self._reader.start
+        if [tensor.shape for tensor in saved] != [tensor.shape for tensor in mine]:
             raise ValueError(
                 "the checkpoint's controller watched other parameters than this one; "
                 "attach the controller to the same model with the same layer groups"
             )
-        for mine, theirs in zip(self._start, saved, strict=True):
-            mine.copy_(theirs)
-        self._start_norm = state["start_norm"].clone()
+        for kept, theirs in zip(mine, saved, strict=True):
+            kept.copy_(theirs)
+        self._rows[ROW["start_norm"]] = state["start_norm"].cpu().numpy()
         for name, window in self._windows.items():
             window.load_state_dict(state["windows"][name])
-        latest, before = state["validation_loss"]
-        self._validation_loss = (latest, before)
+        self._validation_losses = list(state["validation_loss"])
         if self._head is not None and state.get("head") is not None:
             self._head.load_state_dict(state["head"])
         self._measured_at = state.get("measured_at", 0)
@@ -219,16 +212,11 @@ class Meter:
             self.total_steps = state["total_steps"]
 
 
-def _or_inf(values: Tensor) -> Tensor:
-    """Return measured values with NaN as inf, since NaN stands for what was not measured."""
-    return torch.nan_to_num(values, nan=float("inf"), posinf=float("inf"))
-
-
-def _fixed_fields(groups: Sequence[LayerGroup]) -> dict[str, Tensor]:
-    """Return the fields of a measurement that never change."""
-    return {
-        "present": torch.ones(len(groups)),
-        "is_head": torch.tensor([float(g.is_head) for g in groups]),
-        "depth": torch.tensor([g.depth for g in groups], dtype=torch.float32),
-        "numel": torch.tensor([float(sum(p.numel() for p in g.parameters)) for g in groups]),
-    }
+def _fixed_rows(groups: Sequence[LayerGroup]) -> NDArray[np.float32]:
+    """Return a table's rows as far as they never change; the rest is missing."""
+    rows = np.full((len(ROWS), len(groups)), MISSING, dtype=np.float32)
+    rows[ROW["present"]] = rows[ROW["one"]] = 1.0
+    rows[ROW["is_head"]] = [float(g.is_head) for g in groups]
+    rows[ROW["depth"]] = [g.depth for g in groups]
+    rows[ROW["numel"]] = [float(sum(p.numel() for p in g.parameters)) for g in groups]
+    return rows

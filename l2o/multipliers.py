@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar
 
 import torch
@@ -70,16 +71,14 @@ class LogRange(MultiplierRange):
         """One number per layer: the mean action."""
         return 1
 
-    def _log_bounds(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        low = torch.tensor(self.low, dtype=like.dtype, device=like.device).log()
-        high = torch.tensor(self.high, dtype=like.dtype, device=like.device).log()
-        return low, high
+    def _log_bounds(self, like: Tensor) -> tuple[float, float]:
+        return _log(self.low, like.dtype), _log(self.high, like.dtype)
 
     def decode(self, action: Tensor) -> Tensor:
         """Return the multipliers; actions are clamped to [-1, 1]."""
         low, high = self._log_bounds(action)
-        exponent = low + (action.clamp(-1.0, 1.0) + 1.0) / 2.0 * (high - low)
-        return exponent.exp().clamp(self.low, self.high)
+        share = action.clamp(-1.0, 1.0).add_(1.0).mul_((high - low) / 2.0)
+        return share.add_(low).exp_().clamp_(self.low, self.high)
 
     def encode(self, multipliers: Tensor) -> Tensor:
         """Return the actions; multipliers are clamped to [low, high]."""
@@ -94,6 +93,12 @@ class LogRange(MultiplierRange):
     def to_dict(self) -> dict[str, Any]:
         """Return `{"kind": "log", "low": ..., "high": ...}`."""
         return {"kind": self.kind, "low": self.low, "high": self.high}
+
+
+@cache
+def _log(bound: float, dtype: torch.dtype) -> float:
+    """Return the logarithm as this type has it."""
+    return float(torch.tensor(bound, dtype=dtype).log())
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
+from l2o.encoding import Encoder
 from l2o.registry import lookup
 from l2o.signals import DEFAULT_SIGNALS, SIGNALS, Measurement, Quantity, Signal
 
@@ -37,6 +37,7 @@ class SignalSpec:
     names: tuple[str, ...] = DEFAULT_SIGNALS
     version: int = SIGNAL_VERSION
     _signals: tuple[Signal, ...] = field(init=False, repr=False, compare=False)
+    _encoder: Encoder = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(self.names))
@@ -51,6 +52,7 @@ class SignalSpec:
             raise ValueError(f"signals must not repeat, got {self.names}")
         kinds = tuple(lookup("signal", SIGNALS, name)() for name in self.names)
         object.__setattr__(self, "_signals", kinds)
+        object.__setattr__(self, "_encoder", Encoder(kinds))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -71,4 +73,4 @@ class SignalSpec:
 
     def encode(self, measured: Measurement) -> Tensor:
         """Return the observation `[..., L, F]`, finite and clipped."""
-        return torch.stack([signal(measured) for signal in self._signals], dim=-1)
+        return self._encoder(measured)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
-from l2o.heads import has_parameters
+from l2o.blocks import (
+    CONTAINERS,
+    Classes,
+    count_classes,
+    has_parameters,
+    holds_blocks,
+    is_repeated_block,
+)
 
 Named = list[tuple[str, nn.Parameter]]
 """Parameters with their dotted names."""
@@ -19,7 +25,6 @@ Groups = dict[str, Named]
 
 # timm's mark of parameters that belong with the group before.
 _WITH_THE_LAST = 99999.0
-_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 def compile_regex(regex: str) -> re.Pattern[str]:
@@ -82,11 +87,7 @@ def _match(
 
 def group_by_structure(model: nn.Module, named: Named, head: set[int]) -> Groups:
     """Open wrappers, containers and one-off modules; what stays closed is a group."""
-    classes = Counter(
-        type(module)
-        for module in model.modules()
-        if next(module.children(), None) and not all(id(p) in head for p in module.parameters())
-    )
+    classes = count_classes(model, without=head)
     owners: dict[int, str] = {}
     for path, module in _closed_modules(model, "", classes):
         for parameter in module.parameters():
@@ -100,14 +101,14 @@ def group_by_structure(model: nn.Module, named: Named, head: set[int]) -> Groups
             continue
         groups.setdefault(owner, []).extend([*waiting, (name, parameter)])
         waiting = []
-    groups = _attach_norms(groups)
+    groups = _attach_norms(_join_embeddings(model, groups))
     if waiting:
         groups.setdefault(next(reversed(groups), "parameters"), []).extend(waiting)
     return groups
 
 
 def _closed_modules(
-    module: nn.Module, path: str, classes: Counter[type[nn.Module]]
+    module: nn.Module, path: str, classes: Classes
 ) -> Iterator[tuple[str, nn.Module]]:
     for name, child in module.named_children():
         if not has_parameters(child):
@@ -119,22 +120,40 @@ def _closed_modules(
             yield below, child
 
 
-def _opens(module: nn.Module, classes: Counter[type[nn.Module]]) -> bool:
+def _opens(module: nn.Module, classes: Classes) -> bool:
     children = list(module.children())
     if not any(has_parameters(child) for child in children):
         return False
-    if isinstance(module, _CONTAINERS) or len(children) == 1:
+    if isinstance(module, CONTAINERS):
         return True
-    if classes[type(module)] > 1:  # a residual block, a transformer layer
-        return False
+    if is_repeated_block(module, classes):  # a stage opens, what it repeats does not
+        return holds_blocks(module, classes)
+    if len(children) == 1 or classes[type(module)] > 1:
+        return len(children) == 1
     # Tables of embeddings are looked up side by side, not in sequence: one group.
     embeds = any(isinstance(m, nn.Embedding) for m in module.modules())
     blocks = any(
-        classes[type(m)] > 1 and not isinstance(m, _CONTAINERS)
+        classes[type(m)] > 1 and not isinstance(m, CONTAINERS)
         for m in module.modules()
         if m is not module
     )
     return blocks or not embeds
+
+
+def _join_embeddings(model: nn.Module, groups: Groups) -> Groups:
+    """Join embeddings that stand side by side in one module (words, positions): one stem."""
+    tables = {name for name, m in model.named_modules() if isinstance(m, nn.Embedding)}
+    joined: Groups = {}
+    run: list[str] = []
+    for path, members in groups.items():
+        if path in tables and run and path.rpartition(".")[0] == run[0].rpartition(".")[0]:
+            name = f"{run[0]}..{run[-1]}" if len(run) > 1 else run[0]
+            members = joined.pop(name) + members
+            run.append(path)
+        else:
+            run = [path] if path in tables else []
+        joined[f"{run[0]}..{path}" if len(run) > 1 else path] = members
+    return joined
 
 
 def _attach_norms(groups: Groups) -> Groups:

@@ -31,17 +31,32 @@ class WindowMean:
         self._sum = detached.clone() if self._sum is None else self._sum + detached
         self._count += 1
 
-    def close(self) -> tuple[float, float]:
+    @property
+    def sum(self) -> Tensor | None:
+        """What was added so far, on its device; None if nothing was."""
+        return self._sum
+
+    def close(self, total: float | None = None) -> tuple[float, float]:
         """Return this window's mean and the one before it; begin the next.
 
         NaN means that nothing was added, inf that something non-finite was.
+
+        Args:
+            total: the value of `sum`, if it is already on the host.
         """
-        mean = MISSING if self._sum is None else float(self._sum) / self._count
+        if self._sum is None:
+            mean = MISSING
+        else:
+            mean = (float(self._sum) if total is None else total) / self._count
         if self._count and not math.isfinite(mean):
             mean = math.inf
         pair = (mean, self._previous)
         self._sum, self._count, self._previous = None, 0, mean
         return pair
+
+    def close_with(self, mean: float) -> None:
+        """Take this for the mean of the window that was closed last."""
+        self._previous = mean
 
     def state_dict(self) -> dict[str, Any]:
         """Return it as plain data."""

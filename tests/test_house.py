@@ -24,6 +24,7 @@ MAY_IMPORT = {
 }
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 400, 60
 HEAVY = ("gymnasium", "stable_baselines3", "ray", "matplotlib", "sklearn", "pydantic")
+HEAVY += ("transformers", "lightning", "accelerate", "tensorboard")
 
 
 def python_files(*tops):

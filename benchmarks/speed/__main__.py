@@ -6,10 +6,11 @@ import argparse
 from collections.abc import Sequence
 from types import ModuleType
 
-from l2o.benchmarks.speed import cells, page, precision, stacked
+from l2o.benchmarks.speed import cells, controller, page, precision, stacked
 
 COMMANDS: dict[str, ModuleType] = {
     "stacked": stacked,
+    "controller": controller,
     "page": page,
     "cells": cells,
     "precision": precision,

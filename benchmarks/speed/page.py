@@ -1,20 +1,21 @@
-"""The tables and the figure of a stacked run, for the documentation.
+"""The tables and the figure of a speed run, for the documentation.
 
 python -m l2o.benchmarks.speed page stacked.json --picture docs/figures/stacked.png
+python -m l2o.benchmarks.speed page controller.json
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("results", type=Path, nargs="+", help="JSON files of `stacked`")
+    parser.add_argument("results", type=Path, nargs="+", help="JSON files of one command")
     parser.add_argument("--picture", type=Path, help="PNG to draw steps per second over N into")
 
 
@@ -22,11 +23,15 @@ def run(arguments: argparse.Namespace) -> None:
     """Print the tables, and draw the picture if asked for."""
     results = [json.loads(path.read_text(encoding="utf-8")) for path in arguments.results]
     for result in results:
-        print(f"{result['device']}, {result['precision']}:\n")
-        print(rows_table(result))
-        print(figures_table(result))
+        print(TABLES[result["benchmark"]](result))
     if arguments.picture:
         draw(results, arguments.picture)
+
+
+def stacked_tables(results: dict[str, Any]) -> str:
+    """Return all tables of a `stacked` run."""
+    title = f"{results['device']}, {results['precision']}:\n"
+    return "\n".join([title, rows_table(results), figures_table(results)])
 
 
 def rows_table(results: dict[str, Any]) -> str:
@@ -52,6 +57,62 @@ def figures_table(results: dict[str, Any]) -> str:
         f"| {row['figure']} | {row['value']:g} | {row['must']} | {row['goal']} "
         f"| {'yes' if row['holds'] else 'no'} |"
         for row in results["figures"]
+    ]
+    return "\n".join([*lines, ""])
+
+
+def controller_tables(results: dict[str, Any]) -> str:
+    """Return all tables of a `controller` run."""
+    return "\n".join(
+        [
+            overhead_table(results),
+            decision_table(results),
+            other_costs(results),
+            figures_table(results),
+        ]
+    )
+
+
+def overhead_table(results: dict[str, Any]) -> str:
+    """Return what a controller adds to a step, as a Markdown table."""
+    lines = [
+        "| network | optimizer | mode | K | step, ms | added, % | from whole steps, % |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in results["rows"]:
+        cells = [row["model"], row["optimizer"], f"`{row['mode']}`", str(row["interval"])]
+        cells += [
+            f"{row['step_ms']:,.0f}",
+            _percent(row, "percent"),
+            _percent(row, "whole_percent"),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+def decision_table(results: dict[str, Any]) -> str:
+    """Return the times of decisions as a Markdown table."""
+    lines = ["| layer groups | decision, µs | reading the parameters, µs |", "|---|---|---|"]
+    lines += [
+        f"| {row['groups']} | {row['decision_us']:,.0f} | {row['reading_us']:,.0f} |"
+        for row in results["decisions"]
+    ]
+    return "\n".join([*lines, ""])
+
+
+def other_costs(results: dict[str, Any]) -> str:
+    """Return import times, memory and host reads as a Markdown table."""
+    lines = ["| what | measured |", "|---|---|"]
+    lines += [f"| {name} | {value:,.0f} ms |" for name, value in results["imports_ms"].items()]
+    lines += [
+        f"| memory held, {row['model']}, `{row['mode']}` | {_mebibytes(row['bytes'])}, "
+        f"{row['per_weight']:.2f} times the weights |"
+        for row in results["memory"]
+    ]
+    lines += [
+        f"| values read by the host per step between decisions, `{row['mode']}` "
+        f"| {row['per_step']:g} |"
+        for row in results["host_reads"]
     ]
     return "\n".join([*lines, ""])
 
@@ -87,3 +148,15 @@ def draw(results: Sequence[dict[str, Any]], path: Path) -> None:
 
 def _mebibytes(number: int | None) -> str:
     return "–" if number is None else f"{number / 2**20:,.0f} MiB"
+
+
+def _percent(row: dict[str, Any], key: str) -> str:
+    low, high = row[f"{key}_interval"]
+    return f"{row[key]:.2f} [{low:.2f}, {high:.2f}]"
+
+
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "stacked": stacked_tables,
+    "controller": controller_tables,
+}
+"""Benchmark -> its tables."""

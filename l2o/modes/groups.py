@@ -5,98 +5,107 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from l2o.groups import LayerGroup
 from l2o.modes.base import Mode
+from l2o.modes.split import SplitGroup
 
 
 class GroupRates(Mode):
     """lr ← lr · multiplier before the step, and back after it.
 
-    Since the user's LR stands in the optimizer between steps, any LR scheduler composes. Parameter
-    groups that hold several layer groups are split in place; optimizer state is per parameter, so
-    nothing of it is lost, but an LR scheduler must be made after the controller.
-
-    Raises:
-        ValueError: a split is needed, but an LR scheduler already counts the parameter groups.
+    For the length of a step, parts by layer with scaled rates stand in for the user's param groups.
+    Between steps the optimizer is the user's own: LR schedulers, checkpoints and
+    `add_param_group` see the param groups that they know, and never a multiplier.
     """
 
     name: ClassVar[str] = "groups"
 
-    def __init__(self, optimizer: Optimizer, groups: Sequence[LayerGroup]) -> None:
-        super().__init__(optimizer, groups)
-        layer_of = {id(p): index for index, group in enumerate(groups) for p in group.parameters}
-        split_param_groups(optimizer, layer_of)
-        self._layer = [
-            layer_of.get(id(g["params"][0])) if g["params"] else None
-            for g in optimizer.param_groups
-        ]
-        self._saved: list[float | Tensor] = []
+    def __init__(
+        self, optimizer: Optimizer, groups: Sequence[LayerGroup], always: bool = False
+    ) -> None:
+        self._splits: list[SplitGroup] = []
+        self._split_yet = always
+        self._stale = True
+        self._users: list[dict[str, Any]] | None = None
+        self._parts: list[dict[str, Any]] = []
+        self._layer_of: dict[int, int] = {}
+        self._own_options: list[list[dict[str, Any]]] = []
+        super().__init__(optimizer, groups, always)
+
+    def follow(self, groups: Sequence[LayerGroup]) -> None:
+        """Apply multipliers to these layer groups from now on; not during a step."""
+        super().follow(groups)
+        self._layer_of = {
+            id(p): index for index, group in enumerate(groups) for p in group.parameters
+        }
+        self._stale = True
 
     def before_step(self, multipliers: Tensor) -> None:
-        """Scale the rates; if the last step raised before it ended, undo that one first."""
-        if self._saved:
-            self.after_step()
+        """Let the parts stand in, at their rates."""
+        self.abandon_step()
         factors = multipliers.tolist()
-        for group, layer in zip(self.optimizer.param_groups, self._layer, strict=False):
-            self._saved.append(_copy(group["lr"]))
-            if layer is not None and factors[layer] != 1.0:
-                _set_rate(group, group["lr"] * factors[layer])
+        # With ones only there is nothing to do, and a step like the user's own is bit-equal even
+        # where an optimizer couples the parameters of a group.
+        if not self._split_yet and all(factor == 1.0 for factor in factors):
+            return
+        self._split_yet = True
+        users = self.optimizer.param_groups
+        if self._stale or not self._fit(users):
+            self._split(users)
+        for split in self._splits:
+            split.prepare(factors)
+        self._users = users
+        self.optimizer.param_groups = self._parts
+
+    def _fit(self, users: list[dict[str, Any]]) -> bool:
+        return len(users) == len(self._splits) and all(
+            split.fits(group) for split, group in zip(self._splits, users, strict=True)
+        )
+
+    def _split(self, users: list[dict[str, Any]]) -> None:
+        old = {id(split.group): split for split in self._splits}
+        self._splits = [SplitGroup(group, self._layer_of, self.always) for group in users]
+        for split in self._splits:
+            if id(split.group) in old:
+                split.inherit(old[id(split.group)])
+        for split, options in zip(self._splits, self._own_options, strict=False):
+            split.restore_options(options)
+        self._own_options, self._stale = [], False
+        self._parts = [part for split in self._splits for part in split.parts]
 
     def after_step(self) -> None:
-        """Put the user's rates back."""
-        for group, rate in zip(self.optimizer.param_groups, self._saved, strict=False):
-            _set_rate(group, rate)
-        self._saved = []
+        """Put the user's param groups back, with what the optimizer wrote into them."""
+        if self._users is not None:
+            self.abandon_step()
+            for split in self._splits:
+                split.take_back()
 
+    def abandon_step(self) -> None:
+        """Put the user's param groups back."""
+        if self._users is not None:
+            self.optimizer.param_groups = self._users
+            self._users = None
 
-def split_param_groups(optimizer: Optimizer, layer_of: dict[int, int]) -> None:
-    """Split param groups in place until each lies in one layer group, keeping their options.
+    def begin_closure(self) -> None:
+        """Let the closure see the user's own param groups."""
+        self.abandon_step()
 
-    Args:
-        optimizer: changed in place.
-        layer_of: layer index by `id` of the parameter; parameters not in it stay together.
-    """
-    parts: list[dict[str, Any]] = []
-    for group in optimizer.param_groups:
-        by_layer: dict[int | None, list[Tensor]] = {}
-        for parameter in group["params"]:
-            by_layer.setdefault(layer_of.get(id(parameter)), []).append(parameter)
-        if len(by_layer) > 1 and "initial_lr" in group:
-            raise ValueError(
-                "an LR scheduler was made before the controller, and the optimizer's param groups "
-                "must be split by layer; make the controller first, pass l2o.param_groups(...) to "
-                "the optimizer, or use mode='update_scale'"
-            )
-        options = {key: value for key, value in group.items() if key != "params"}
-        if len(by_layer) <= 1:
-            parts.append(group)
-        else:
-            parts += [
-                {"params": held, **options, "lr": _copy(options["lr"])}
-                for held in by_layer.values()
-            ]
-    optimizer.param_groups[:] = parts
+    def end_closure(self) -> None:
+        """Let the parts stand in again."""
+        if self._split_yet and self._splits:
+            self._users = self.optimizer.param_groups
+            self.optimizer.param_groups = self._parts
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the options that parts have of their own, by param group."""
+        options = [split.own_options() for split in self._splits]
+        return {"split": self._split_yet, "options": options if any(map(any, options)) else []}
 
-def needs_split(optimizer: Optimizer, groups: Sequence[LayerGroup]) -> bool:
-    """Return whether some param group holds parameters of several layer groups."""
-    layer_of = {id(p): index for index, group in enumerate(groups) for p in group.parameters}
-    return any(
-        len({layer_of.get(id(p)) for p in group["params"]}) > 1 for group in optimizer.param_groups
-    )
-
-
-def _copy(rate: float | Tensor) -> float | Tensor:
-    return rate.clone() if isinstance(rate, torch.Tensor) else rate
-
-
-def _set_rate(group: dict[str, Any], rate: float | Tensor) -> None:
-    # A tensor LR is written in place: compiled and captured steps hold on to that very tensor.
-    if isinstance(group["lr"], torch.Tensor):
-        group["lr"].fill_(rate)
-    else:
-        group["lr"] = rate
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict()`; the optimizer has been loaded, too, or will be."""
+        self._split_yet = self.always or state.get("split", False)
+        self._own_options = list(state.get("options", []))
+        self._splits, self._stale = [], True

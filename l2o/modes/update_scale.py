@@ -7,43 +7,72 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
 from l2o.groups import LayerGroup
 from l2o.modes.base import Mode
+from l2o.tensors import shard
 
 
 class UpdateScale(Mode):
     """θ ← θ_before + multiplier · (θ_after − θ_before), after the step.
 
-    Equal to per-group learning rates wherever the update is linear in the LR, and it leaves the
-    optimizer's param groups, hence its checkpoints, as they are. It costs one copy of the weights.
+    Equal to per-group learning rates wherever the update is linear in the LR, and right for
+    optimizers that refuse those. It costs one copy of the weights whose multiplier is not one.
     """
 
     name: ClassVar[str] = "update_scale"
 
-    def __init__(self, optimizer: Optimizer, groups: Sequence[LayerGroup]) -> None:
-        super().__init__(optimizer, groups)
-        self._before: list[list[Tensor]] = []
-        self._factors: list[float] = []
+    def follow(self, groups: Sequence[LayerGroup]) -> None:
+        """Apply multipliers to these layer groups from now on; not during a step."""
+        super().follow(groups)
+        self._before: list[list[Tensor]] = [[] for _ in groups]
+        self._factors = [1.0] * len(groups)
+
+    def _weights(self, layer: int) -> list[Tensor]:
+        return [shard(p.detach()) for p in self.groups[layer].parameters]
 
     @torch.no_grad()
     def before_step(self, multipliers: Tensor) -> None:
         """Remember the weights of every layer whose multiplier is not one."""
         self._factors = multipliers.tolist()
-        self._before = [
-            [] if factor == 1.0 else [p.detach().clone() for p in group.parameters]
-            for group, factor in zip(self.groups, self._factors, strict=True)
-        ]
+        for layer, factor in enumerate(self._factors):
+            if factor == 1.0:
+                continue
+            weights, before = self._weights(layer), self._before[layer]
+            # Memory is kept from step to step: allocating it costs more than copying.
+            if len(before) == len(weights) and all(map(_alike, before, weights)):
+                torch._foreach_copy_(before, weights)
+            else:
+                self._before[layer] = [weight.clone() for weight in weights]
 
     @torch.no_grad()
     def after_step(self) -> None:
         """Scale what the step did."""
-        for group, before, factor in zip(self.groups, self._before, self._factors, strict=True):
-            if factor == 0.0:
-                # Exact even where the step went to inf or NaN.
-                torch._foreach_copy_(list(group.parameters), before)
-            elif factor != 1.0:
-                torch._foreach_lerp_(before, list(group.parameters), factor)
-                torch._foreach_copy_(list(group.parameters), before)
-        self._before, self._factors = [[] for _ in self.groups], [1.0] * len(self.groups)
+        for layer, factor in enumerate(self._factors):
+            if factor == 1.0:
+                continue
+            weights, before = self._weights(layer), self._before[layer]
+            if factor == 0.0:  # exact even where the step went to inf or NaN
+                torch._foreach_copy_(weights, before)
+            else:
+                _interpolate(before, weights, factor)
+        self._factors = [1.0] * len(self.groups)
+
+    def abandon_step(self) -> None:
+        """Forget the step that raised; the weights stay as it left them."""
+        self._factors = [1.0] * len(self.groups)
+
+
+def _interpolate(before: list[Tensor], weights: list[Tensor], factor: float) -> None:
+    """Let weights be `before + factor * (weights - before)`."""
+    if all(weight.is_cpu for weight in weights):
+        # The same numbers in one pass: what a CPU waits for is memory.
+        for old, weight in zip(before, weights, strict=True):
+            torch.lerp(old, weight, factor, out=weight)
+    else:
+        torch._foreach_lerp_(before, weights, factor)
+        torch._foreach_copy_(weights, before)
+
+
+def _alike(a: Tensor, b: Tensor) -> bool:
+    return (a.shape, a.dtype, a.device) == (b.shape, b.dtype, b.device)

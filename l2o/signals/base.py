@@ -12,6 +12,9 @@ from torch import Tensor
 MISSING = float("nan")
 """A quantity that was not measured is NaN, one that blew up is inf; signals make both a zero."""
 
+FLOOR = 1e-12
+"""What a ratio's parts are at least: zero is a fact, and its logarithm must be a number."""
+
 Quantity = Literal["gradient", "update", "drift", "head"]
 """What costs memory or time to measure; the meter does so only when a signal asks for it."""
 
@@ -97,20 +100,70 @@ class Signal(ABC):
         return value.clamp(-self.limit, self.limit) * measured.present
 
 
+class LogRatio(Signal):
+    """log₁₀(numerator / denominator) / scale of two fields of a measurement.
+
+    What is declared, not computed, is encoded for all signals at once (`l2o.encoding`); a subclass
+    that overrides `compute` is not.
+    """
+
+    numerator: ClassVar[str]
+    denominator: ClassVar[str | None] = None
+    offset: ClassVar[float] = 0.0
+    scale: ClassVar[float]
+
+    def compute(self, measured: Measurement) -> Tensor:
+        """Return the log ratio of the fields; no denominator is 1, an offset is added on top."""
+        bottom = 1.0 if self.denominator is None else getattr(measured, self.denominator)
+        return log_ratio(getattr(measured, self.numerator) + self.offset, bottom, self.scale)
+
+
+class Cosine(Signal):
+    """product / (first · second) of three fields of a measurement: a dot product and two norms."""
+
+    product: ClassVar[str]
+    first: ClassVar[str]
+    second: ClassVar[str]
+
+    def compute(self, measured: Measurement) -> Tensor:
+        """Return the cosine, NaN where a norm is zero."""
+        product, first, second = (
+            getattr(measured, name) for name in (self.product, self.first, self.second)
+        )
+        cosine: Tensor = product / (first * second)
+        return cosine
+
+
+class Known(Signal):
+    """1 where a field of a measurement is finite, 0 where it is missing."""
+
+    field: ClassVar[str]
+
+    def compute(self, measured: Measurement) -> Tensor:
+        """Return the flag."""
+        value: Tensor = getattr(measured, self.field)
+        return torch.isfinite(value).to(value.dtype)
+
+
+class Field(Signal):
+    """A field of a measurement as it is."""
+
+    field: ClassVar[str]
+
+    def compute(self, measured: Measurement) -> Tensor:
+        """Return the field."""
+        value: Tensor = getattr(measured, self.field)
+        return value
+
+
 def log_ratio(numerator: Tensor, denominator: Tensor | float, scale: float) -> Tensor:
     """Return `log10(numerator / denominator) / scale`, NaN where an input is missing.
 
     A zero numerator gives the most negative value that float32 can tell (not −inf), since zero is
     a fact, not a gap.
     """
-    floor = 1e-12
-    top = torch.as_tensor(numerator).abs().clamp_min(floor)
+    top = torch.as_tensor(numerator).abs().clamp_min(FLOOR)
     if isinstance(denominator, Tensor):
-        return torch.log10(top / denominator.to(top).abs().clamp_min(floor)) / scale
+        return torch.log10(top / denominator.to(top).abs().clamp_min(FLOOR)) / scale
     # A number stays one: as a tensor it would be copied to the device, which then is waited for.
-    return torch.log10(top / max(abs(denominator), floor)) / scale
-
-
-def known(value: Tensor) -> Tensor:
-    """Return 1 where a quantity is finite, 0 where it is missing."""
-    return torch.isfinite(value).to(value.dtype)
+    return torch.log10(top / max(abs(denominator), FLOOR)) / scale

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from torch import Tensor
-
-from l2o.signals.base import Measurement, Quantity, Signal, log_ratio
+from l2o.signals.base import LogRatio, Quantity
 
 
-class Drift(Signal):
+class Drift(LogRatio):
     """log₁₀(‖θ − θ₀‖ / ‖θ₀‖) / 4: how far the layer has moved from the pretrained weights."""
 
     needs: ClassVar[frozenset[Quantity]] = frozenset({"drift"})
-
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the log ratio."""
-        return log_ratio(measured.drift_norm, measured.start_norm, 4.0)
+    numerator, denominator, scale = "drift_norm", "start_norm", 4.0

@@ -4,36 +4,28 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from torch import Tensor
-
-from l2o.signals.base import Measurement, Quantity, Signal, known, log_ratio
+from l2o.signals.base import Cosine, Known, LogRatio, Quantity
 
 
-class GradientNorm(Signal):
+class GradientNorm(LogRatio):
     """log₁₀(‖g‖ / ‖θ‖) / 4 of the last step."""
 
     needs: ClassVar[frozenset[Quantity]] = frozenset({"gradient"})
-
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the log ratio."""
-        return log_ratio(measured.gradient_norm, measured.weight_norm, 4.0)
+    numerator, denominator, scale = "gradient_norm", "weight_norm", 4.0
 
 
-class GradientAlignment(Signal):
-    """cos(g, −Δθ): 1 where the step goes down the newest gradient, less where it disagrees."""
+class GradientAlignment(Cosine):
+    """cos(g, −Δθ): 1 where the step goes down the newest gradient, less where it disagrees.
+
+    A layer that did not move has none.
+    """
 
     needs: ClassVar[frozenset[Quantity]] = frozenset({"gradient", "update"})
-
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the cosine; a layer that did not move has none."""
-        return measured.gradient_dot_update / (measured.gradient_norm * measured.update_norm)
+    product, first, second = "gradient_dot_update", "gradient_norm", "update_norm"
 
 
-class HasGradient(Signal):
+class HasGradient(Known):
     """1 where the layer had a finite gradient at the last step."""
 
     needs: ClassVar[frozenset[Quantity]] = frozenset({"gradient"})
-
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the flag."""
-        return known(measured.gradient_norm)
+    field = "gradient_norm"

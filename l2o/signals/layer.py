@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
-from l2o.signals.base import Measurement, Signal, log_ratio
+from l2o.signals.base import Field, LogRatio
 
 
-class Present(Signal):
+class Present(Field):
     """1 for a layer, 0 for padding: networks of different depth share one observation shape."""
 
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the mask."""
-        return measured.present
+    field = "present"
 
 
-class IsHead(Signal):
+class IsHead(Field):
     """1 for the new head, 0 for the pretrained backbone."""
 
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the flag."""
-        return measured.is_head
+    field = "is_head"
 
 
-class Depth(Signal):
+class Depth(Field):
     """Position from the input (0) to the head (1)."""
 
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the depth."""
-        return measured.depth
+    field = "depth"
 
 
-class Size(Signal):
+class Size(LogRatio):
     """log₁₀(number of parameters) / 8."""
 
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the log."""
-        return log_ratio(measured.numel, 1.0, 8.0)
+    numerator, scale = "numel", 8.0

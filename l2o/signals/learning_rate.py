@@ -4,26 +4,18 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from torch import Tensor
-
-from l2o.signals.base import Measurement, Signal, log_ratio
+from l2o.signals.base import LogRatio
 
 
-class Multiplier(Signal):
+class Multiplier(LogRatio):
     """log₁₀(multiplier) / 3, the last action; zero counts as 10⁻⁴."""
 
     limit: ClassVar[float] = 4.0 / 3.0
-
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the log."""
-        return log_ratio(measured.multiplier, 1.0, 3.0)
+    numerator, scale = "multiplier", 3.0
 
 
-class BaseLR(Signal):
+class BaseLR(LogRatio):
     """log₁₀(base learning rate) / 4."""
 
     limit: ClassVar[float] = 2.0
-
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the log."""
-        return log_ratio(measured.base_lr, 1.0, 4.0)
+    numerator, scale = "base_lr", 4.0

@@ -4,32 +4,23 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from torch import Tensor
-
-from l2o.signals.base import Measurement, Signal, known, log_ratio
+from l2o.signals.base import Known, LogRatio
 
 
-class Loss(Signal):
+class Loss(LogRatio):
     """log₁₀(mean training loss of the last window) / 2."""
 
     limit: ClassVar[float] = 2.0
-
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the log."""
-        return log_ratio(measured.loss, 1.0, 2.0)
+    numerator, scale = "loss", 2.0
 
 
-class LossTrend(Signal):
+class LossTrend(LogRatio):
     """log₁₀(loss / loss one window earlier)."""
 
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the log ratio."""
-        return log_ratio(measured.loss, measured.previous_loss, 1.0)
+    numerator, denominator, scale = "loss", "previous_loss", 1.0
 
 
-class HasLoss(Signal):
+class HasLoss(Known):
     """1 if a finite training loss was observed."""
 
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the flag."""
-        return known(measured.loss)
+    field = "loss"

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
-from l2o.signals.base import Measurement, Signal, known, log_ratio
+from l2o.signals.base import Field, Known, LogRatio
 
 
-class Progress(Signal):
+class Progress(Field):
     """Share of the training done, in [0, 1]."""
 
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the share."""
-        return measured.progress
+    field = "progress"
 
 
-class StepsLeft(Signal):
+class StepsLeft(LogRatio):
     """log₁₀(1 + optimizer steps left) / 6."""
 
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the log."""
-        return log_ratio(measured.steps_left + 1.0, 1.0, 6.0)
+    numerator, offset, scale = "steps_left", 1.0, 6.0
 
 
-class HasProgress(Signal):
+class HasProgress(Known):
     """1 if the length of the training is known."""
 
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the flag."""
-        return known(measured.progress)
+    field = "progress"

@@ -4,32 +4,23 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from torch import Tensor
-
-from l2o.signals.base import Measurement, Signal, known, log_ratio
+from l2o.signals.base import Known, LogRatio
 
 
-class ProxyKL(Signal):
+class ProxyKL(LogRatio):
     """log₁₀(mean proxy KL of the last window) / 2."""
 
     limit: ClassVar[float] = 2.0
-
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the log."""
-        return log_ratio(measured.proxy_kl, 1.0, 2.0)
+    numerator, scale = "proxy_kl", 2.0
 
 
-class ProxyKLTrend(Signal):
+class ProxyKLTrend(LogRatio):
     """log₁₀(proxy KL / proxy KL one window earlier)."""
 
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the log ratio."""
-        return log_ratio(measured.proxy_kl, measured.previous_proxy_kl, 1.0)
+    numerator, denominator, scale = "proxy_kl", "previous_proxy_kl", 1.0
 
 
-class HasProxyKL(Signal):
+class HasProxyKL(Known):
     """1 if a finite proxy KL was observed."""
 
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the flag."""
-        return known(measured.proxy_kl)
+    field = "proxy_kl"

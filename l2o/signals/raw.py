@@ -8,66 +8,47 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from torch import Tensor
-
-from l2o.signals.base import Measurement, Quantity, Signal
+from l2o.signals.base import Field, Quantity
 
 
-class CurrentFactor(Signal):
+class CurrentFactor(Field):
     """The multiplier of the last window as it is."""
 
     limit: ClassVar[float] = 100.0
-
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the multiplier."""
-        return measured.multiplier
+    field = "multiplier"
 
 
-class WindowLoss(Signal):
+class WindowLoss(Field):
     """Mean training loss of the last window, in nats."""
 
     limit: ClassVar[float] = 100.0
-
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the mean."""
-        return measured.loss
+    field = "loss"
 
 
-class WindowProxyKL(Signal):
+class WindowProxyKL(Field):
     """Mean proxy KL of the last window, in nats."""
 
     limit: ClassVar[float] = 100.0
-
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the mean."""
-        return measured.proxy_kl
+    field = "proxy_kl"
 
 
-class WindowProgress(Signal):
+class WindowProgress(Field):
     """Mean share of the training done over the last window."""
 
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the mean."""
-        return measured.window_progress
+    field = "window_progress"
 
 
-class HeadMean(Signal):
+class HeadMean(Field):
     """Mean of the new head's weights (not its biases), mean over the last window."""
 
     needs: ClassVar[frozenset[Quantity]] = frozenset({"head"})
     limit: ClassVar[float] = 10.0
-
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the mean."""
-        return measured.head_mean
+    field = "head_mean"
 
 
-class HeadStd(Signal):
+class HeadStd(Field):
     """Standard deviation of the new head's weights, mean over the last window."""
 
     needs: ClassVar[frozenset[Quantity]] = frozenset({"head"})
     limit: ClassVar[float] = 10.0
-
-    def compute(self, measured: Measurement) -> Tensor:
-        """Return the mean."""
-        return measured.head_std
+    field = "head_std"

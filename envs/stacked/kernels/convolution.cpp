@@ -44,13 +44,22 @@ inline V load(const R *at) { return *reinterpret_cast<const V *>(at); }
 template <typename V, typename R>
 inline void store(R *at, V value) { *reinterpret_cast<V *>(at) = value; }
 
+// Sum of a vector's elements, half upon half.
 template <typename R, int LANES>
-inline R total(typename Vector<R, LANES>::type value) {
-    R parts[LANES], sum = 0;
-    __builtin_memcpy(parts, &value, sizeof parts);
-    for (int i = 0; i < LANES; ++i) sum += parts[i];
-    return sum;
-}
+struct Sum {
+    typedef typename Vector<R, LANES>::type V;
+    typedef typename Vector<R, LANES / 2>::type Half;
+    static inline R of(V value) {
+        Half low, high;
+        __builtin_memcpy(&low, &value, sizeof low);
+        __builtin_memcpy(&high, reinterpret_cast<const char *>(&value) + sizeof low, sizeof high);
+        return Sum<R, LANES / 2>::of(low + high);
+    }
+};
+template <typename R>
+struct Sum<R, 1> {
+    static inline R of(R value) { return value; }
+};
 
 struct Shape {
     long networks, batch, inputs, height, width, outputs, rows, columns;
@@ -244,7 +253,7 @@ inline void correlate(const R *gradient, long row, long pixel, const R *in, long
             }
         }
     for (int o = 0; o < GRADIENT_TILE; ++o)
-        for (int i = 0; i < IN; ++i) (*out)[o][i] = total<R, LANES>(sum[o][i]);
+        for (int i = 0; i < IN; ++i) (*out)[o][i] = Sum<R, LANES>::of(sum[o][i]);
 }
 
 // Bounds [first, last) of output positions whose input position, under one tap, exists.
@@ -323,7 +332,7 @@ void pack_gradient(const R *gradient, const R *out, R *masked, R *block, R *sums
                 }
                 store<V>(block, value);
             }
-    for (long o = 0; sums && o < outputs; ++o) sums[o] += total<R, LANES>(sum[o]);
+    for (long o = 0; sums && o < outputs; ++o) sums[o] += Sum<R, LANES>::of(sum[o]);
 }
 
 template <typename R>

@@ -28,8 +28,9 @@ class StackedSGD(StackedOptimizer):
         """Take one step."""
         momentum, decay = self.settings.momentum, self.settings.weight_decay
         if momentum and not self.settings.nesterov:
-            # One pass over memory less than by way of g + λθ.
-            self.momentum.mul_(momentum).add_(gradients).add_(self.parameters, alpha=decay)
+            # Two passes over memory less than by way of g + λθ.
+            torch.add(gradients, self.momentum, alpha=momentum, out=self.momentum)
+            self.momentum.add_(self.parameters, alpha=decay)
             update = self.momentum
         else:
             update = self._decayed(gradients, decay)

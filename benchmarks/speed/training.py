@@ -1,0 +1,144 @@
+"""Networks in training, with and without a controller: one timed optimizer step at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.optim import Optimizer
+
+from l2o.benchmarks.speed.models import ResNet, VisionTransformer
+from l2o.bundle import load_policy
+from l2o.controller import LRController
+
+POLICY, TOTAL_STEPS = "asg-base", 10_000
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A network and the batches it trains on.
+
+    Attributes:
+        name: for tables.
+        model: makes the network.
+        batch: images per step.
+        size: of the images, in pixels.
+        bf16: whether the forward pass runs in bfloat16 (autocast).
+    """
+
+    name: str
+    model: Callable[[], nn.Module]
+    batch: int
+    size: int
+    bf16: bool = False
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """How long one step took.
+
+    Attributes:
+        whole: forward, backward, optimizer step.
+        part: what a controller takes part in: `observe` and the optimizer step with its hooks.
+    """
+
+    whole: float
+    part: float
+
+
+RESNET = Workload("ResNet, 11.7 M, 32 x 64²", lambda: ResNet((2, 2, 2, 2)), 32, 64)
+VIT = Workload("ViT-S, 21.8 M, 8 x 64²", lambda: VisionTransformer(size=64, patch=8), 8, 64)
+RESNET50 = Workload(
+    "ResNet-50, 25.6 M, 64 x 224², bf16", lambda: ResNet((3, 4, 6, 3), True), 64, 224, True
+)
+
+OPTIMIZERS: dict[str, Callable[[Any], Optimizer]] = {
+    "SGD": lambda held: torch.optim.SGD(held, lr=1e-4, momentum=0.9, weight_decay=5e-4),
+    "AdamW, fused": lambda held: torch.optim.AdamW(held, lr=1e-5, fused=True),
+}
+"""Small rates: what is timed must not diverge, whatever the policy does."""
+
+
+class Training:
+    """One network in training.
+
+    Args:
+        workload: what is trained.
+        optimizer: key of `OPTIMIZERS`.
+        device: of everything.
+        mode: the controller's; None trains without one.
+        interval: optimizer steps per decision.
+        model: the network; None makes one, the same each time.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        optimizer: str,
+        device: torch.device,
+        mode: str | None = None,
+        interval: int = 10,
+        model: nn.Module | None = None,
+    ) -> None:
+        self.workload, self.device = workload, device
+        self.model = model or make_model(workload, device)
+        generator = torch.Generator().manual_seed(1)
+        shape = (workload.batch, 3, workload.size, workload.size)
+        self.images = torch.randn(shape, generator=generator).to(device)
+        if device.type == "cuda":
+            self.images = self.images.contiguous(memory_format=torch.channels_last)
+        self.labels = torch.randint(0, 1000, shape[:1], generator=generator).to(device)
+        self.optimizer = OPTIMIZERS[optimizer](self.model.parameters())
+        self.controller = None
+        if mode is not None:
+            self.controller = LRController(
+                load_policy(POLICY),
+                self.optimizer,
+                self.model,
+                total_steps=TOTAL_STEPS,
+                interval=interval,
+                mode=mode,
+            )
+
+    def forward(self) -> torch.Tensor:
+        """Return the loss of the batch."""
+        half = torch.autocast(self.device.type, torch.bfloat16)
+        with half if self.workload.bf16 else contextlib.nullcontext():
+            return functional.cross_entropy(self.model(self.images), self.labels)
+
+    def step(self) -> Seconds:
+        """Take one step, timed in seconds that this thread works, and nobody else.
+
+        With one torch thread that is all of a step on the CPU, backward included.
+        """
+        clock = time.thread_time
+        started = clock()
+        loss = self.forward()
+        begun = clock()
+        if self.controller is not None:
+            self.controller.observe(loss=loss)
+        observed = clock()
+        loss.backward()
+        ready = clock()
+        self.optimizer.step()
+        stepped = clock()
+        self.optimizer.zero_grad()
+        ended = clock()
+        return Seconds(ended - started, observed - begun + stepped - ready)
+
+
+def make_model(workload: Workload, device: torch.device) -> nn.Module:
+    """Return the workload's network, with the same weights each time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = workload.model().to(device)
+    # The fast layout of convolutions on tensor cores.
+    if device.type == "cuda":
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model

@@ -1,0 +1,95 @@
+"""The policy network for deployment: the same arithmetic in NumPy, without what training needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from l2o.network import LayerPolicyNetwork
+from l2o.policy_network import PolicyNetwork
+
+Array = NDArray[np.float32]
+MOST_LAYERS = 64
+"""Beyond, libraries share a matrix product among threads, which wait for busy cores."""
+
+
+class FrozenNetwork:
+    """Computes a `LayerPolicyNetwork`'s outputs for one run, several times as fast for few layers.
+
+    On matrices as small as these the time goes into calling, and NumPy is called sooner. Weights
+    are shared with the network, so changes of it count here, too.
+
+    Args:
+        network: what to compute; of another kind, it computes nothing.
+
+    Example:
+        >>> network = LayerPolicyNetwork(features=5, outputs=1)
+        >>> frozen, observation = FrozenNetwork(network), torch.ones(3, 5)
+        >>> torch.allclose(frozen(observation), network(observation)[0])
+        True
+    """
+
+    def __init__(self, network: PolicyNetwork) -> None:
+        self._possible = type(network) is LayerPolicyNetwork and not network.recurrent
+        self._linear: list[dict[str, Tensor]] = []
+        if isinstance(network, LayerPolicyNetwork) and self._possible:
+            self._linear = list(_linear_layers(network))
+        self._addresses: list[int] = []
+        self._weights: list[Array] = []
+
+    def takes(self, observation: Tensor) -> bool:
+        """Return whether it computes this observation; if not, the network must."""
+        return (
+            self._possible
+            and observation.dim() == 2
+            and len(observation) <= MOST_LAYERS
+            and observation.is_cpu
+            and observation.dtype == torch.float32
+            and self._share_weights()
+        )
+
+    def __call__(self, observation: Tensor) -> Tensor:
+        """Return the outputs `[L, outputs]` of an observation `[L, F]` on the CPU."""
+        w1, b1, w2, b2, w_mix, b_mix, w3, b3, w4, b4 = self._weights
+        seen = observation.numpy()
+        encoded = _tanh(seen @ w1.T, b1)
+        encoded = _tanh(encoded @ w2.T, b2)
+        present = seen[:, 0]
+        context = present @ encoded
+        context /= max(float(present.sum()), 1.0)
+        context = _tanh(w_mix @ context, b_mix)
+        # The head's first layer takes the joined [encoded, context]; the context's share is the
+        # same for all layers.
+        width = encoded.shape[1]
+        hidden = _tanh(encoded @ w3[:, :width].T, w3[:, width:] @ context + b3)
+        outputs = hidden @ w4.T
+        outputs += b4
+        return torch.from_numpy(outputs)
+
+    def _share_weights(self) -> bool:
+        """See to it that the weights are those that the network has now."""
+        tensors = [layer[key] for layer in self._linear for key in ("weight", "bias")]
+        addresses = [tensor.data_ptr() for tensor in tensors]
+        if addresses != self._addresses:
+            if any(not t.is_cpu or t.dtype != torch.float32 for t in tensors):
+                return False
+            self._addresses = addresses
+            self._weights = [tensor.detach().numpy() for tensor in tensors]
+        return True
+
+
+def _linear_layers(network: LayerPolicyNetwork) -> Iterator[dict[str, Tensor]]:
+    """Yield the parameters of each linear layer, by name, as the layer itself looks them up."""
+    for part in (network.encode, network.mix, network.head):
+        for module in part:
+            if isinstance(module, nn.Linear):
+                yield module._parameters  # type: ignore[misc]
+
+
+def _tanh(values: Array, bias: Array) -> Array:
+    values += bias
+    return np.tanh(values, out=values)

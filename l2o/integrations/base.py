@@ -1,0 +1,50 @@
+"""What the integrations share: errors, options, and which policies drive which optimizers."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from l2o.bundle import load_policy
+from l2o.controller import LRController
+from l2o.guard import Guard
+from l2o.policy import Policy
+
+
+def missing(package: str, extra: str) -> ImportError:
+    """Word the error for a library that is not installed.
+
+    Example:
+        >>> missing("transformers", "hf")
+        ImportError("this needs the package transformers: pip install 'l2o[hf]'")
+    """
+    return ImportError(f"this needs the package {package}: pip install 'l2o[{extra}]'")
+
+
+def as_policy(policy: str | Policy) -> Policy:
+    """Return a policy as it is, or load it by its name or folder."""
+    return load_policy(policy) if isinstance(policy, str) else policy
+
+
+def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options for `LRController`.
+
+    Raises:
+        TypeError: one that it does not take, or that the integration supplies itself.
+    """
+    supplied = {"self", "policy", "optimizer", "model", "groups"}
+    known = sorted(set(inspect.signature(LRController.__init__).parameters) - supplied)
+    for name in options:
+        if name not in known:
+            raise TypeError(f"{name!r} is no option of LRController; known: {', '.join(known)}")
+    return dict(options)
+
+
+def fresh(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options for one more controller: a guard keeps count of one run only."""
+    own = dict(options)
+    if isinstance(own.get("guard"), Guard):
+        own["guard"] = copy.deepcopy(own["guard"])
+    return own

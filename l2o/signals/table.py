@@ -1,0 +1,74 @@
+"""A measurement whose quantities are the rows of one tensor, so that they are encoded at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+
+import torch
+from torch import Tensor
+
+from l2o.signals.base import Measurement
+
+RUN_FIELDS = (
+    "loss",
+    "previous_loss",
+    "proxy_kl",
+    "previous_proxy_kl",
+    "validation_loss",
+    "previous_validation_loss",
+    "progress",
+    "steps_left",
+    "window_progress",
+    "head_mean",
+    "head_std",
+)
+"""Fields of a measurement that are those of a run, not of its layers."""
+LAYER_FIELDS = tuple(f.name for f in fields(Measurement) if f.name not in RUN_FIELDS)
+ROWS = (*LAYER_FIELDS, *RUN_FIELDS, "one")
+"""The rows of a table, by name; `one` is 1 everywhere."""
+ROW = {name: index for index, name in enumerate(ROWS)}
+
+
+class MeasuredTable(Measurement):
+    """A measurement as one tensor `[..., Q, L]`, whose fields are views, made when asked for.
+
+    Args:
+        rows: quantities in the order of `ROWS`; those of a run stand in every column.
+    """
+
+    def __init__(self, rows: Tensor) -> None:
+        self.rows = rows
+
+    def __getattr__(self, name: str) -> Tensor:
+        """Return a field: the dataclass's own are never set."""
+        if name not in ROW:
+            raise AttributeError(f"a measurement has no {name!r}")
+        row = self.rows.select(-2, ROW[name])
+        return row.select(-1, 0) if name in RUN_FIELDS else row
+
+    def __setattr__(self, name: str, value: Tensor) -> None:
+        """Write a field into its row."""
+        if name == "rows":
+            object.__setattr__(self, name, value)
+        else:
+            self.rows[..., ROW[name], :] = value.unsqueeze(-1) if name in RUN_FIELDS else value
+
+
+def rows_of(measured: Measurement) -> Tensor:
+    """Return a measurement's table `[..., Q, L]`."""
+    if isinstance(measured, MeasuredTable):
+        return measured.rows
+    layers = torch.stack([getattr(measured, name) for name in LAYER_FIELDS], dim=-2)
+    run = torch.stack([getattr(measured, name) for name in RUN_FIELDS], dim=-1)
+    run = run.unsqueeze(-1).expand(*run.shape, layers.shape[-1])
+    one = torch.ones_like(layers[..., :1, :])
+    return torch.cat([layers, run.to(layers.dtype), one], dim=-2)
+
+
+def with_fields(measured: Measurement, fields: Mapping[str, Tensor]) -> MeasuredTable:
+    """Return a copy of a measurement with other values in some fields."""
+    made = MeasuredTable(rows_of(measured).clone())
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
