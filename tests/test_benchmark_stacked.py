@@ -2,6 +2,8 @@
 
 import copy
 import json
+import multiprocessing
+import os
 from functools import partial
 
 import pytest
@@ -128,6 +130,13 @@ class Negative(Policy):
         return -observation[:, 0], state
 
 
+class Dies(Policy):
+    """Takes its process with it, as a lack of memory would."""
+
+    def __call__(self, observation, state):
+        os._exit(1)
+
+
 class OwnSGD(SGD):
     """An optimizer that nobody has stacked."""
 
@@ -245,7 +254,8 @@ def rows_of_every_kind(folder, family):
 @pytest.mark.parametrize(("family", "loss"), [("Varied", 1e-5), ("Double", 1e-10)])
 def test_records_are_those_of_cells_run_one_by_one(family, loss, tmp_path, unrounded):
     """In float64 only what a learned policy decides, in float32, may differ in its last digits."""
-    config = settings(family, rows=rows_of_every_kind(tmp_path, family))
+    rows = rows_of_every_kind(tmp_path, family)
+    config = settings(family, rows=rows, tasks=2, seeds=1)
     plan = make_plan(config)
     records, notes = stacked_records(config)
     assert notes == []
@@ -390,6 +400,13 @@ def test_a_benchmark_is_the_same_stacked_and_not(workers, tmp_path):
     before = (tmp_path / "stacked" / "cells.jsonl").read_text()
     run_benchmark(apart, tmp_path / "stacked", workers=1, progress=False)
     assert (tmp_path / "stacked" / "cells.jsonl").read_text() == before
+
+
+def test_a_worker_that_dies_ends_the_benchmark_and_says_what_to_do(tmp_path):
+    config = settings(rows=(Row(label="a", policy="test_benchmark_stacked:Dies"),), tasks=1)
+    with pytest.raises(RuntimeError, match=r"worker process died.*run the same command again"):
+        run_benchmark(config, tmp_path, workers=2, progress=False)
+    assert multiprocessing.active_children() == []
 
 
 def test_bf16_makes_other_cells_and_near_numbers(tmp_path):

@@ -190,9 +190,11 @@ def test_an_error_of_the_computation_itself_is_raised(monkeypatch):
     assert total.tolist() == [0.0, 0.0]
 
 
-def test_those_that_wait_stay_as_they_are_in_captured_windows(taped):
+@pytest.mark.parametrize("substitute", [True, False])
+def test_those_that_wait_stay_as_they_are_in_captured_windows(taped, substitute):
     starts = [Start(in_double(TinyFamily(steps=28).sample(n)), n, 0.02) for n in range(3)]
-    runs, singles = pair(starts, FineTuning(interval=5), validate=True)
+    config = FineTuning(interval=5)
+    runs, singles = pair(starts, config, validate=True, substitute=substitute)
     generator = torch.Generator().manual_seed(0)
     for turn in range(9):
         only = np.array([turn % 2 == 0, turn % 3 == 0, True])
