@@ -332,3 +332,22 @@ def test_stacked_runs_observe_what_single_ones_do():
             own = single.controller.observation
             torch.testing.assert_close(seen[: len(own)], own, rtol=1e-4, atol=1e-6)
             assert (own[:, 6] > 0.01).all()
+
+
+@pytest.mark.parametrize("name", ["asg-2020", "asg-2020-memoryless"])
+def test_the_shipped_ones_load_by_name_and_drive_six_groups(name):
+    shipped = l2o.load_policy(name)
+    assert shipped.signals == SPEC
+    model = nn.Sequential(*(nn.Linear(4, 4) for _ in range(6)))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.03)
+    controller = l2o.LRController(shipped, optimizer, model, total_steps=20, guard=None)
+    for _ in range(20):
+        loss = model(torch.ones(2, 4)).square().mean()
+        controller.observe(loss=loss, proxy_kl=loss)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    last = controller.history[-1].multipliers
+    assert len(last) == 6
+    assert last[-1] > np.mean(last[:-1])  # what ASG published: backbone < head
+    assert l2o.read_card(name)["results"]["benchmark"]["figures"]

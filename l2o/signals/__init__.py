@@ -60,7 +60,7 @@ RAW_SIGNALS = (
     "head_std",
 )
 """Signals on no common scale, for policies that ask for them."""
-DEFAULT_SIGNALS = tuple(SIGNALS)[: -len(RAW_SIGNALS)]
+DEFAULT_SIGNALS = tuple(name for name in SIGNALS if name not in RAW_SIGNALS)
 """What an observation is made of unless a spec says otherwise."""
 
 __all__ = [
