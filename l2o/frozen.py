@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,6 +70,10 @@ class FrozenNetwork:
         outputs = hidden @ w4.T
         outputs += b4
         return torch.from_numpy(outputs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is shared here would be a copy of its own elsewhere.
+        return {**vars(self), "_addresses": [], "_weights": []}
 
     def _share_weights(self) -> bool:
         """See to it that the weights are those that the network has now."""

@@ -1,6 +1,8 @@
 """Fast paths of a decision against what they stand for: the encoder, the frozen network."""
 
+import copy
 import math
+import pickle
 
 import pytest
 import torch
@@ -124,6 +126,18 @@ def test_the_shipped_policy_decides_as_its_network_does():
     with torch.no_grad():
         expected = policy.multipliers.best(policy.network(seen)[0])
     torch.testing.assert_close(policy(seen, {})[0], expected, rtol=2e-6, atol=0.0)
+
+
+def test_a_copied_policy_follows_its_own_network():
+    policy = l2o.load_policy("asg-base")
+    seen = torch.rand(3, len(policy.signals))
+    before = policy(seen, {})[0]
+    for other in (copy.deepcopy(policy), pickle.loads(pickle.dumps(policy))):
+        assert torch.equal(other(seen, {})[0], before)
+        with torch.no_grad():
+            other.network.head[-1].bias.add_(0.1)
+            close(other._frozen(seen), other.network(seen)[0])
+    assert torch.equal(policy(seen, {})[0], before)
 
 
 def test_what_the_frozen_network_leaves_to_the_module():

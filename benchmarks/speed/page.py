@@ -120,13 +120,16 @@ def other_costs(results: dict[str, Any]) -> str:
 def draw(results: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw fine-tune steps per second over N, one line per run and width."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import ScalarFormatter
 
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
+    counts: set[int] = set()
     for result in results:
         for width in sorted({row["width"] for row in result["rows"]}):
             rows = [row for row in result["rows"] if row["width"] == width]
             stacked = [row for row in rows if row["name"].startswith("stacked")]
+            counts |= {row["runs"] for row in stacked}
             (line,) = axes.plot(
                 [row["runs"] for row in stacked],
                 [row["steps_per_second"] for row in stacked],
@@ -141,6 +144,11 @@ def draw(results: Sequence[dict[str, Any]], path: Path) -> None:
                 label=f"bare loop, width {width}, {result['device']}",
             )
     axes.set(xscale="log", yscale="log", xlabel="fine-tunes at once", ylabel="steps per second")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(ScalarFormatter())
+        axis.set_minor_formatter(ScalarFormatter())
+    axes.xaxis.set_ticks(sorted(counts), minor=False)
+    axes.xaxis.set_ticks([], minor=True)
     axes.legend(fontsize="small")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
