@@ -85,12 +85,16 @@ class Environment(Strict):
 
 
 class Network(Strict):
-    """The layer-shared policy network."""
+    """The policy network."""
 
+    kind: Literal["layer_shared", "asg_2020"] = "layer_shared"
+    """layer_shared drives any depth of model, asg_2020 (ASG's) one number of layer groups."""
     hidden: PositiveInt = 64
-    """Width of the per-layer encoder, the context and the heads."""
+    """Width of the per-layer encoder, the context and the heads; of asg_2020 each LSTM's, 20."""
     recurrent: bool = False
-    """Whether each layer group carries a GRU state between decisions."""
+    """layer_shared: whether each layer group carries a GRU state between decisions."""
+    memoryless: bool = False
+    """asg_2020: forget the recurrent state between decisions, as ASG's release does."""
 
 
 class Evaluation(Strict):

@@ -20,7 +20,7 @@ from l2o.envs.spaces import action_space, observation_space
 from l2o.envs.stopwatch import Stopwatch
 from l2o.envs.tasks import TASKS, TaskFamily
 from l2o.multipliers import multipliers_from_dict
-from l2o.signals import SIGNALS
+from l2o.signals import DEFAULT_SIGNALS
 from l2o.spec import SignalSpec
 
 TASK_SEEDS = 2**31
@@ -66,7 +66,7 @@ class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
         check_finetuning(self.finetuning)
         self.config = Environment.model_validate(environment or {})
         self.multipliers = multipliers_from_dict(self.config.multipliers)
-        self.signals = SignalSpec(self.config.signals or tuple(SIGNALS))
+        self.signals = SignalSpec(self.config.signals or DEFAULT_SIGNALS)
         self.rewards = {
             name: build("reward", REWARDS, Named(name=name)) for name in self.config.rewards
         }
@@ -174,10 +174,10 @@ class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
 
 
 OPTIONAL_SIGNALS = (
-    ("loss", "loss_trend", "has_loss"),
-    ("proxy_kl", "proxy_kl_trend", "has_proxy_kl"),
+    ("loss", "loss_trend", "has_loss", "window_loss"),
+    ("proxy_kl", "proxy_kl_trend", "has_proxy_kl", "window_proxy_kl"),
     ("validation_loss", "validation_loss_trend", "has_validation_loss"),
-    ("progress", "steps_left", "has_progress"),
+    ("progress", "steps_left", "has_progress", "window_progress"),
 )
 """Signals that a user may not supply; each row is there or missing as one."""
 

@@ -14,10 +14,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from l2o.architectures import make_network, make_policy
 from l2o.files import write_atomically
 from l2o.learned import LearnedPolicy
 from l2o.multipliers import multipliers_from_dict
-from l2o.network import LayerPolicyNetwork
 from l2o.registry import unknown_name
 from l2o.spec import SignalSpec
 
@@ -47,16 +47,10 @@ def save_policy(folder: str | Path, policy: LearnedPolicy, about: Mapping[str, A
     weights = save_tensors(
         {key: value.detach().contiguous() for key, value in policy.network.state_dict().items()}
     )
-    network = policy.network
     card = {
         **about,
         "format": BUNDLE_FORMAT,
-        "architecture": {
-            "features": network.features,
-            "outputs": network.outputs,
-            "hidden": network.hidden,
-            "recurrent": network.recurrent,
-        },
+        "architecture": policy.network.architecture(),
         "signals": {"names": list(policy.signals.names), "version": policy.signals.version},
         "multipliers": policy.multipliers.to_dict(),
         "interval": policy.interval,
@@ -88,8 +82,8 @@ def load_policy(source: str | Path) -> LearnedPolicy:
             "damaged or belong to another card; copy the bundle again, both files together"
         )
     try:
-        policy = LearnedPolicy(
-            LayerPolicyNetwork(**card["architecture"]),
+        policy = make_policy(
+            make_network(card["architecture"]),
             multipliers_from_dict(card["multipliers"]),
             SignalSpec(tuple(card["signals"]["names"]), card["signals"]["version"]),
             card["interval"],

@@ -102,9 +102,8 @@ class LRController(Seeing):
         self.groups = self.layout.groups
         if policy is not None:
             policy.check(self.groups, total_steps)
-        self.interval = check_at_least_one(
-            "interval", interval or (policy.interval if policy else 10)
-        )
+        decided = policy.decision_interval(total_steps) if policy else 10
+        self.interval = check_at_least_one("interval", interval or decided)
         if total_steps is not None:
             check_at_least_one("total_steps", total_steps)
         self.spec = signals or (policy.signals if policy else SignalSpec())
@@ -307,6 +306,8 @@ class LRController(Seeing):
             self._begun = True
             if self.policy is not None or self._memory.observation is None:
                 self._decide()
+        if self.meter.watching:
+            self._guarded("the head cannot be measured", self.meter.begin_step)
         if (self.steps + 1) % self.interval == 0:
             self._guarded("the update cannot be measured", self.meter.before_step)
         self.mode.before_step(self._memory.multipliers)

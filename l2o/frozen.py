@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from l2o.network import LayerPolicyNetwork
+from l2o.policy_network import PolicyNetwork
 
 Array = NDArray[np.float32]
 MOST_LAYERS = 64
@@ -24,7 +25,7 @@ class FrozenNetwork:
     are shared with the network, so changes of it count here, too.
 
     Args:
-        network: what to compute.
+        network: what to compute; of another kind, it computes nothing.
 
     Example:
         >>> network = LayerPolicyNetwork(features=5, outputs=1)
@@ -33,9 +34,11 @@ class FrozenNetwork:
         True
     """
 
-    def __init__(self, network: LayerPolicyNetwork) -> None:
+    def __init__(self, network: PolicyNetwork) -> None:
         self._possible = type(network) is LayerPolicyNetwork and not network.recurrent
-        self._linear = list(_linear_layers(network)) if self._possible else []
+        self._linear: list[dict[str, Tensor]] = []
+        if isinstance(network, LayerPolicyNetwork) and self._possible:
+            self._linear = list(_linear_layers(network))
         self._addresses: list[int] = []
         self._weights: list[Array] = []
 

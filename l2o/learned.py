@@ -7,13 +7,13 @@ from torch import Tensor
 
 from l2o.frozen import FrozenNetwork
 from l2o.multipliers import MultiplierRange
-from l2o.network import LayerPolicyNetwork
 from l2o.policy import Policy, State
+from l2o.policy_network import PolicyNetwork
 from l2o.spec import SignalSpec
 
 
 class LearnedPolicy(Policy):
-    """Runs a `LayerPolicyNetwork` as a policy; deterministic: the likeliest action.
+    """Runs a policy network; deterministic: the likeliest action.
 
     Args:
         network: the trained network.
@@ -27,7 +27,7 @@ class LearnedPolicy(Policy):
 
     def __init__(
         self,
-        network: LayerPolicyNetwork,
+        network: PolicyNetwork,
         multipliers: MultiplierRange,
         signals: SignalSpec,
         interval: int = 10,

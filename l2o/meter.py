@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from l2o.groups import LayerGroup
+from l2o.head_window import HeadWindow
 from l2o.ranks import Ranks
 from l2o.reader import DOT, DRIFT, GRADIENT, UPDATE, WEIGHT, Reader
 from l2o.signals import MISSING, Measurement, Quantity
@@ -46,6 +47,8 @@ class Meter:
         self._reader = Reader([p for g in groups for p in g.parameters], needs, piece)
         self._first = np.cumsum([0, *(len(g.parameters) for g in groups)])[:-1]
         self._windows = {name: WindowMean() for name in OBSERVED}
+        self._head = HeadWindow(self.groups) if "head" in needs else None
+        self._measured_at = 0
         self._validation_losses: list[Tensor | float] = [MISSING, MISSING]
         self._rows = _fixed_rows(self.groups)
         start = torch.from_numpy(self.read(gradients=False)[0]["weight_norm"])
@@ -69,6 +72,16 @@ class Meter:
                 else float(validation_loss)
             )
             self._validation_losses = [kept, self._validation_losses[0]]
+
+    @property
+    def watching(self) -> bool:
+        """Whether `begin_step` must be called before every step."""
+        return self._head is not None
+
+    def begin_step(self) -> None:
+        """Take in what is watched at every step: the head's weights, if a signal asks for them."""
+        if self._head is not None:
+            self._head.add()
 
     def before_step(self) -> None:
         """Remember the weights, so that `measure` can tell this step's update."""
@@ -106,7 +119,8 @@ class Meter:
 
     def _pending(self, step: int) -> dict[str, Tensor]:
         """Return the scalars that are still to come to the host."""
-        found = {name: window.sum for name, window in self._windows.items() if step > 0}
+        windows = self._windows | (self._head.windows if self._head else {})
+        found = {name: window.sum for name, window in windows.items() if step > 0}
         names = ("validation_loss", "previous_validation_loss")
         latest = zip(names, self._validation_losses, strict=True)
         found |= {name: value for name, value in latest if isinstance(value, Tensor)}
@@ -126,6 +140,13 @@ class Meter:
         if self.total_steps is not None:
             found["progress"] = min(step / self.total_steps, 1.0)
             found["steps_left"] = float(max(self.total_steps - step, 0))
+            # Of the window's steps, the last began at step - 1.
+            middle = max(self._measured_at + step - 1, 0) / 2
+            found["window_progress"] = min(middle / self.total_steps, 1.0)
+        self._measured_at = step
+        if self._head is not None and step > 0:
+            for name, window in self._head.windows.items():
+                found[name] = window.close(on_host.get(name))[0]
         return found
 
     def read(
@@ -165,6 +186,8 @@ class Meter:
             "start_norm": torch.from_numpy(self._rows[ROW["start_norm"]].copy()),
             "windows": {name: window.state_dict() for name, window in self._windows.items()},
             "validation_loss": [float(value) for value in self._validation_losses],
+            "head": self._head.state_dict() if self._head else None,
+            "measured_at": self._measured_at,
             "total_steps": self.total_steps,
         }
 
@@ -182,6 +205,9 @@ class Meter:
         for name, window in self._windows.items():
             window.load_state_dict(state["windows"][name])
         self._validation_losses = list(state["validation_loss"])
+        if self._head is not None and state.get("head") is not None:
+            self._head.load_state_dict(state["head"])
+        self._measured_at = state.get("measured_at", 0)
         if self.total_steps is None:
             self.total_steps = state["total_steps"]
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor, nn
 
+from l2o.policy_network import PolicyNetwork
 
-class LayerPolicyNetwork(nn.Module):
+
+class LayerPolicyNetwork(PolicyNetwork):
     """Per-layer encoder, pooled context, per-layer head; the same weights for every layer.
 
         e_l = encode(o_l)                      per layer
@@ -30,6 +34,8 @@ class LayerPolicyNetwork(nn.Module):
         >>> outputs.shape, value.shape
         (torch.Size([7, 3, 1]), torch.Size([7]))
     """
+
+    kind: ClassVar[str] = "layer_shared"
 
     def __init__(
         self, features: int, outputs: int, hidden: int = 64, recurrent: bool = False
@@ -76,3 +82,12 @@ class LayerPolicyNetwork(nn.Module):
             flat = self.memory(joined.flatten(0, -2), state.flatten(0, -2))
             joined = state = flat.view_as(state)
         return self.head(joined), self.value(context).squeeze(-1), state
+
+    def architecture(self) -> dict[str, Any]:
+        """Return the constructor's arguments as plain data; no `kind`: this is what cards mean."""
+        return {
+            "features": self.features,
+            "outputs": self.outputs,
+            "hidden": self.hidden,
+            "recurrent": self.recurrent,
+        }

@@ -35,6 +35,15 @@ class Policy(ABC):
         del num_layers
         return {}
 
+    def decision_interval(self, total_steps: int | None) -> int:
+        """Return the optimizer steps between decisions in a training of this length.
+
+        Args:
+            total_steps: length of the training, if known.
+        """
+        del total_steps
+        return self.interval
+
     def check(self, groups: Sequence[LayerGroup], total_steps: int | None) -> None:
         """Refuse a run that it could not drive, before the first step.
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from l2o.encoding import Encoder
 from l2o.registry import lookup
-from l2o.signals import SIGNALS, Measurement, Quantity, Signal
+from l2o.signals import DEFAULT_SIGNALS, SIGNALS, Measurement, Quantity, Signal
 
 SIGNAL_VERSION = 1
 """Raised whenever a signal of the table changes its meaning or scale."""
@@ -34,7 +34,7 @@ class SignalSpec:
         2
     """
 
-    names: tuple[str, ...] = tuple(SIGNALS)
+    names: tuple[str, ...] = DEFAULT_SIGNALS
     version: int = SIGNAL_VERSION
     _signals: tuple[Signal, ...] = field(init=False, repr=False, compare=False)
     _encoder: Encoder = field(init=False, repr=False, compare=False)

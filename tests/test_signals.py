@@ -11,13 +11,14 @@ from torch import nn
 
 from l2o.groups import group_layers
 from l2o.meter import Meter
-from l2o.signals import SIGNALS, Measurement
+from l2o.signals import DEFAULT_SIGNALS, SIGNALS, Measurement
 from l2o.spec import SignalSpec
 from l2o.window import WindowMean
 
 RUN = (
     *("loss", "previous_loss", "proxy_kl", "previous_proxy_kl"),
     *("validation_loss", "previous_validation_loss", "progress", "steps_left"),
+    *("window_progress", "head_mean", "head_std"),
 )
 LAYERS = [field.name for field in fields(Measurement) if field.name not in RUN]
 
@@ -82,6 +83,12 @@ EXACT = {
     "progress": ({"progress": 0.3}, 0.3),
     "steps_left": ({"steps_left": 999.0}, 0.5),
     "has_progress": ({"progress": 0.0}, 1.0),
+    "current_factor": ({"multiplier": 0.3}, 0.3),
+    "window_loss": ({"loss": 2.5}, 2.5),
+    "window_proxy_kl": ({"proxy_kl": 12.0}, 12.0),
+    "window_progress": ({"window_progress": 0.3}, 0.3),
+    "head_mean": ({"head_mean": -0.02}, -0.02),
+    "head_std": ({"head_std": 0.07}, 0.07),
 }
 
 
@@ -97,7 +104,7 @@ def test_padding_is_all_zero_and_leading_dimensions_stay():
     measured = measurement(loss=0.1, multiplier=0.1, progress=0.5)
     measured.present = torch.tensor([1.0, 0.0])
     seen = SignalSpec().encode(measured)
-    assert seen.shape == (2, len(SIGNALS))
+    assert seen.shape == (2, len(DEFAULT_SIGNALS))
     assert seen[0].any()
     assert not seen[1].any()
     many = Measurement(**{k: torch.stack([v, v, v]) for k, v in vars(measured).items()})

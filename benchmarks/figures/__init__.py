@@ -2,6 +2,7 @@
 
 from l2o.benchmarks.figures.accuracy_by_base_lr import draw_accuracy_by_base_lr
 from l2o.benchmarks.figures.accuracy_over_training import draw_accuracy_over_training
+from l2o.benchmarks.figures.action_behaviour import draw_action_behaviour
 from l2o.benchmarks.figures.base import Drawing
 from l2o.benchmarks.figures.kept import draw_kept
 from l2o.benchmarks.figures.multipliers import draw_multipliers
@@ -35,6 +36,12 @@ FIGURES: dict[str, Drawing] = {
         "Multiplier on the base learning rate per layer group, from the input to the head: "
         "geometric mean over all runs, with the band that holds 80 % of them. A frozen layer "
         "(multiplier 0) has no line.",
+    ),
+    "action_behaviour": Drawing(
+        draw_action_behaviour,
+        "Action behaviour, per policy",
+        "Factor on the base learning rate per layer group, for policies that only lower it: mean "
+        "over all runs, with the band that holds 80 % of them.",
     ),
     "accuracy_over_training": Drawing(
         draw_accuracy_over_training,

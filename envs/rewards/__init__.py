@@ -3,12 +3,18 @@
 from l2o.envs.rewards.base import Outcome, Reward
 from l2o.envs.rewards.divergence import Divergence
 from l2o.envs.rewards.proxy_kl import ProxyKL, ProxyKLChange
-from l2o.envs.rewards.source import FinalValidationAccuracy, SourceLossChange, ValidationLossChange
+from l2o.envs.rewards.source import (
+    FinalValidationAccuracy,
+    SourceLoss,
+    SourceLossChange,
+    ValidationLossChange,
+)
 from l2o.envs.rewards.target import FinalTargetAccuracy, TargetAccuracyChange
 
 REWARDS: dict[str, type[Reward]] = {
     "proxy_kl": ProxyKL,
     "proxy_kl_change": ProxyKLChange,
+    "source_loss": SourceLoss,
     "source_loss_change": SourceLossChange,
     "validation_loss_change": ValidationLossChange,
     "final_validation_accuracy": FinalValidationAccuracy,

@@ -7,6 +7,14 @@ from typing import ClassVar
 from l2o.envs.rewards.base import Need, Outcome, Reward
 
 
+class SourceLoss(Reward):
+    """−cross-entropy on the source batches of the window that follows the decision, in nats."""
+
+    def compute(self, before: Outcome, after: Outcome) -> float:
+        """Return minus the window's mean."""
+        return -after.source_loss
+
+
 class SourceLossChange(Reward):
     """Fall of the source training loss since the last decision."""
 

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from l2o.envs.stacked.data import EvaluationData, TrainingData
 from l2o.envs.stacked.guidance import Batch, Room, StackedGuidance
+from l2o.envs.stacked.head import HeadSums
 from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS, StackedOptimizer
 from l2o.envs.stacked.stack import Stack
 from l2o.envs.stacked.start import Prepared
@@ -31,6 +32,7 @@ class Chunk:
         steps: room for batches of each fine-tune.
         guidance: terms by name; none for plain fine-tuning.
         keep_start: whether drift is measured, which needs the weights of the start.
+        watch_head: whether the head's weights are watched at every step.
         device: of everything.
         evaluation_batch: images of each network per forward pass when evaluating.
     """
@@ -47,6 +49,7 @@ class Chunk:
         keep_start: bool,
         device: torch.device,
         evaluation_batch: int,
+        watch_head: bool = False,
     ) -> None:
         self.count = count
         self.layout = like.layout
@@ -66,6 +69,7 @@ class Chunk:
         self.optimizer: StackedOptimizer = make(self.parameters, like.optimizer)
         self.loss_sum = torch.zeros(count, device=device)
         self.kl_sum = torch.zeros(count, device=device)
+        self.head = HeadSums(like.layout, self.parameters, count) if watch_head else None
         self.data = TrainingData(like, count, capacity, steps, device, self.guidance.needs_features)
         self._splits: dict[str, EvaluationData] = {}
         self._unread: dict[str, set[int]] = {}
@@ -133,7 +137,16 @@ class Chunk:
         return [*self._moving(), self.gradients, self.before]
 
     def _moving(self) -> list[Tensor]:
-        return [self.parameters, *self.optimizer.state(), self.loss_sum, self.kl_sum]
+        return [self.parameters, *self.optimizer.state(), *self._sums()]
+
+    def _sums(self) -> list[Tensor]:
+        watched = [] if self.head is None else self.head.sums
+        return [self.loss_sum, self.kl_sum, *watched]
+
+    def begin_window(self) -> None:
+        """Begin to add up anew what is added up over a window."""
+        for total in self._sums():
+            total.zero_()
 
     def copies(self) -> list[Tensor]:
         """Return what `put_back` needs."""
@@ -170,6 +183,8 @@ class Chunk:
 
     def forward(self, rows: Tensor, weights: Tensor) -> Tensor:
         """Return the sum of all networks' losses; cross-entropy and proxy KL are added up."""
+        if self.head is not None:
+            self.head.add()
         labels, teacher = self.data.targets(rows)
         features = self.stack.features(self.stack.gather(self.data.images, rows))
         loss = self._cross_entropy(self.stack.logits(features), labels).mean(dim=0)

@@ -183,6 +183,7 @@ class StackedFineTune:
             keep_start="drift" in self.spec.needs,
             device=self.device,
             evaluation_batch=EVALUATION_BATCH,
+            watch_head="head" in self.spec.needs,
         )
         return Trainer(chunk, self.layers, self.config.interval, self.validate, self._shared)
 

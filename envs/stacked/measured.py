@@ -31,6 +31,9 @@ _GLOBAL = (
     "previous_validation_loss",
     "progress",
     "steps_left",
+    "window_progress",
+    "head_mean",
+    "head_std",
 )
 
 

@@ -114,8 +114,7 @@ class Trainer:
     def _open(self, orders: Orders) -> None:
         multipliers = orders.multipliers[:, : self.measured.rows]
         self.chunk.set_rates(orders.base_lr[:, None] * multipliers)
-        self.chunk.loss_sum.zero_()
-        self.chunk.kl_sum.zero_()
+        self.chunk.begin_window()
 
     def _to_the_end(self, begun: Tensor, length: int, one_by_one: bool) -> None:
         """Take the last steps of a window; what is measured is noted before the very last."""
@@ -140,6 +139,9 @@ class Trainer:
         self.means.copy_(torch.where(orders.count > 0, means, self.means))
         multipliers = orders.multipliers[:, : self.measured.rows]
         whole = {"loss": means[0], "proxy_kl": means[1], **_progress(orders)}
+        whole["window_progress"] = _window_progress(orders)
+        if self.chunk.head is not None:
+            whole |= self.chunk.head.means(orders.count)
         if self.validate:
             whole["validation_loss"] = self._validation[0]
         layers = {"multiplier": multipliers, **self.chunk.norms(), **self.chunk.last_step()}
@@ -180,3 +182,9 @@ class Trainer:
 
 def _progress(orders: Orders) -> dict[str, Tensor]:
     return {"progress": orders.progress, "steps_left": orders.steps_left}
+
+
+def _window_progress(orders: Orders) -> Tensor:
+    """Return the mean progress of a window's steps, of which the last began at its end - 1."""
+    middle = orders.begun + (orders.count - 1) / 2
+    return orders.progress * middle / (orders.begun + orders.count).clamp_min(1.0)

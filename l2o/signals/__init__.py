@@ -8,6 +8,14 @@ from l2o.signals.learning_rate import BaseLR, Multiplier
 from l2o.signals.loss import HasLoss, Loss, LossTrend
 from l2o.signals.progress import HasProgress, Progress, StepsLeft
 from l2o.signals.proxy_kl import HasProxyKL, ProxyKL, ProxyKLTrend
+from l2o.signals.raw import (
+    CurrentFactor,
+    HeadMean,
+    HeadStd,
+    WindowLoss,
+    WindowProgress,
+    WindowProxyKL,
+)
 from l2o.signals.update import UpdateNorm
 from l2o.signals.validation_loss import HasValidationLoss, ValidationLoss, ValidationLossTrend
 
@@ -35,6 +43,33 @@ SIGNALS: dict[str, type[Signal]] = {
     "progress": Progress,
     "steps_left": StepsLeft,
     "has_progress": HasProgress,
+    "current_factor": CurrentFactor,
+    "window_loss": WindowLoss,
+    "window_proxy_kl": WindowProxyKL,
+    "window_progress": WindowProgress,
+    "head_mean": HeadMean,
+    "head_std": HeadStd,
 }
 
-__all__ = ["MISSING", "SIGNALS", "Measurement", "Quantity", "Signal", "log_ratio"]
+RAW_SIGNALS = (
+    "current_factor",
+    "window_loss",
+    "window_proxy_kl",
+    "window_progress",
+    "head_mean",
+    "head_std",
+)
+"""Signals on no common scale, for policies that ask for them."""
+DEFAULT_SIGNALS = tuple(name for name in SIGNALS if name not in RAW_SIGNALS)
+"""What an observation is made of unless a spec says otherwise."""
+
+__all__ = [
+    "DEFAULT_SIGNALS",
+    "MISSING",
+    "RAW_SIGNALS",
+    "SIGNALS",
+    "Measurement",
+    "Quantity",
+    "Signal",
+    "log_ratio",
+]

@@ -15,7 +15,7 @@ MISSING = float("nan")
 FLOOR = 1e-12
 """What a ratio's parts are at least: zero is a fact, and its logarithm must be a number."""
 
-Quantity = Literal["gradient", "update", "drift"]
+Quantity = Literal["gradient", "update", "drift", "head"]
 """What costs memory or time to measure; the meter does so only when a signal asks for it."""
 
 
@@ -47,6 +47,9 @@ class Measurement:
         previous_validation_loss: the one before it.
         progress: share of the training done, in [0, 1].
         steps_left: optimizer steps until the end.
+        window_progress: mean share of the training done over the last window.
+        head_mean: mean of the head's weights, mean over the last window.
+        head_std: their standard deviation, likewise.
     """
 
     present: Tensor
@@ -69,6 +72,9 @@ class Measurement:
     previous_validation_loss: Tensor
     progress: Tensor
     steps_left: Tensor
+    window_progress: Tensor
+    head_mean: Tensor
+    head_std: Tensor
 
 
 class Signal(ABC):

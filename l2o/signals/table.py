@@ -19,6 +19,9 @@ RUN_FIELDS = (
     "previous_validation_loss",
     "progress",
     "steps_left",
+    "window_progress",
+    "head_mean",
+    "head_std",
 )
 """Fields of a measurement that are those of a run, not of its layers."""
 LAYER_FIELDS = tuple(f.name for f in fields(Measurement) if f.name not in RUN_FIELDS)

@@ -21,8 +21,9 @@ from l2o.policies.sb3.environments import (
     make_environments,
     seed_environments,
 )
+from l2o.policies.sb3.episodes import TimeShares, summarise
 from l2o.policies.sb3.policy import LayerActorCriticPolicy
-from l2o.signals import SIGNALS
+from l2o.signals import DEFAULT_SIGNALS
 from l2o.spec import SignalSpec
 
 
@@ -66,6 +67,11 @@ class PPOLearner(Learner):
         log_std: float = -1.0,
     ) -> None:
         super().__init__(config)
+        if config.network.kind != "layer_shared":
+            raise ValueError(
+                f"algorithm ppo has no policy of kind {config.network.kind}; set "
+                "algorithm.name=reinforce or network.kind=layer_shared"
+            )
         if config.network.recurrent:
             raise ValueError("algorithm ppo has no recurrent policy; set network.recurrent=false")
         count = count_environments(config)
@@ -77,7 +83,7 @@ class PPOLearner(Learner):
         self.environments = make_environments(config)
         self.iterations = 0
         self.decisions = decisions
-        self._spent: dict[str, float] = {}
+        self._shares = TimeShares(self.environments)
         torch.manual_seed(config.seed)
         self.model = PPO(
             LayerActorCriticPolicy,
@@ -116,27 +122,15 @@ class PPOLearner(Learner):
             if name.startswith("train/") and isinstance(value, (int, float, np.floating))
         }
         return {
-            **_summarise(watch.episodes),
+            **summarise(watch.episodes),
             **logged,
             "seconds": total,
             "seconds_collecting": watch.seconds,
             "seconds_learning": total - watch.seconds,
             "fine_tune_steps_per_second": steps / total,
             "fine_tunes_per_second": len(watch.episodes) / total,
-            **self._shares(watch.seconds / total),
+            **self._shares.read(watch.seconds / total),
         }
-
-    def _shares(self, collecting: float) -> dict[str, float]:
-        """Return the shares of an iteration's time; the environments tell how theirs was spent."""
-        spent: dict[str, float] = {}
-        for stopwatch in self.environments.get_attr("stopwatch"):
-            for what, seconds in stopwatch.seconds.items():
-                spent[what] = spent.get(what, 0.0) + seconds
-        new = {what: seconds - self._spent.get(what, 0.0) for what, seconds in spent.items()}
-        self._spent = spent
-        total = sum(new.values())
-        shares = {f"share_{what}": collecting * part / total for what, part in new.items()}
-        return {**shares, "share_learning": 1.0 - collecting}
 
     def policy(self) -> LearnedPolicy:
         """Return a copy of the network as a policy."""
@@ -146,7 +140,7 @@ class PPOLearner(Learner):
         return LearnedPolicy(
             copy.deepcopy(policy.network).cpu(),
             multipliers_from_dict(environment.multipliers),
-            SignalSpec(environment.signals or tuple(SIGNALS)),
+            SignalSpec(environment.signals or DEFAULT_SIGNALS),
             self.config.finetuning.interval,
         )
 
@@ -196,15 +190,3 @@ class _EpisodeWatch(BaseCallback):
     def _on_step(self) -> bool:
         self.episodes += [info for info in self.locals["infos"] if "episode" in info]
         return True
-
-
-def _summarise(episodes: list[dict[str, Any]]) -> dict[str, float]:
-    """Return means over episodes of their return and of what their last step's info tells."""
-    if not episodes:
-        return {}
-    means = {"return": float(np.mean([info["episode"]["r"] for info in episodes]))}
-    for name in ("target_accuracy", "validation_accuracy", "diverged"):
-        values = [float(info[name]) for info in episodes if name in info]
-        if values:
-            means[name] = float(np.mean(values))
-    return means

@@ -1,0 +1,52 @@
+"""The kinds of learned policies: a policy network, and the policy that runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from l2o.asg_network import ASGPolicyNetwork
+from l2o.asg_policy import ASGPolicy
+from l2o.learned import LearnedPolicy
+from l2o.multipliers import MultiplierRange
+from l2o.network import LayerPolicyNetwork
+from l2o.policy_network import PolicyNetwork
+from l2o.registry import unknown_name
+from l2o.spec import SignalSpec
+
+ARCHITECTURES: dict[str, type[PolicyNetwork]] = {
+    "layer_shared": LayerPolicyNetwork,
+    "asg_2020": ASGPolicyNetwork,
+}
+"""Policy networks, by the `kind` in a card; a card without one has the layer-shared network."""
+
+_POLICIES: dict[str, type[LearnedPolicy]] = {"asg_2020": ASGPolicy}
+
+
+def make_network(architecture: Mapping[str, Any]) -> PolicyNetwork:
+    """Make a network from what its `architecture()` returned.
+
+    Raises:
+        ValueError: an unknown kind.
+        TypeError: arguments that this kind does not have.
+
+    Example:
+        >>> make_network({"features": 3, "outputs": 1}).architecture()["hidden"]
+        64
+    """
+    arguments = dict(architecture)
+    kind = arguments.pop("kind", LayerPolicyNetwork.kind)
+    # No dotted paths: loading a policy must not import what its card names.
+    if kind not in ARCHITECTURES:
+        raise ValueError(unknown_name("policy architecture", str(kind), ARCHITECTURES))
+    return ARCHITECTURES[kind](**arguments)
+
+
+def make_policy(
+    network: PolicyNetwork, multipliers: MultiplierRange, signals: SignalSpec, interval: int
+) -> LearnedPolicy:
+    """Make the policy that runs a network."""
+    # Any: each kind of policy takes the network of its kind.
+    make: Any = _POLICIES.get(network.kind, LearnedPolicy)
+    policy: LearnedPolicy = make(network, multipliers, signals, interval)
+    return policy

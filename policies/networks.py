@@ -1,0 +1,47 @@
+"""The policy network that a training config asks for."""
+
+from __future__ import annotations
+
+from l2o.asg_network import SCALARS_FROM, ASGPolicyNetwork
+from l2o.configs.schema import TrainConfig
+from l2o.multipliers import MultiplierRange, multipliers_from_dict
+from l2o.network import LayerPolicyNetwork
+from l2o.policy_network import PolicyNetwork
+from l2o.signals import DEFAULT_SIGNALS
+from l2o.spec import SignalSpec
+
+
+def build_network(config: TrainConfig, layers: int) -> PolicyNetwork:
+    """Make the untrained network of a config.
+
+    Args:
+        config: its network, signals and multipliers.
+        layers: layer groups of the family's networks.
+
+    Raises:
+        ValueError: an asg_2020 network with signals or multipliers that it does not have.
+    """
+    multipliers, signals = action_range(config), signal_spec(config)
+    network = config.network
+    if network.kind == "layer_shared":
+        return LayerPolicyNetwork(
+            len(signals), multipliers.outputs, network.hidden, network.recurrent
+        )
+    bins = multipliers.to_dict().get("values")
+    if bins is None:
+        raise ValueError(
+            "network.kind=asg_2020 chooses among factors; set environment.multipliers={kind: bins}"
+        )
+    return ASGPolicyNetwork(
+        layers, len(signals) - SCALARS_FROM, network.hidden, bins, network.memoryless
+    )
+
+
+def action_range(config: TrainConfig) -> MultiplierRange:
+    """Return the multiplier range of a config."""
+    return multipliers_from_dict(config.environment.multipliers)
+
+
+def signal_spec(config: TrainConfig) -> SignalSpec:
+    """Return the signal spec of a config."""
+    return SignalSpec(config.environment.signals or DEFAULT_SIGNALS)

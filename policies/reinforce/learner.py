@@ -1,0 +1,203 @@
+"""REINFORCE on parallel fine-tunes."""
+
+from __future__ import annotations
+
+import copy
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from l2o.architectures import make_policy
+from l2o.checks import check_number
+from l2o.configs.schema import TrainConfig
+from l2o.learned import LearnedPolicy
+from l2o.multipliers import Bins
+from l2o.policies.base import Learner
+from l2o.policies.networks import action_range, build_network, signal_spec
+from l2o.policies.reinforce.baselines import BASELINES, discounted_returns
+from l2o.policies.reinforce.rollout import Actor, Batch, replay
+from l2o.policies.sb3.environments import (
+    count_environments,
+    make_environments,
+    seed_environments,
+)
+from l2o.policies.sb3.episodes import TimeShares, summarise
+from l2o.registry import lookup
+
+
+class ReinforceLearner(Learner):
+    """REINFORCE (Williams, Simple Statistical Gradient-Following Algorithms, 1992).
+
+        maximise  mean_t [ (R_t − b_t) · log π(a_t | o_1 ... o_t) + entropy · H(π) ]
+        R_t = Σ_k γ^k r_{t+k}
+
+    One gradient step per iteration, from whole episodes, through the recurrent state. With
+    discount 0, as in ASG's release, each decision answers for the window that follows it alone.
+
+    Args:
+        config: the training config.
+        episodes: fine-tunes per iteration; None: as many as there are environments.
+        learning_rate: of Adam.
+        discount: γ.
+        baseline: what is subtracted from returns; a key of `BASELINES`.
+        normalise: divide what is left by its standard deviation, decision by decision.
+        entropy: weight of the entropy bonus.
+        max_grad_norm: gradient clipping.
+        log_std: initial log standard deviation of continuous actions.
+
+    Raises:
+        ValueError: values out of range, or a network that does not fit the environment.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        *,
+        episodes: int | None = None,
+        learning_rate: float = 3e-3,
+        discount: float = 0.0,
+        baseline: str = "decision_mean",
+        normalise: bool = True,
+        entropy: float = 0.0,
+        max_grad_norm: float = 1.0,
+        log_std: float = -1.0,
+    ) -> None:
+        super().__init__(config)
+        check_number("algorithm.options.discount", discount, 0.0, 1.0)
+        check_number("algorithm.options.learning_rate", learning_rate, above=True)
+        check_number("algorithm.options.entropy", entropy)
+        check_number("algorithm.options.max_grad_norm", max_grad_norm, above=True)
+        if episodes is not None and episodes < 1:
+            raise ValueError(f"algorithm.options.episodes must be at least 1, got {episodes}")
+        self.count = episodes or count_environments(config)
+        self.discount, self.normalise, self.entropy = discount, normalise, entropy
+        self.max_grad_norm = max_grad_norm
+        self.baseline = lookup("baseline", BASELINES, baseline)
+        self.environments = make_environments(config)
+        try:
+            self._make(learning_rate, log_std)
+        except BaseException:
+            self.environments.close()
+            raise
+
+    def _make(self, learning_rate: float, log_std: float) -> None:
+        layers = (self.environments.observation_space.shape or (0,))[0]
+        torch.manual_seed(self.config.seed)
+        self.network = build_network(self.config, layers)
+        # Refused here if it does not fit: before any work, not at the first export.
+        self.policy()
+        bins = isinstance(action_range(self.config), Bins)
+        self.log_std = None if bins else nn.Parameter(torch.tensor(log_std))
+        self.optimizer = torch.optim.Adam(self._parameters(), lr=learning_rate)
+        self.actor = Actor(self.environments, self.network, self.log_std)
+        self.shares = TimeShares(self.environments)
+        self.iterations = 0
+        seed_environments(self.environments, self.config, 0)
+
+    def _parameters(self) -> list[nn.Parameter]:
+        own = [] if self.log_std is None else [self.log_std]
+        return [*self.network.parameters(), *own]
+
+    def iterate(self) -> dict[str, float]:
+        """Collect whole episodes and take one gradient step."""
+        started = time.perf_counter()
+        episodes = self.actor.collect(self.count)
+        collected = time.perf_counter() - started
+        batch = Batch.of(episodes)
+        learned = self._learn(batch)
+        self.iterations += 1
+        self.episodes += len(episodes)
+        steps = sum(int(episode.info["step"]) for episode in episodes)
+        self.fine_tune_steps += steps
+        total = time.perf_counter() - started
+        return {
+            **summarise([episode.info for episode in episodes]),
+            **learned,
+            **self._behaviour(batch),
+            "seconds": total,
+            "seconds_collecting": collected,
+            "seconds_learning": total - collected,
+            "fine_tune_steps_per_second": steps / total,
+            "fine_tunes_per_second": len(episodes) / total,
+            **self.shares.read(collected / total),
+        }
+
+    def _learn(self, batch: Batch) -> dict[str, float]:
+        advantages = torch.from_numpy(self._advantages(batch)).float()
+        mask = torch.from_numpy(batch.mask)
+        log_probs, entropies = replay(self.network, self.log_std, batch)
+        objective = (advantages * log_probs + self.entropy * entropies)[mask].mean()
+        self.optimizer.zero_grad()
+        (-objective).backward()
+        norm = nn.utils.clip_grad_norm_(self._parameters(), self.max_grad_norm)
+        self.optimizer.step()
+        return {
+            "entropy": float(entropies.detach()[mask].mean()),
+            "gradient_norm": float(norm),
+            "reward": float(batch.rewards[batch.mask].mean()),
+        }
+
+    def _advantages(self, batch: Batch) -> NDArray[np.float64]:
+        returns = discounted_returns(batch.rewards, self.discount)
+        left = (returns - self.baseline(returns, batch.rewards, batch.mask)) * batch.mask
+        if not self.normalise:
+            return left
+        count = np.maximum(batch.mask.sum(axis=0), 1)
+        scale = np.sqrt((left**2).sum(axis=0) / count)
+        return np.asarray(left / np.where(scale > 0, scale, 1.0))
+
+    def _behaviour(self, batch: Batch) -> dict[str, float]:
+        """Return the mean multipliers that were tried, of the head and of the backbone."""
+        signals = signal_spec(self.config)
+        if "is_head" not in signals.names:
+            is_head = torch.zeros(batch.actions.shape[-1], dtype=torch.bool)
+            is_head[-1] = True
+            head = is_head.expand_as(batch.actions)
+        else:
+            head = batch.observations[..., signals.index("is_head")] > 0
+        real = torch.from_numpy(batch.mask)[..., None] & (batch.observations[..., 0] > 0)
+        tried = action_range(self.config).decode(batch.actions)
+        parts = {"multiplier_head": real & head, "multiplier_backbone": real & ~head}
+        return {name: float(tried[part].mean()) for name, part in parts.items() if part.any()}
+
+    def policy(self) -> LearnedPolicy:
+        """Return a copy of the network as a policy."""
+        return make_policy(
+            copy.deepcopy(self.network),
+            action_range(self.config),
+            signal_spec(self.config),
+            self.config.finetuning.interval,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return weights, optimizer and counters; episodes under way are not kept."""
+        return {
+            "network": self.network.state_dict(),
+            "log_std": None if self.log_std is None else self.log_std.detach().clone(),
+            "optimizer": self.optimizer.state_dict(),
+            "iterations": self.iterations,
+            "episodes": self.episodes,
+            "fine_tune_steps": self.fine_tune_steps,
+            "torch_rng": torch.get_rng_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on; the environments begin new episodes, drawn from seeds not used before."""
+        self.network.load_state_dict(state["network"])
+        if self.log_std is not None:
+            self.log_std.data.copy_(state["log_std"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.iterations = state["iterations"]
+        self.episodes = state["episodes"]
+        self.fine_tune_steps = state["fine_tune_steps"]
+        self.actor.forget()
+        seed_environments(self.environments, self.config, self.iterations)
+        torch.set_rng_state(state["torch_rng"])
+
+    def close(self) -> None:
+        """End the environments' processes."""
+        self.environments.close()
