@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from l2o.benchmarks.cell import Cell
@@ -35,6 +35,7 @@ class PlannedRow:
         early_stopping: whether it stops early.
         guidance: names of the guidance terms.
         cells: the fine-tunes, over base-LR factors x tasks x seeds.
+        published: figures of the published row that this one stands for, by metric.
     """
 
     label: str
@@ -44,6 +45,7 @@ class PlannedRow:
     early_stopping: bool
     guidance: tuple[str, ...]
     cells: tuple[Cell, ...]
+    published: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ def _planned(config: BenchmarkConfig, kind: Kind, row: Row) -> PlannedRow:
         early_stopping=choice.early_stopping is not None,
         guidance=tuple(finetuning.guidance),
         cells=tuple(_cells(config, row, finetuning, choice)),
+        published=row.published,
     )
 
 

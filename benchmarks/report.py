@@ -12,6 +12,7 @@ from typing import Any
 from l2o.benchmarks.definitions import define
 from l2o.benchmarks.factors import show_factor
 from l2o.benchmarks.markdown import to_markdown
+from l2o.benchmarks.published_tables import published_tables
 from l2o.benchmarks.results import Results, load_results
 from l2o.benchmarks.tables import (
     Table,
@@ -104,6 +105,7 @@ def render_html(results: Results, pictures: list[Picture]) -> str:
             claims_table(results),
             results_table(results),
             tuned_table(results),
+            *published_tables(results),
         ),
         details=_present(*policy_tables(results), factors_table(results), chosen_table(results)),
         pictures=pictures,
@@ -119,6 +121,7 @@ def render_markdown(results: Results) -> str:
         claims_table(results),
         results_table(results),
         tuned_table(results),
+        *published_tables(results),
     ):
         parts += [f"## {table.title}", to_markdown(table).rstrip()]
     listed = "\n".join(f"- **{word}**: {meaning}" for word, meaning in define(results.data))

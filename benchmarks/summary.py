@@ -10,6 +10,7 @@ from l2o.benchmarks.comparison import check_claims, compare_policies
 from l2o.benchmarks.headline import headline_figures
 from l2o.benchmarks.machine import machine_facts
 from l2o.benchmarks.plan import Plan
+from l2o.benchmarks.published import compare_with_published
 from l2o.benchmarks.scores import RowScores, gather
 from l2o.benchmarks.statistics import Matrix, complete, estimate
 from l2o.benchmarks.target import ENERGIES
@@ -54,6 +55,7 @@ def summarise(
         "tuned": [entry.to_json() for entry in tuned],
         "policies": policies,
         "claims": claims,
+        "published": compare_with_published(scores, resamples),
         "figures": headline_figures(policies, claims, tuned),
         "failures": _failures(plan, records),
     }

@@ -182,6 +182,8 @@ class Row(PolicyChoice):
     """Guidance terms of this row; null takes the benchmark's."""
     base_lr_factors: tuple[PositiveFloat, ...] | None = None
     """Factors on the task's base LR; null takes the benchmark's."""
+    published: dict[str, float] = {}
+    """Published figures of the row that this one stands for: metric -> value, any unit."""
 
 
 class Grid(Strict):
