@@ -1,0 +1,65 @@
+"""Rows held against the figures of a published table."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from l2o.benchmarks.plan import PlannedRow
+from l2o.benchmarks.published import compare_with_published
+from l2o.benchmarks.published_tables import published_tables
+from l2o.benchmarks.results import Results
+from l2o.benchmarks.scores import METRICS, RowScores
+
+
+def scored(label, accuracy, published, noise=0.01, seed=0):
+    """Return a row of 6 runs on 4 tasks around an accuracy."""
+    draws = np.random.default_rng(seed).normal(accuracy, noise, (1, 6, 4))
+    values = {metric: np.full((1, 6, 4), np.nan) for metric in METRICS}
+    row = PlannedRow(label, "row", "cosine", "flat", False, (), (), published)
+    return RowScores(row, (1.0,), values | {"target_accuracy": draws}, ())
+
+
+ROWS = [
+    scored("low", 0.3, {"target_accuracy": 30.0, "energy_0": 0.4}),
+    scored("high", 0.6, {"target_accuracy": 50.0}, seed=1),
+    scored("middle, published as best", 0.5, {"target_accuracy": 60.0}, seed=2),
+    scored("of our own", 0.9, {}, seed=3),
+]
+
+
+def test_pairs_agree_or_contradict():
+    (entry,) = compare_with_published(ROWS, resamples=200)
+    assert entry["metric"] == "target_accuracy"  # nothing was measured of the energy
+    assert [row["label"] for row in entry["rows"]] == [row.row.label for row in ROWS[:3]]
+    assert (entry["pairs"], entry["agree"]) == (3, 2)
+    (pair,) = entry["contradict"]
+    assert (pair["one"], pair["other"], pair["published"]) == ("high", ROWS[2].row.label, -10.0)
+    assert pair["difference"]["low"] > 0
+
+
+def test_what_noise_hides_contradicts_nothing():
+    unclear = [scored("a", 0.5, {"target_accuracy": 1.0}, 0.2, 4)]
+    unclear.append(scored("b", 0.5, {"target_accuracy": 2.0}, 0.2, 5))
+    (entry,) = compare_with_published(unclear, resamples=200)
+    assert entry["contradict"] == []
+
+
+def test_equal_published_figures_are_no_pair():
+    rows = [replace(row, row=replace(row.row, published={"target_accuracy": 5.0})) for row in ROWS]
+    (entry,) = compare_with_published(rows, resamples=50)
+    assert entry["pairs"] == 0
+
+
+@pytest.mark.parametrize("published", [[], None])
+def test_no_tables_without_published_figures(published, tmp_path):
+    data = {} if published is None else {"published": published}
+    assert published_tables(Results(tmp_path, data, {})) == []
+
+
+def test_tables_name_ranks_and_contradictions(tmp_path):
+    entries = compare_with_published(ROWS, resamples=200)
+    beside, against = published_tables(Results(tmp_path, {"published": entries}, {}))
+    assert [row[3:] for row in beside.rows] == [("3", "3"), ("1", "2"), ("2", "1")]
+    assert "2 of 3 pairs" in beside.note
+    assert against.rows[0][0] == "high − middle, published as best"
