@@ -15,7 +15,7 @@ class Wave(Policy):
     interval = 2
 
     def __init__(self, signals: SignalSpec | None = None) -> None:
-        self.signals = signals or SignalSpec()
+        self.signals = signals or SignalSpec(tuple(SIGNALS))
 
     def initial_state(self, num_layers):
         return {"phase": torch.zeros(num_layers)}
