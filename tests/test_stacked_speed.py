@@ -55,14 +55,17 @@ def test_figures_hold_or_not():
     gpu = [
         {"width": 8, "name": "FineTuneEnv", "runs": 1, "ratio": 1.0},
         {"width": 8, "name": "stacked 32", "runs": 32, "microseconds_per_step": 4.0, "ratio": 9.0},
+        {"width": 8, "name": "stacked 256", "runs": 256, "microseconds_per_step": 5.0, "ratio": 9},
         {"width": 8, "name": "stacked 512", "runs": 512, "microseconds_per_step": 2.0, "ratio": 9},
     ]
     for row in gpu:
         row.setdefault("steps_per_second", 30_000.0)
     made = {f.figure: f.to_dict()["holds"] for f in stacked._figures(gpu, torch.device("cuda"))}
     assert made == {
+        "GPU, N = 256, width 8: ratio to the bare loop": False,
         "GPU, largest N: fine-tune steps per second": True,
         "GPU, cost per environment, N = 512 over N = 32": True,
+        "GPU, cost per environment, N = 512 over N = 32, dearest N up to 512": False,
     }
 
 
