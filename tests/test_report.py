@@ -16,7 +16,7 @@ from l2o.benchmarks.figures import FIGURES
 from l2o.benchmarks.figures.style import focus
 from l2o.benchmarks.markdown import to_markdown
 from l2o.benchmarks.report import duration, render_html
-from l2o.benchmarks.results import curves, load_results
+from l2o.benchmarks.results import Results, curves, load_results
 from l2o.benchmarks.samples import load_samples, save_samples
 from l2o.benchmarks.tables import Table, percent, points
 from l2o.configs.schema import BenchmarkConfig, Claim, Grid, Named, Row
@@ -175,6 +175,15 @@ def test_figures_name_few_rows_and_the_learned_policy_first(folder):
     assert list(looks)[:3] == ["learned policy", "frozen", "plain"]
     assert len(looks) == 4
     assert len({(look.color, look.marker, str(look.linestyle)) for look in looks.values()}) == 4
+
+
+@pytest.mark.parametrize("kinds", [["row"] * 12, ["policy"] * 12, ["policy", *["row"] * 12]])
+def test_however_many_rows_each_named_one_has_a_look_of_its_own(kinds, tmp_path):
+    score = {"target_accuracy": {"value": 0.5}}
+    rows = [{"label": str(n), "kind": kind, "misjudged": score} for n, kind in enumerate(kinds)]
+    looks = focus(Results(tmp_path, {"rows": rows}, {}), limit=99)
+    assert len(looks) == (8 if "policy" in kinds else 7)
+    assert len({(look.color, look.marker) for look in looks.values()}) == len(looks)
 
 
 def test_curves_hold_the_last_value_of_what_ended_early():

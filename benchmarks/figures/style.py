@@ -67,7 +67,9 @@ def focus(results: Results, limit: int = 6) -> dict[str, Look]:
     for row in sorted(results.rows, key=_misjudged, reverse=True):
         if row["kind"] == "grid":
             best.setdefault(row["profile"], row)
-    chosen = (learned + written + list(best.values()))[: min(limit, MAX_FOCUS)]
+    # The look of MAX_FOCUS that is a learned policy's own is no other row's.
+    room = MAX_FOCUS if learned else len(_LOOKS)
+    chosen = (learned + written + list(best.values()))[: min(limit, room)]
     looks: dict[str, Look] = {}
     others = iter(_LOOKS)
     for row in chosen:
