@@ -222,7 +222,7 @@ def test_wheel_holds_all_of_the_house(wheel):
     expected = set()
     for path in house_files():
         parts = path.relative_to(ROOT).parts
-        kinds = (".py", ".yaml", ".html", ".safetensors", ".json", ".typed")
+        kinds = (".py", ".yaml", ".html", ".safetensors", ".json", ".typed", ".cpp")
         if parts[0] in TOP and path.suffix in kinds:
             expected.add("/".join(parts if parts[0] == "l2o" else ("l2o", *parts)))
     expected |= {"l2o/py.typed"}
