@@ -32,17 +32,24 @@ constexpr int MOST_TAPS = 256;
 
 template <typename R, int LANES>
 struct Vector {
-    typedef R type __attribute__((vector_size(LANES * sizeof(R)), aligned(sizeof(R)), may_alias));
+    typedef R type __attribute__((vector_size(LANES * sizeof(R))));
 };
 template <typename R>
 struct Vector<R, 1> {
     typedef R type;
 };
 
+// Copies, not casts: a vector's address needs to be that of an element only.
 template <typename V, typename R>
-inline V load(const R *at) { return *reinterpret_cast<const V *>(at); }
+inline V load(const R *at) {
+    V value;
+    __builtin_memcpy(&value, at, sizeof value);
+    return value;
+}
 template <typename V, typename R>
-inline void store(R *at, V value) { *reinterpret_cast<V *>(at) = value; }
+inline void store(R *at, V value) {
+    __builtin_memcpy(at, &value, sizeof value);
+}
 
 // Sum of a vector's elements, half upon half.
 template <typename R, int LANES>
