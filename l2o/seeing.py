@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from l2o.groups import LayerGroup
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Seeing:
+class Seeing(ABC):
     """Draws and logs a history; what that takes is imported only then.
 
     Attributes:
@@ -24,9 +25,9 @@ class Seeing:
     history: History
 
     @property
+    @abstractmethod
     def steps(self) -> int:
         """Optimizer steps done."""
-        raise NotImplementedError
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
         """Draw the learning rate of every layer group over the steps, as far as `history` goes.

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from test_benchmark_stacked import settings
+from stacked_cells import settings
 
 from l2o.benchmarks.speed import precision
 from l2o.benchmarks.speed.__main__ import main

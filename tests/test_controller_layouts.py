@@ -3,7 +3,7 @@
 import pytest
 import torch
 from optimizer_cases import CASES, network
-from optimizer_features import save_and_load
+from optimizer_checkpoints import save_and_load
 from optimizer_loops import (
     FACTORS,
     STEPS,

@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 from optimizer_cases import CASES, Case, network
-from optimizer_features import save_and_load
+from optimizer_checkpoints import save_and_load
 from optimizer_loops import (
     FACTORS,
     STEPS,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from l2o.files import write_atomically
 
 
 @dataclass(frozen=True)
@@ -42,3 +46,11 @@ class Figure:
             "holds": self._reaches(self.must),
             "reaches_goal": self._reaches(self.goal),
         }
+
+
+def publish(results: dict[str, Any], path: Path | None) -> None:
+    """Print the figures of results, and write the results to a file, if there is one."""
+    for figure in results["figures"]:
+        print(f"{figure['figure']}: {figure['value']} (must {figure['must']}) {figure['holds']}")
+    if path:
+        write_atomically(path, json.dumps(results, indent=2) + "\n")

@@ -6,7 +6,6 @@ python -m l2o.benchmarks.speed guidance --json guidance.json
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,12 @@ import torch
 
 from l2o.benchmarks.machine import machine_facts
 from l2o.benchmarks.speed.contenders import FewTasks, numbers_of
-from l2o.benchmarks.speed.figures import Figure
+from l2o.benchmarks.speed.figures import Figure, publish
 from l2o.benchmarks.speed.timing import Times, ratio, time_alternately
 from l2o.configs.schema import FineTuning
 from l2o.envs.device import resolve_device
 from l2o.envs.finetuning import FineTune
 from l2o.envs.tasks import Task
-from l2o.files import write_atomically
 
 STEPS = 20
 """Training steps per round."""
@@ -58,10 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
             f"width {row['width']:3} {row['name']:30} {row['microseconds_per_step']:8.0f} µs "
             f"{row['ratio']:6.2f} x plain"
         )
-    for figure in results["figures"]:
-        print(f"{figure['figure']}: {figure['value']} (must {figure['must']}) {figure['holds']}")
-    if arguments.json:
-        write_atomically(arguments.json, json.dumps(results, indent=2) + "\n")
+    publish(results, arguments.json)
 
 
 def measure(

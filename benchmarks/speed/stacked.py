@@ -7,7 +7,6 @@ python -m l2o.benchmarks.speed stacked --device cuda --json stacked-cuda.json
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -26,11 +25,10 @@ from l2o.benchmarks.speed.contenders import (
     predicted_memory,
     settings,
 )
-from l2o.benchmarks.speed.figures import Figure
+from l2o.benchmarks.speed.figures import Figure, publish
 from l2o.benchmarks.speed.memory import measured_on_device, measured_on_host
 from l2o.benchmarks.speed.timing import Times, ratio, time_alternately
 from l2o.envs.device import resolve_device
-from l2o.files import write_atomically
 
 _CPU_COUNTS, _CUDA_COUNTS = (1, 8, 16, 32, 128, 512), (1, 8, 32, 128, 256, 512, 1024)
 
@@ -61,10 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
             f"width {row['width']:3} {row['name']:14} {row['steps_per_second']:9.1f} steps/s "
             f"ratio {row['ratio']:6.2f}"
         )
-    for figure in results["figures"]:
-        print(f"{figure['figure']}: {figure['value']} (must {figure['must']}) {figure['holds']}")
-    if arguments.json:
-        write_atomically(arguments.json, json.dumps(results, indent=2) + "\n")
+    publish(results, arguments.json)
 
 
 def measure(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -11,7 +12,6 @@ from torch import Tensor, nn
 from l2o.envs.stacked.chains import ChainedConv2d, chain_convolutions
 from l2o.envs.stacked.kernels import gather_images, load_kernels, supports
 from l2o.envs.stacked.layers import STACKED
-from l2o.envs.stacked.stack import TENSORS
 from l2o.envs.stacked.substituted import SubstitutedStack
 
 
@@ -22,8 +22,8 @@ class CompiledStack(SubstitutedStack):
     The model's code is traced by `torch.fx`, so that convolutions can be joined into chains.
 
     Raises:
-        ValueError: as `SubstitutedStack`, or there is no kernel for this model.
-        Exception: whatever `torch.fx` says of a model that it cannot trace.
+        ValueError: as `SubstitutedStack`.
+        Exception: on first use, whatever `torch.fx` says of a model that it cannot trace.
     """
 
     name: ClassVar[str] = "compiled"
@@ -32,16 +32,9 @@ class CompiledStack(SubstitutedStack):
         nn.Conv2d: ChainedConv2d,
     }
 
-    def __init__(
-        self,
-        model: Any,
-        proxy_head: nn.Module,
-        tensors: TENSORS,
-        proxy_tensors: TENSORS,
-        count: int,
-    ) -> None:
-        super().__init__(model, proxy_head, tensors, proxy_tensors, count)
-        self._features = chain_convolutions(self._model, "forward_features")
+    @cached_property
+    def _features(self) -> Any:
+        return chain_convolutions(self._model, "forward_features")
 
     def arrange(self, examples: Tensor) -> Tensor:
         """Return `[B, N·C, ...]`, images innermost."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from l2o.envs.stacked.layout import Layout
 from l2o.signals import MISSING, Measurement
+from l2o.signals.table import RUN_FIELDS
 
 _FIXED = ("present", "is_head", "depth", "numel")
 """The same for all networks of one architecture."""
@@ -21,19 +22,6 @@ _LAYER = (
     "gradient_norm",
     "update_norm",
     "gradient_dot_update",
-)
-_GLOBAL = (
-    "loss",
-    "previous_loss",
-    "proxy_kl",
-    "previous_proxy_kl",
-    "validation_loss",
-    "previous_validation_loss",
-    "progress",
-    "steps_left",
-    "window_progress",
-    "head_mean",
-    "head_std",
 )
 
 
@@ -57,7 +45,7 @@ class Measured:
         for row, fact in enumerate(facts):
             per_layer[row, :, : self.rows] = torch.as_tensor(fact, dtype=torch.float32)
         self.per_layer = per_layer.to(device)
-        self.whole = torch.full((len(_GLOBAL), count), MISSING, device=device)
+        self.whole = torch.full((len(RUN_FIELDS), count), MISSING, device=device)
         self._missing = torch.full((count,), MISSING, device=device)
 
     def tables(self) -> list[Tensor]:
@@ -70,7 +58,7 @@ class Measured:
         """Write networks `[N]` that begin anew; what is not given was not measured."""
         missing = self._missing[:, None].expand(-1, self.rows)
         self._write_layers(mask, {**dict.fromkeys(_LAYER, missing), **layers})
-        self._write_whole(mask, {**dict.fromkeys(_GLOBAL, self._missing), **whole})
+        self._write_whole(mask, {**dict.fromkeys(RUN_FIELDS, self._missing), **whole})
 
     def update(
         self, mask: Tensor, layers: Mapping[str, Tensor], whole: Mapping[str, Tensor]
@@ -83,9 +71,9 @@ class Measured:
             whole: global quantities `[N]`; those not given stay.
         """
         previous = {
-            f"previous_{name}": self.whole[_GLOBAL.index(name)]
+            f"previous_{name}": self.whole[RUN_FIELDS.index(name)]
             for name in whole
-            if f"previous_{name}" in _GLOBAL
+            if f"previous_{name}" in RUN_FIELDS
         }
         self._write_layers(mask, layers)
         self._write_whole(mask, {**previous, **whole})
@@ -96,7 +84,7 @@ class Measured:
         current.copy_(torch.where(mask[:, None], torch.stack([r.float() for r in rows]), current))
 
     def _write_whole(self, mask: Tensor, values: Mapping[str, Tensor]) -> None:
-        rows = [values.get(name, self.whole[index]) for index, name in enumerate(_GLOBAL)]
+        rows = [values.get(name, self.whole[index]) for index, name in enumerate(RUN_FIELDS)]
         self.whole.copy_(torch.where(mask, torch.stack([r.float() for r in rows]), self.whole))
 
 
@@ -109,7 +97,7 @@ def measurement_of(several: Sequence[Measured]) -> Measurement:
     per_layer = _join([measured.per_layer for measured in several])
     whole = _join([measured.whole for measured in several])
     fields = dict(zip((*_FIXED, *_LAYER), per_layer.unbind(), strict=True))
-    return Measurement(**fields, **dict(zip(_GLOBAL, whole.unbind(), strict=True)))
+    return Measurement(**fields, **dict(zip(RUN_FIELDS, whole.unbind(), strict=True)))
 
 
 def _join(tensors: Sequence[Tensor]) -> Tensor:
