@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 Options = dict[str, Any]
+Precision = Literal["float32", "tf32", "bf16"]
 
 
 def _ascending(span: tuple[float, float]) -> tuple[float, float]:
@@ -230,6 +231,8 @@ class Grid(Strict):
     """Layer profiles that each schedule is combined with."""
     early_stopping: tuple[Options | None, ...] = (None,)
     """Early-stopping arguments that each of those is combined with."""
+    base_lr_factors: tuple[PositiveFloat, ...] | None = None
+    """Factors on the task's base LR that it is tuned over; null takes the benchmark's."""
 
 
 class Claim(Strict):
@@ -274,7 +277,7 @@ class BenchmarkConfig(Strict):
     """Resamples of each confidence interval."""
     stacked: bool = True
     """False: fine-tunes one by one. What has no stacked form is run so in any case."""
-    precision: Literal["float32", "tf32", "bf16"] = "float32"
+    precision: Precision = "float32"
     """Number format of the networks, when stacked; tf32 is CUDA's, elsewhere it is float32."""
 
     @model_validator(mode="after")
