@@ -146,6 +146,23 @@ class Evaluation(Strict):
     """Number of episodes drawn as the environment draws them, instead of `tasks` x `base_lrs`."""
 
 
+class Imitation(Strict):
+    """What a policy begins with: a schedule at the right base LR, learned from demonstrations."""
+
+    schedule: Named | str = "one_cycle"
+    """Schedule to imitate."""
+    profile: Named | str = "small_backbone"
+    """Layer profile to imitate."""
+    episodes: PositiveInt = 256
+    """Demonstrations, in fine-tunes; they count towards the policy's cost."""
+    noise: Annotated[float, Field(ge=0.0)] = 0.1
+    """Standard deviation of the teacher's noise, in actions in [-1, 1]."""
+    epochs: PositiveInt = 40
+    """Passes over the demonstrations, after each half of them."""
+    learning_rate: PositiveFloat = 2e-3
+    """Of Adam."""
+
+
 class TrainConfig(Strict):
     """`l2o train`: learn a policy."""
 
@@ -161,6 +178,8 @@ class TrainConfig(Strict):
     """Actions, observations and rewards."""
     network: Network = Network()
     """The policy network."""
+    imitation: Imitation | None = None
+    """What to begin with (algorithms ppo and evolution); null for an untrained network."""
     algorithm: Named = Named(name="ppo")
     """Learning algorithm and its arguments."""
     episodes: PositiveInt = 2000

@@ -18,6 +18,7 @@ from l2o.learned import LearnedPolicy
 from l2o.multipliers import LogRange
 from l2o.policies.base import Learner
 from l2o.policies.evolution.gradient import antithetic_noise, estimate_gradient
+from l2o.policies.imitation import imitate
 from l2o.policies.networks import action_range, build_layer_network, signal_spec
 from l2o.policies.sb3.environments import (
     count_environments,
@@ -101,6 +102,9 @@ class EvolutionLearner(Learner):
     def iterate(self) -> dict[str, float]:
         """Collect whole episodes of all groups that end, and take one step."""
         started = time.perf_counter()
+        if self.iterations == 0 and self.config.imitation is not None:
+            imitate(self.network, self.config)
+            self.episodes += self.config.imitation.episodes
         if self._seen is None:
             self._begin()
         noise: list[NDArray[np.float64]] = []
