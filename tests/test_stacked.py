@@ -103,6 +103,8 @@ OPTIONS = {
     "sgd_lr_momentum": [{}, {"weight_decay": 0.1}, {"momentum": 0.5}],
     "adam": [{}, {"weight_decay": 0.1, "betas": [0.5, 0.9]}],
     "adamw": [{}, {"weight_decay": 0.3, "eps": 1e-3}],
+    # With a small ε it divides small gradients by themselves, and what rounding did to them grows.
+    "rmsprop": [{"eps": 0.1}, {"momentum": 0.5, "weight_decay": 0.1, "eps": 0.1}],
 }
 ROWS = [(name, options) for name, rows in OPTIONS.items() for options in rows]
 
