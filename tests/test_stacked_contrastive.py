@@ -151,9 +151,8 @@ def test_each_run_may_have_its_own_weight() -> None:
     weights = [0.0, {"schedule": "linear", "value": 2.0}]
     task = image_task(3, steps=10)
     runs = StackedFineTune(config(contrastive()), 2, LAYERS)
-    runs.reset(
-        {n: Start(task, 4, 0.03, guidance_weights={"contrastive": w}) for n, w in enumerate(weights)}
-    )
+    each = [Start(task, 4, 0.03, guidance_weights={"contrastive": w}) for w in weights]
+    runs.reset(dict(enumerate(each)))
     singles = [
         FineTune(task, config(contrastive(weight=w)), base_lr=0.03, seed=4, signals=runs.spec)
         for w in weights
@@ -212,7 +211,12 @@ def test_layers_that_cannot_be(options: dict[str, Any], message: str) -> None:
     runs = StackedFineTune(config(contrastive(**options)), 1, LAYERS)
     with pytest.raises(ValueError, match=message):
         runs.reset({0: Start(image_task(0))})
-        runs.advance()
+
+
+def test_networks_of_several_widths() -> None:
+    """Each has MLPs of its own widths; all pairs of a width are in one chunk."""
+    starts = [Start(image_task(n, channels=4 + n % 2, steps=7), n, 0.03) for n in range(4)]
+    both_to_the_end(starts, config(contrastive()))
 
 
 def test_new_views_in_each_step_have_no_stacked_form() -> None:

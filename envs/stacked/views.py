@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -47,7 +48,8 @@ class ViewData(TrainingData):
         assert contrastive is not None
         self.views = contrastive.views
         super().__init__(like, count, capacity * self.views, steps, device, features)
-        self._terms = terms
+        # Copies: a teacher makes MLPs of the widths of its network.
+        self._terms = [copy.copy(term) for term in terms]
         self._rectified = maps.rectified
         rows, dtype = len(self.images), self.teacher.dtype
         self.maps = {

@@ -30,7 +30,13 @@ class StackedContrastive(StackedTerm):
     def __init__(self, term: Contrastive, room: Room) -> None:
         super().__init__(term, room)
         like, count = room.like, room.count
-        self.term = prepared_for(term, like)
+        self.term, shapes = prepared_for(term, like)
+        # On the device beforehand: a step must not wait for it.
+        self._crops = {
+            name: position_table(shape[1:], term.crops).to(room.device, room.dtype)
+            for name, shape in shapes.items()
+            if len(shape) > 1 or term.crops is not None
+        }
         drawn = list(self.term.parameters())
         self._drawn = nn.utils.parameters_to_vector(drawn).detach().to(room.device, room.dtype)
         self.queries = self._drawn.repeat(count)
@@ -74,7 +80,7 @@ class StackedContrastive(StackedTerm):
         losses = []
         per_layer = zip(self.term.layers, self.queues, _fours(self.leaves), _fours(self._key_parts))
         for name, queue, query_mlp, key_mlp in per_layer:
-            query, key = self._pool(batch.maps[name], batch.key_maps[name])
+            query, key = self._pool(name, batch.maps[name], batch.key_maps[name])
             queries = functional.normalize(_mlp(query, query_mlp), dim=2)
             with torch.no_grad():
                 keys = functional.normalize(_mlp(key, key_mlp), dim=2)
@@ -93,11 +99,11 @@ class StackedContrastive(StackedTerm):
         each = functional.cross_entropy(rows, first, reduction="none")
         return each.view(self.room.count, -1).mean(dim=1)
 
-    def _pool(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-        """Return pooled features `[N, B · crops², C]` of maps `[B, N, C, ...]`."""
-        if query.dim() == 3 and self.term.crops is None:
+    def _pool(self, name: str, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        """Return pooled features `[N, B · crops², C]` of a layer's maps `[B, N, C, ...]`."""
+        if name not in self._crops:
             return query.transpose(0, 1), key.transpose(0, 1)
-        crops = position_table(tuple(query.shape[3:]), self.term.crops).to(query)
+        crops = self._crops[name].to(query)
         maps, others = query.flatten(3), key.flatten(3)
         if self.term.pooling == "average":
             weights = average_weights(crops)
@@ -117,14 +123,19 @@ class StackedContrastive(StackedTerm):
         self._new = []
 
 
-def prepared_for(term: Contrastive, like: Prepared) -> Contrastive:
-    """Return a copy of a term with MLPs for networks such as this one; the term has none yet."""
+def prepared_for(
+    term: Contrastive, like: Prepared
+) -> tuple[Contrastive, Mapping[str, tuple[int, ...]]]:
+    """Return a copy of a term with MLPs for networks such as this one, and the shapes of its maps.
+
+    The term itself stays without MLPs, as networks of another width need others.
+    """
     term = copy.copy(term)
     wanted = WantedMaps.of([term], like)
     assert wanted is not None
     dtype = next(like.model.parameters()).dtype
     term.prepare({name: torch.zeros(1, *size, dtype=dtype) for name, size in wanted.shapes.items()})
-    return term
+    return term, wanted.shapes
 
 
 def _mlp(x: Tensor, tensors: Sequence[Tensor]) -> Tensor:
@@ -141,12 +152,13 @@ def _parts(flat: Tensor, count: int, like: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _fours(tensors: Sequence[Tensor]) -> Iterable[Sequence[Tensor]]:
+    """Yield the tensors of each MLP: two weights, each with its bias."""
     return (tensors[at : at + 4] for at in range(0, len(tensors), 4))
 
 
 def bytes_kept(term: Contrastive, like: Prepared) -> int:
     """Return the bytes that one fine-tune's MLPs, their optimizer and queues take."""
-    networks = prepared_for(term, like)
+    networks, _ = prepared_for(term, like)
     size = next(like.model.parameters()).element_size()
     parameters = sum(p.numel() for p in networks.parameters())
     # Twice what training changes, and rates, scratch and gradients.
@@ -166,4 +178,3 @@ def bytes_computing(term: Contrastive, like: Prepared) -> int:
 def bytes_of_maps(wanted: WantedMaps, size: int) -> int:
     """Return the bytes of one image's maps."""
     return size * sum(math.prod(shape) for shape in wanted.shapes.values())
-
