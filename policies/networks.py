@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from l2o.asg_network import SCALARS_FROM, ASGPolicyNetwork
 from l2o.configs.schema import TrainConfig
-from l2o.multipliers import MultiplierRange, multipliers_from_dict
+from l2o.multipliers import LogRange, MultiplierRange, multipliers_from_dict
 from l2o.network import LayerPolicyNetwork
 from l2o.policy_network import PolicyNetwork
 from l2o.signals import DEFAULT_SIGNALS
@@ -24,9 +24,7 @@ def build_network(config: TrainConfig, layers: int) -> PolicyNetwork:
     multipliers, signals = action_range(config), signal_spec(config)
     network = config.network
     if network.kind == "layer_shared":
-        return LayerPolicyNetwork(
-            len(signals), multipliers.outputs, network.hidden, network.recurrent
-        )
+        return build_layer_network(config)
     bins = multipliers.to_dict().get("values")
     if bins is None:
         raise ValueError(
@@ -35,6 +33,30 @@ def build_network(config: TrainConfig, layers: int) -> PolicyNetwork:
     return ASGPolicyNetwork(
         layers, len(signals) - SCALARS_FROM, network.hidden, bins, network.memoryless
     )
+
+
+def build_layer_network(config: TrainConfig) -> LayerPolicyNetwork:
+    """Make the untrained layer-shared network of a config.
+
+    Raises:
+        ValueError: an anchor without the signals or the range that it needs.
+    """
+    multipliers, signals, network = action_range(config), signal_spec(config), config.network
+    made = LayerPolicyNetwork(
+        len(signals),
+        multipliers.outputs,
+        network.hidden,
+        network.recurrent,
+        anchored=network.anchor != "none",
+    )
+    if made.anchor is not None:
+        if not isinstance(multipliers, LogRange):
+            raise ValueError(
+                "an anchored network needs multipliers on a log scale; set "
+                "environment.multipliers={kind: log} or network.anchor=none"
+            )
+        made.anchor.aim(signals.names, multipliers, network.anchor)
+    return made
 
 
 def action_range(config: TrainConfig) -> MultiplierRange:

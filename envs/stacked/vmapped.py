@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from l2o.envs.stacked.maps import WantedMaps
 from l2o.envs.stacked.stack import TENSORS, Stack
@@ -38,7 +40,8 @@ class VmappedStack(Stack):
 
     def features(self, inputs: Tensor) -> Tensor:
         """Return `[N, B, ...]`."""
-        features: Tensor = self._features(self._inner, inputs)
+        with _ContiguousGroupNorm():
+            features: Tensor = self._features(self._inner, inputs)
         return features
 
     def features_and_maps(
@@ -47,7 +50,8 @@ class VmappedStack(Stack):
         """Return features `[N, B, ...]` and maps."""
         layers = tuple(wanted.shapes)
         run = _mapped(_Method(self.model, "forward_features", layers))
-        features, caught = run(self._inner, inputs)
+        with _ContiguousGroupNorm():
+            features, caught = run(self._inner, inputs)
         maps = {name: each.transpose(0, 1) for name, each in zip(layers, caught, strict=True)}
         if wanted.rectified:
             maps = {name: each.relu() for name, each in maps.items()}
@@ -66,6 +70,22 @@ class VmappedStack(Stack):
         """Return the proxy heads' logits."""
         logits: Tensor = self._proxy(dict(self.proxy_tensors), features)
         return logits.transpose(0, 1)
+
+
+class _ContiguousGroupNorm(TorchFunctionMode):
+    """Group normalisation of contiguous inputs: of others, vmap cannot tell how they lie."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run a function."""
+        if func is functional.group_norm:
+            args = (args[0].contiguous(), *args[1:])
+        return func(*args, **(kwargs or {}))
 
 
 class _Method(nn.Module):
