@@ -23,6 +23,7 @@ from l2o.envs.stacked.graph import SharedMemory
 from l2o.envs.stacked.guidance import check_stackable
 from l2o.envs.stacked.heap import keep_heap
 from l2o.envs.stacked.link import HostLink
+from l2o.envs.stacked.maps import WantedMaps
 from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS
 from l2o.envs.stacked.orders import Orders
 from l2o.envs.stacked.placement import Placement
@@ -192,7 +193,8 @@ class StackedFineTune:
             return VmappedStack
         example = like.task.source_train.images[0]
         kernels = self.device.type == "cpu" and self.precision != "bf16"
-        kind, reason = choose_stack(like.model, like.proxy_head, example, kernels)
+        maps = WantedMaps.of(self.guidance.values(), like)
+        kind, reason = choose_stack(like.model, like.proxy_head, example, kernels, maps)
         if reason:
             self.reasons[type(like.model).__name__] = reason
         return kind

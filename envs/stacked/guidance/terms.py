@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from l2o.envs.stacked.guidance.base import Batch, Room, StackedTerm
+from l2o.envs.stacked.guidance.contrastive import StackedContrastive
 from l2o.envs.stacked.guidance.distance import StackedL2SP, StackedSynapticIntelligence
 from l2o.envs.stacked.guidance.feature_l2 import StackedFeatureL2
 from l2o.envs.stacked.guidance.proxy_kl import StackedProxyKL
 from l2o.envs.stacked.start import Prepared
-from l2o.guidance import L2SP, FeatureL2, Guidance, ProxyKL, ScheduledWeight, SynapticIntelligence
+from l2o.guidance import (
+    L2SP,
+    Contrastive,
+    FeatureL2,
+    Guidance,
+    ProxyKL,
+    ScheduledWeight,
+    SynapticIntelligence,
+)
 from l2o.guidance.weight import Weight, as_weight
 
 STACKED_GUIDANCE: dict[type[Guidance[Any]], type[StackedTerm]] = {
@@ -21,6 +30,7 @@ STACKED_GUIDANCE: dict[type[Guidance[Any]], type[StackedTerm]] = {
     L2SP: StackedL2SP,
     SynapticIntelligence: StackedSynapticIntelligence,
     FeatureL2: StackedFeatureL2,
+    Contrastive: StackedContrastive,
 }
 """Guidance -> its stacked form."""
 
@@ -60,6 +70,26 @@ class StackedGuidance:
                 now[: start.steps] = weights_over(weight, start.steps).to(now)
         for term in self.terms:
             term.load(starts)
+
+    @property
+    def leaves(self) -> list[Tensor]:
+        """Tensors of the terms' own that are trained along with the networks."""
+        return [leaf for term in self.terms for leaf in term.leaves]
+
+    def state(self) -> list[Tensor]:
+        """Return the tensors `[N, ...]` of the terms' own that training changes."""
+        return [tensor for term in self.terms for tensor in term.state()]
+
+    def set_rates(self, rates: Tensor) -> None:
+        """Note the learning rates `[N, L]` of the next steps."""
+        for term in self.terms:
+            term.set_rates(rates)
+
+    def step(self, gradients: Sequence[Tensor]) -> None:
+        """End a step, given the gradients of `leaves`."""
+        rest = iter(gradients)
+        for term in self.terms:
+            term.step([next(rest) for _ in term.leaves])
 
     def window(self, steps: Tensor, length: int) -> Tensor:
         """Return the weights `[length, terms, N]` of the next steps.
@@ -122,4 +152,10 @@ def check_stackable(terms: Mapping[str, Guidance[Any]]) -> None:
 
 def unstackable(terms: Mapping[str, Guidance[Any]]) -> list[str]:
     """Return the names of terms without a stacked form."""
-    return [name for name, term in terms.items() if type(term) not in STACKED_GUIDANCE]
+    missing = []
+    for name, term in terms.items():
+        if type(term) not in STACKED_GUIDANCE:
+            missing.append(name)
+        elif isinstance(term, Contrastive) and term.views == 0:
+            missing.append(f"{name} with views: 0, new ones in each step,")
+    return missing
