@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
+from l2o.architectures import make_policy
 from l2o.asg_network import SCALARS_FROM, ASGPolicyNetwork
 from l2o.configs.schema import TrainConfig
+from l2o.envs.finetuning import decision_interval
+from l2o.learned import LearnedPolicy
 from l2o.multipliers import MultiplierRange, multipliers_from_dict
 from l2o.network import LayerPolicyNetwork
 from l2o.policy_network import PolicyNetwork
@@ -34,6 +39,17 @@ def build_network(config: TrainConfig, layers: int) -> PolicyNetwork:
         )
     return ASGPolicyNetwork(
         layers, len(signals) - SCALARS_FROM, network.hidden, bins, network.memoryless
+    )
+
+
+def export_policy(config: TrainConfig, network: PolicyNetwork) -> LearnedPolicy:
+    """Return a copy of a network as the policy that a config learns."""
+    return make_policy(
+        copy.deepcopy(network).cpu(),
+        action_range(config),
+        signal_spec(config),
+        decision_interval(config.finetuning),
+        config.environment.guidance_actions,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from typing import Any
 
@@ -14,8 +13,8 @@ from stable_baselines3.common.logger import Logger
 
 from l2o.configs.schema import TrainConfig
 from l2o.learned import LearnedPolicy
-from l2o.multipliers import multipliers_from_dict
 from l2o.policies.base import Learner
+from l2o.policies.networks import export_policy
 from l2o.policies.sb3.environments import (
     count_environments,
     make_environments,
@@ -23,8 +22,6 @@ from l2o.policies.sb3.environments import (
 )
 from l2o.policies.sb3.episodes import TimeShares, summarise
 from l2o.policies.sb3.policy import LayerActorCriticPolicy
-from l2o.signals import DEFAULT_SIGNALS
-from l2o.spec import SignalSpec
 
 
 class PPOLearner(Learner):
@@ -113,7 +110,10 @@ class PPOLearner(Learner):
         self.model.learn(self.decisions, callback=watch, reset_num_timesteps=False)
         self.iterations += 1
         self.episodes += len(watch.episodes)
-        steps = self.decisions * self.config.finetuning.interval
+        interval = self.config.finetuning.interval
+        # Windows that grow are counted as fine-tunes end.
+        ended = sum(int(episode["step"]) for episode in watch.episodes)
+        steps = self.decisions * interval if isinstance(interval, int) else ended
         self.fine_tune_steps += steps
         total = time.perf_counter() - started
         logged = {
@@ -136,13 +136,7 @@ class PPOLearner(Learner):
         """Return a copy of the network as a policy."""
         policy = self.model.policy
         assert isinstance(policy, LayerActorCriticPolicy)
-        environment = self.config.environment
-        return LearnedPolicy(
-            copy.deepcopy(policy.network).cpu(),
-            multipliers_from_dict(environment.multipliers),
-            SignalSpec(environment.signals or DEFAULT_SIGNALS),
-            self.config.finetuning.interval,
-        )
+        return export_policy(self.config, policy.network)
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights, optimizer and counters; episodes under way are not kept."""
