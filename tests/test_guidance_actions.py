@@ -8,16 +8,28 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from stacked_cells import assert_alike, stacked_records
 from test_env import Replay, _hand_made
 from test_guidance import example
 from test_stacked import advance, assert_equal, in_double, pair
 from test_stacked_env import assert_same
-from tiny import TinyFamily, TinyNetwork
+from tiny import TinyFamily
 from torch.nn import functional
 
 import l2o
+from l2o.benchmarks import make_plan, run_benchmark
+from l2o.benchmarks.cell import run_cell
+from l2o.benchmarks.single import run_finetune
+from l2o.benchmarks.stackable import stack_key
 from l2o.bundle import CARD, BundleError
-from l2o.configs.schema import FineTuning, TrainConfig
+from l2o.configs.schema import (
+    BenchmarkConfig,
+    FinetuneConfig,
+    FineTuning,
+    Named,
+    Row,
+    TrainConfig,
+)
 from l2o.controller import LRController
 from l2o.envs.finetune import FineTuneEnv
 from l2o.envs.finetuning import FineTune, batches, fresh_model
@@ -253,6 +265,7 @@ def test_terms_that_do_not_fit_the_policy_are_named_with_the_remedy():
     controller = LRController(None, **attach, guidance={"l2_sp": L2SP()})
     with pytest.raises(ValueError, match="3 layer groups need as many"):
         controller.set_multipliers(torch.ones(2))
+    controller.detach()
     plain = LRController(l2o.SchedulePolicy("constant"), **attach, guidance={"l2_sp": L2SP()})
     assert list(plain.multipliers) == ["0", "1"]
 
@@ -335,7 +348,9 @@ def test_a_stack_equals_single_runs(actions, substitute):
         signals=SignalSpec(NAMES),
     )
     while not runs.done.all():
-        advance(runs, singles, torch.rand(2, 4 + len(actions)))
+        multipliers = torch.rand(2, 4 + len(actions))
+        multipliers[:, 3 : 3 + len(actions)] *= 3
+        advance(runs, singles, multipliers)
         assert_equal(runs, singles, 1e-9)
     rows = runs.observation[:, :, NAMES.index("is_guidance")]
     expected = [0.0, 0.0, 0.0, *[1.0] * len(actions), 0.0]
@@ -472,4 +487,57 @@ def test_the_network_pools_the_rows_of_guidance_with_the_layers():
     other = seen.clone()
     other[3, 5] += 1.0
     assert not torch.equal(policy(seen, {})[0][:3], policy(other, {})[0][:3])
-    assert TinyNetwork  # the family's layers: first, second, head
+
+
+# Benchmarks -------------------------------------------------------------------------------------
+
+
+def benchmark(policy, **changes):
+    rows = (
+        Row(label="learned", policy=str(policy)),
+        Row(label="cosine", schedule="cosine", profile="small_backbone"),
+    )
+    finetuning = FineTuning(interval=5, guidance={"proxy_kl": {"weight": 0.3}})
+    return BenchmarkConfig(
+        **{"tasks": 2, "seeds": 1, "evaluations": 2, "bootstrap": 10, "rows": rows}
+        | {"task": Named(name="tiny:TinyFamily"), "finetuning": finetuning}
+        | changes
+    )
+
+
+@pytest.mark.parametrize("interval", [5, {"first": 3, "growth": 0.3}], ids=["fixed", "growing"])
+def test_benchmarks_stack_such_policies_among_themselves(tmp_path, interval):
+    l2o.save_policy(tmp_path, learned(), {})
+    finetuning = FineTuning(interval=interval, guidance={"proxy_kl": {"weight": 0.3}})
+    # In float64: here the proxy KL is so small that a policy sees its rounding.
+    config = benchmark(tmp_path, finetuning=finetuning, task=Named(name="stacked_cells:Double"))
+    plan = make_plan(config)
+    assert len({stack_key(cell) for cell in plan.cells}) == 2
+    records, notes = stacked_records(config)
+    assert not notes
+    for cell in plan.cells:
+        alone = run_cell(cell)
+        assert_alike(records[cell.id], alone, loss=1e-6)
+        chosen = alone["learning_rates"].get("guidance")
+        assert (chosen is not None) == (cell.choice.policy is not None)
+        if chosen is not None:
+            stacked = records[cell.id]["learning_rates"]["guidance"]
+            assert stacked["proxy_kl"] == pytest.approx(chosen["proxy_kl"], rel=2e-3)
+            assert len(chosen["proxy_kl"]) == len(alone["learning_rates"]["step"])
+
+
+def test_a_benchmark_or_fine_tune_without_the_term_is_refused_before_any_work(tmp_path):
+    l2o.save_policy(tmp_path / "policy", learned(), {})
+    config = benchmark(tmp_path / "policy", finetuning=FineTuning(guidance={}))
+    with pytest.raises(ValueError, match="scales the weight of guidance proxy_kl"):
+        run_benchmark(config, tmp_path / "benchmark")
+    given = {
+        "task": {"name": "tiny:TinyFamily"},
+        "finetuning": {"guidance": {}},
+        "choice": {"policy": str(tmp_path / "policy")},
+    }
+    with pytest.raises(ValueError, match="scales the weight of guidance proxy_kl"):
+        run_finetune(FinetuneConfig.model_validate(given), tmp_path / "one")
+    given["finetuning"] = {"guidance": {"proxy_kl": {}}}
+    path = run_finetune(FinetuneConfig.model_validate(given), tmp_path / "one")
+    assert "proxy_kl" in json.loads(path.read_text())["learning_rates"]["guidance"]
