@@ -286,8 +286,9 @@ def stops(steps: int, evaluations: int, interval: Interval = 1) -> list[int]:
     Example:
         >>> stops(300, 4), stops(300, 4, interval=10)
         ([75, 150, 225, 300], [80, 150, 230, 300])
-        >>> stops(100, 3, GrowingInterval(10, growth=0.5))  # of 10, 25, 47, 80, 100
-        [25, 80, 100]
+        >>> from l2o.interval import GrowingInterval
+        >>> stops(100, 3, GrowingInterval(10, growth=0.5))  # of 10, 20, 30, 45, 67, 100
+        [30, 67, 100]
     """
     if not isinstance(interval, int):
         ends = Windows(interval, steps).ends(steps)

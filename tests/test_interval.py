@@ -1,5 +1,7 @@
 """Decision windows that grow: the exact sequence, in controller, FineTune, stacks, policies."""
 
+import doctest
+import importlib
 import json
 
 import numpy as np
@@ -178,6 +180,12 @@ def test_asg_2020_with_the_growing_window_is_an_override():
     ends = Windows(as_interval(changed.finetuning.interval.model_dump()), 150).ends(150)
     assert np.diff([0, *ends]).tolist() == [10, 10, 10, 10, 10, 10, 10, 10, 11, 11, 12, 12, 13, 11]
     assert load_config("train", "asg-2020").finetuning.interval == 10
+
+
+@pytest.mark.parametrize("module", ["l2o.interval", "l2o.guidance_rows", "l2o.benchmarks.cell"])
+def test_docstrings_run(module):
+    found = importlib.import_module(module)
+    assert doctest.testmod(found, extraglobs={"torch": torch}).failed == 0
 
 
 @pytest.mark.parametrize(
