@@ -16,7 +16,7 @@ from torch import Tensor
 from l2o.benchmarks.cell import Cell, load_family, load_task
 from l2o.benchmarks.figures.attention import draw_attention
 from l2o.benchmarks.plan import make_plan
-from l2o.configs.load import load_config
+from l2o.configs.load import load_table
 from l2o.configs.schema import BenchmarkConfig
 from l2o.envs.choice import build_policy
 from l2o.envs.finetuning import FineTune, decision_interval
@@ -39,8 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parsed, rest = parser.parse_known_intermixed_args(arguments)
     if rest:
         parser.error(f"unknown arguments: {' '.join(rest)}")
-    config = load_config("benchmark", parsed.config, parsed.overrides)
-    assert isinstance(config, BenchmarkConfig)
+    config = load_table(parsed.config, parsed.overrides)
     write_attention(config, parsed.rows, parsed.layer, parsed.images, parsed.out)
 
 

@@ -38,6 +38,7 @@ from l2o.groups import group_layers, param_groups
 from l2o.guidance import GUIDANCE, L2SP, GuidanceSum, ProxyKL, copy_parameters
 from l2o.network import LayerPolicyNetwork
 from l2o.policies.algorithms import ALGORITHMS
+from l2o.policies.networks import build_layer_network
 from l2o.policy import Policy
 from l2o.signals import DEFAULT_SIGNALS
 from l2o.spec import SignalSpec
@@ -442,7 +443,7 @@ def training(algorithm="ppo", **fields):
     base = {
         "task": {"name": "tiny:TinyFamily"},
         "finetuning": {"interval": 5},
-        "environment": {"signals": NAMES, "guidance_actions": ["proxy_kl"]},
+        "environment": {"signals": NAMES, "guidance_actions": ["proxy_kl"], "group": 2},
         "network": {"hidden": 8},
         "algorithm": {"name": algorithm, "options": options},
         "workers": 1,
@@ -466,6 +467,25 @@ def test_it_is_learned_like_any_other_action(algorithm):
     assert 0.001 <= run.controller.multipliers["guidance/proxy_kl"] <= 10.0
     if algorithm == "reinforce":
         assert 0.001 <= metrics["multiplier_guidance"] <= 10.0
+
+
+def test_an_anchored_network_begins_with_the_weights_of_the_terms():
+    signals = ["present", "is_guidance", "base_lr", "multiplier", "update_norm", "has_gradient"]
+    environment = {"signals": signals, "guidance_actions": ["proxy_kl"]}
+    network = build_layer_network(
+        training(network={"anchor": "update", "hidden": 8}, environment=environment)
+    )
+    seen = torch.tensor([[1.0, 0.0, math.log10(0.03) / 4, 0.0, 0.0, 0.0], [1.0, 1.0, *[0.0] * 4]])
+    layer, term = l2o.LogRange().best(network.anchor(seen)).tolist()
+    assert layer == pytest.approx(1e-4 / 0.03, rel=1e-4)
+    assert term == pytest.approx(1.0, rel=1e-4)
+    with pytest.raises(ValueError, match="by the signal is_guidance"):
+        build_layer_network(
+            training(
+                network={"anchor": "update"},
+                environment={"guidance_actions": ["proxy_kl"]},
+            )
+        )
 
 
 def test_asg_2020_has_no_output_for_guidance():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from l2o.envs.stacked.stack import TENSORS, Stack
 
@@ -35,7 +38,8 @@ class VmappedStack(Stack):
 
     def features(self, inputs: Tensor) -> Tensor:
         """Return `[N, B, ...]`."""
-        features: Tensor = self._features(self._inner, inputs)
+        with _ContiguousGroupNorm():
+            features: Tensor = self._features(self._inner, inputs)
         return features
 
     def by_network(self, features: Tensor) -> Tensor:
@@ -51,6 +55,22 @@ class VmappedStack(Stack):
         """Return the proxy heads' logits."""
         logits: Tensor = self._proxy(dict(self.proxy_tensors), features)
         return logits.transpose(0, 1)
+
+
+class _ContiguousGroupNorm(TorchFunctionMode):
+    """Group normalisation of contiguous inputs: of others, vmap cannot tell how they lie."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run a function."""
+        if func is functional.group_norm:
+            args = (args[0].contiguous(), *args[1:])
+        return func(*args, **(kwargs or {}))
 
 
 class _Method(nn.Module):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
@@ -14,7 +16,7 @@ from stable_baselines3.common.logger import Logger
 from l2o.configs.schema import TrainConfig
 from l2o.learned import LearnedPolicy
 from l2o.policies.base import Learner
-from l2o.policies.networks import export_policy
+from l2o.policies.networks import build_layer_network, export_policy
 from l2o.policies.sb3.environments import (
     count_environments,
     make_environments,
@@ -41,6 +43,9 @@ class PPOLearner(Learner):
         max_grad_norm: gradient clipping.
         target_kl: an iteration's passes stop early beyond it; None for never.
         log_std: initial log standard deviation of actions in [-1, 1].
+        group_baseline: whether the mean advantage of an environment's group is subtracted from
+            its own (`environment.group`): what all of a group share is no action's doing.
+        decay: whether the learning rate falls linearly to a tenth over the budget of episodes.
 
     Raises:
         ValueError: decisions that do not divide among environments and minibatches.
@@ -62,6 +67,8 @@ class PPOLearner(Learner):
         max_grad_norm: float = 0.5,
         target_kl: float | None = 0.05,
         log_std: float = -1.0,
+        group_baseline: bool = False,
+        decay: bool = False,
     ) -> None:
         super().__init__(config)
         if config.network.kind != "layer_shared":
@@ -77,6 +84,10 @@ class PPOLearner(Learner):
                 f"algorithm.options.decisions={decisions} must be a multiple of the {count} "
                 f"environments and of minibatches={minibatches}"
             )
+        self.group = config.environment.group if group_baseline else 1
+        if group_baseline and self.group < 2:
+            raise ValueError("group_baseline needs environment.group of 2 or more")
+        self._decay, self._learning_rate = decay, learning_rate
         self.environments = make_environments(config)
         self.iterations = 0
         self.decisions = decisions
@@ -96,7 +107,10 @@ class PPOLearner(Learner):
             vf_coef=value,
             max_grad_norm=max_grad_norm,
             target_kl=target_kl,
-            policy_kwargs={"hidden": config.network.hidden, "log_std": log_std},
+            policy_kwargs={
+                "make_network": partial(build_layer_network, config),
+                "log_std": log_std,
+            },
             seed=config.seed,
             device="cpu",
         )
@@ -106,7 +120,10 @@ class PPOLearner(Learner):
     def iterate(self) -> dict[str, float]:
         """Collect `decisions` decisions and update."""
         started = time.perf_counter()
-        watch = _EpisodeWatch()
+        watch = _EpisodeWatch(self.group)
+        if self._decay:
+            left = max(0.0, 1.0 - self.episodes / self.config.episodes)
+            self.model.lr_schedule = lambda _: self._learning_rate * (0.1 + 0.9 * left)
         self.model.learn(self.decisions, callback=watch, reset_num_timesteps=False)
         self.iterations += 1
         self.episodes += len(watch.episodes)
@@ -169,8 +186,9 @@ class PPOLearner(Learner):
 class _EpisodeWatch(BaseCallback):
     """Gathers the episodes that end, and the time spent collecting."""
 
-    def __init__(self) -> None:
+    def __init__(self, group: int) -> None:
         super().__init__()
+        self.group = group
         self.episodes: list[dict[str, Any]] = []
         self.seconds = 0.0
         self._started = 0.0
@@ -180,7 +198,25 @@ class _EpisodeWatch(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         self.seconds = time.perf_counter() - self._started
+        if self.group > 1:
+            buffer = self.locals["rollout_buffer"]
+            buffer.advantages = less_group_mean(buffer.advantages, self.group)
 
     def _on_step(self) -> bool:
         self.episodes += [info for info in self.locals["infos"] if "episode" in info]
         return True
+
+
+def less_group_mean(advantages: NDArray[np.float32], group: int) -> NDArray[np.float32]:
+    """Return advantages `[T, N]` minus the mean of the others of their group, at each decision.
+
+    The others' actions do not depend on one's own: the gradient stays unbiased, and what a task
+    gives to all alike is gone.
+
+    Example:
+        >>> less_group_mean(np.array([[1.0, 3.0, 5.0, 5.0]], np.float32), 2)
+        array([[-2.,  2.,  0.,  0.]], dtype=float32)
+    """
+    each = advantages.reshape(len(advantages), -1, group)
+    own = each - each.mean(axis=2, keepdims=True)
+    return (own * (group / (group - 1))).reshape(advantages.shape)

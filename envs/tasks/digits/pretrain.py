@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from l2o.envs.tasks.base import Examples
 from l2o.envs.tasks.digits.cache import cache_path, load_or_make
-from l2o.envs.tasks.digits.network import DigitsNetwork, Shape
+from l2o.envs.tasks.digits.networks import NETWORKS, DigitsNetwork, Shape
 from l2o.envs.tasks.digits.real import draw_real
 from l2o.envs.tasks.digits.writers import images_of
 from l2o.envs.workers import one_thread
@@ -38,12 +38,13 @@ class Recipe:
         split: whose half of the photograph is used.
         network: the network's number within its split; seeds weights and data.
         width: channels of the first convolution.
-        depth: number of convolutions.
+        depth: number of convolutions or blocks.
         writers: blocks of digits to train on.
         photograph: the background's name.
         steps: optimizer steps.
         batch_size: images per step.
         learning_rate: peak of the one-cycle schedule.
+        architecture: of `NETWORKS`.
     """
 
     split: str
@@ -55,6 +56,7 @@ class Recipe:
     steps: int
     batch_size: int = 64
     learning_rate: float = 3e-3
+    architecture: str = "conv"
 
     @property
     def train_images(self) -> np.ndarray:
@@ -74,7 +76,7 @@ def build_network(recipe: Recipe) -> DigitsNetwork:
     """Build the recipe's network with the weights pretraining starts from."""
     seed = int(np.random.SeedSequence(_entropy(recipe)).generate_state(1)[0])
     generator = torch.Generator().manual_seed(seed)
-    return DigitsNetwork(Shape(recipe.width, recipe.depth), 10, generator)
+    return NETWORKS[recipe.architecture](Shape(recipe.width, recipe.depth), 10, generator)
 
 
 def load_pretrained(recipe: Recipe, progress: bool = False) -> dict[str, Tensor]:
@@ -145,7 +147,8 @@ def pretrain(
 
 
 def _entropy(recipe: Recipe) -> list[int]:
-    return [ord(recipe.split[0]), recipe.network, recipe.width, recipe.depth]
+    rest = [list(NETWORKS).index(recipe.architecture)] if recipe.architecture != "conv" else []
+    return [ord(recipe.split[0]), recipe.network, recipe.width, recipe.depth, *rest]
 
 
 def _batches(recipe: Recipe) -> Iterator[Examples]:
