@@ -13,6 +13,7 @@ from torch import Tensor
 
 from l2o.configs.schema import Imitation, Named, TrainConfig
 from l2o.envs.build import build
+from l2o.envs.finetuning import decision_interval
 from l2o.envs.stacked import StackedFineTuneEnv
 from l2o.envs.tasks import TASKS
 from l2o.multipliers import LogRange
@@ -59,11 +60,14 @@ class Teacher:
     def __call__(self) -> Tensor:
         """Return the multipliers `[N, L]` of the next window; 1 in rows of padding."""
         runs = self.environment.runs
+        interval = decision_interval(runs.config)
+        # The middle of the window stands for it; of windows that grow, their beginning.
+        half = interval / 2 if isinstance(interval, int) else 0.0
         chosen = torch.ones(runs.runs, runs.layers)
         for number in range(runs.runs):
             layout = runs.starts[number].layout
             length = float(runs.steps[number])
-            middle = min(1.0, (float(runs.step[number]) + runs.config.interval / 2) / length)
+            middle = min(1.0, (float(runs.step[number]) + half) / length)
             layers = zip(layout.is_head, layout.depth, strict=True)
             rows = [[1.0, float(is_head), depth, middle, 1.0] for is_head, depth in layers]
             told, _ = self.policy(torch.tensor(rows), {})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from functools import partial
 from typing import Any
@@ -16,11 +15,10 @@ from stable_baselines3.common.logger import Logger
 
 from l2o.configs.schema import TrainConfig
 from l2o.learned import LearnedPolicy
-from l2o.multipliers import multipliers_from_dict
 from l2o.network import LayerPolicyNetwork
 from l2o.policies.base import Learner
 from l2o.policies.imitation import imitate
-from l2o.policies.networks import build_layer_network
+from l2o.policies.networks import build_layer_network, export_policy
 from l2o.policies.sb3.environments import (
     count_environments,
     make_environments,
@@ -28,8 +26,6 @@ from l2o.policies.sb3.environments import (
 )
 from l2o.policies.sb3.episodes import TimeShares, summarise
 from l2o.policies.sb3.policy import LayerActorCriticPolicy
-from l2o.signals import DEFAULT_SIGNALS
-from l2o.spec import SignalSpec
 
 
 class PPOLearner(Learner):
@@ -140,7 +136,10 @@ class PPOLearner(Learner):
         self.model.learn(self.decisions, callback=watch, reset_num_timesteps=False)
         self.iterations += 1
         self.episodes += len(watch.episodes)
-        steps = self.decisions * self.config.finetuning.interval
+        interval = self.config.finetuning.interval
+        # Windows that grow are counted as fine-tunes end.
+        ended = sum(int(episode["step"]) for episode in watch.episodes)
+        steps = self.decisions * interval if isinstance(interval, int) else ended
         self.fine_tune_steps += steps
         total = time.perf_counter() - started
         logged = {
@@ -167,13 +166,7 @@ class PPOLearner(Learner):
 
     def policy(self) -> LearnedPolicy:
         """Return a copy of the network as a policy."""
-        environment = self.config.environment
-        return LearnedPolicy(
-            copy.deepcopy(self._network).cpu(),
-            multipliers_from_dict(environment.multipliers),
-            SignalSpec(environment.signals or DEFAULT_SIGNALS),
-            self.config.finetuning.interval,
-        )
+        return export_policy(self.config, self._network)
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights, optimizer and counters; episodes under way are not kept."""
