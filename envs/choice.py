@@ -6,6 +6,7 @@ from l2o.bundle import load_policy
 from l2o.configs.schema import Named, PolicyChoice
 from l2o.early_stopping import EarlyStopping
 from l2o.envs.build import build
+from l2o.interval import Interval
 from l2o.policy import Policy
 from l2o.profiles import PROFILES
 from l2o.registry import lookup
@@ -13,12 +14,12 @@ from l2o.schedule_policy import SchedulePolicy
 from l2o.schedules import SCHEDULES
 
 
-def build_policy(choice: PolicyChoice, interval: int = 1) -> Policy:
+def build_policy(choice: PolicyChoice, interval: Interval = 1) -> Policy:
     """Make the policy a config chooses.
 
     Args:
         choice: a learned policy's name, folder or dotted path; or schedule and profile.
-        interval: optimizer steps between the decisions of a schedule.
+        interval: of the decisions of a schedule.
 
     Raises:
         ValueError: unknown names or arguments, or an unusable bundle.

@@ -85,7 +85,7 @@ class Replay(Policy):
         return multipliers, state
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "sgd_lr_momentum", "adam", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "sgd_lr_momentum", "adam", "adamw", "rmsprop"])
 def test_an_episode_equals_a_hand_written_loop_with_the_controller(optimizer):
     """LRs, observations and weights are bit-equal: training and deployment are one code."""
     family = TinyFamily()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import l2o.envs.optimizers
 import l2o.momentum_lr_sgd
 from l2o.envs.optimizers import OPTIMIZERS, SGD, SGDLRMomentum
+from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS
 from l2o.groups import group_layers, param_groups
 from l2o.momentum_lr_sgd import MomentumLRSGD
 
@@ -50,11 +51,18 @@ def adam_step(theta: Tensor, g: Tensor, lr: float, memory: Numbers, step: int) -
     return theta - lr * mean / (square.sqrt() + 1e-8)
 
 
+def rmsprop(theta: Tensor, g: Tensor, lr: float, memory: Numbers, step: int) -> Tensor:
+    g, zeros = g + DECAY * theta, torch.zeros_like(theta)
+    memory["s"] = 0.99 * memory.get("s", zeros) + 0.01 * g**2
+    return theta - lr * g / (memory["s"].sqrt() + 1e-8)
+
+
 PLAIN: dict[str, Callable[[Tensor, Tensor, float, Numbers, int], Tensor]] = {
     "sgd": sgd,
     "sgd_lr_momentum": sgd_lr_momentum,
     "adam": adam,
     "adamw": adamw,
+    "rmsprop": rmsprop,
 }
 
 
@@ -87,6 +95,24 @@ def train(optimizer: torch.optim.Optimizer, weights: list[nn.Parameter]) -> Tens
 
 def weights(count: int = 3) -> list[nn.Parameter]:
     return [nn.Parameter(torch.ones(4, dtype=torch.float64)) for _ in range(count)]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_stacked_form_equals_it_step_by_step(name: str, momentum: float) -> None:
+    settings = {"momentum": momentum} if "momentum" in vars(OPTIMIZERS[name]()) else {}
+    config = OPTIMIZERS[name](weight_decay=DECAY, **settings)
+    weight = nn.Parameter(torch.linspace(-1, 1, 6, dtype=torch.float64))
+    flat = weight.detach().clone()
+    optimizer = config.build([{"params": [weight], "lr": 1.0}])
+    stacked = STACKED_OPTIMIZERS[type(config)](flat, config)
+    for rate, gradient in zip(RATES, gradients(len(RATES), (6,))):
+        optimizer.param_groups[0]["lr"] = rate
+        stacked.rates.fill_(rate)
+        weight.grad = gradient.clone()
+        optimizer.step()
+        stacked.step(gradient)
+        torch.testing.assert_close(flat, weight.detach(), rtol=1e-13, atol=1e-13)
 
 
 def test_equals_torch_sgd_while_the_rate_stands_still() -> None:
@@ -157,13 +183,16 @@ def test_contract(name: str) -> None:
         lambda: OPTIMIZERS["adam"](betas=(0.9, 1.0)),
         lambda: OPTIMIZERS["adamw"](betas=(0.9,)),
         lambda: OPTIMIZERS["adam"](eps=0.0),
+        lambda: OPTIMIZERS["rmsprop"](alpha=1.0),
+        lambda: OPTIMIZERS["rmsprop"](momentum=1.0),
+        lambda: OPTIMIZERS["rmsprop"](eps=0.0),
         lambda: MomentumLRSGD(weights(), lr=-1.0),
         lambda: MomentumLRSGD(weights(), momentum=1.0),
         lambda: MomentumLRSGD(weights(), lr=torch.ones(2)),
     ],
 )
 def test_bad_arguments(make: Callable[[], object]) -> None:
-    with pytest.raises(ValueError, match=r"momentum|betas|eps|lr|nesterov"):
+    with pytest.raises(ValueError, match=r"alpha|momentum|betas|eps|lr|nesterov"):
         make()
 
 

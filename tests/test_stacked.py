@@ -50,6 +50,7 @@ def pair(starts, config, layers=LAYERS, **options):
             seed=start.seed,
             validate=runs.validate,
             signals=runs.spec,
+            guidance_actions=runs.guidance_actions,
         )
         for start in starts
     ]
@@ -61,9 +62,9 @@ def advance(runs, singles, multipliers, only=None):
     runs.advance(only)
     for number, single in enumerate(singles):
         if not single.done and (only is None or only[number]):
-            layers = len(single.controller.groups)
-            single.controller.set_multipliers(multipliers[number, :layers])
-            single.advance(single.config.interval)
+            rows = len(single.controller.rows)
+            single.controller.set_multipliers(multipliers[number, :rows])
+            single.advance(single.window)
 
 
 def assert_equal(runs, singles, tolerance, signals=1e-3):
@@ -103,6 +104,8 @@ OPTIONS = {
     "sgd_lr_momentum": [{}, {"weight_decay": 0.1}, {"momentum": 0.5}],
     "adam": [{}, {"weight_decay": 0.1, "betas": [0.5, 0.9]}],
     "adamw": [{}, {"weight_decay": 0.3, "eps": 1e-3}],
+    # With a small ε it divides small gradients by themselves, and what rounding did to them grows.
+    "rmsprop": [{"eps": 0.1}, {"momentum": 0.5, "weight_decay": 0.1, "eps": 0.1}],
 }
 ROWS = [(name, options) for name, rows in OPTIONS.items() for options in rows]
 

@@ -36,7 +36,7 @@ def far(monkeypatch):
         yield device
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "sgd_lr_momentum", "adam", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "sgd_lr_momentum", "adam", "adamw", "rmsprop"])
 @pytest.mark.parametrize("chunk", [2, 3])
 def test_a_decision_is_one_copy_each_way(far, optimizer, chunk):
     env = environment(finetuning={"optimizer": {"name": optimizer}}, chunk=chunk)
@@ -137,7 +137,7 @@ def taped(monkeypatch):
     return made
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "sgd_lr_momentum", "adam", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "sgd_lr_momentum", "adam", "adamw", "rmsprop"])
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
 def test_captured_computations_give_the_same_numbers(taped, monkeypatch, optimizer, mode):
     """Whole windows, windows in which runs end, divergence, autoreset, evaluation, validation."""

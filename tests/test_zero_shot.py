@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from itertools import product
 
 import numpy as np
@@ -20,7 +21,7 @@ from l2o.benchmarks.zero_shot.figures.profiles import profile
 from l2o.benchmarks.zero_shot.plan import family_config
 from l2o.benchmarks.zero_shot.scores import gather_contenders
 from l2o.benchmarks.zero_shot.summary import summarise
-from l2o.configs.catalog import list_presets
+from l2o.configs.catalog import list_presets, read_source
 from l2o.configs.errors import ConfigError
 from l2o.configs.load import check_config, load_config, load_table
 from l2o.configs.schema import BenchmarkConfig
@@ -428,6 +429,15 @@ def test_presets_plan(name):
         rows = make_plan(family_config(settings, family)).rows
         assert sum(row.kind == "grid" for row in rows) * 6 == 48
         assert settings.families[family].task.options["split"] == "heldout"
+
+
+def test_the_preset_says_how_many_fine_tunes_it_takes():
+    policies = ["policy=test_zero_shot:Halve", "lite=test_zero_shot:Lite"]
+    settings = load_config("benchmark", "zero-shot", policies)
+    plans = [make_plan(family_config(settings, name)) for name in settings.families]
+    text = read_source("benchmark", "zero-shot")[1]
+    (told,) = re.findall(r"= ([\d,]+) fine-tunes", text)
+    assert int(told.replace(",", "")) == sum(len(plan.cells) for plan in plans)
 
 
 def test_a_file_extends_a_preset_and_tables_refuse_it(tmp_path):

@@ -27,6 +27,12 @@ TUNED: dict[Kind, str] = {
 assert set(TUNED) == set(SELECTIONS)
 
 
+_OF_SCHEDULES = frozenset(
+    ("label", "schedule", "profile", "early_stopping", "base_lr_factors", "published")
+)
+"""Fields that a row may set and still be a schedule, and no other kind of rival."""
+
+
 @dataclass(frozen=True)
 class Scores:
     """What a contender scored on one family.
@@ -123,7 +129,9 @@ def _kind(config: ZeroShotConfig, row: PlannedRow) -> Kind:
 
 def _is_schedule(row: Row) -> bool:
     """Tell whether a row differs from the grid's in schedule, profile and early stopping alone."""
-    return row.policy is None and row.guidance is None
+    fields = Row.model_fields.items()
+    changed = {name for name, field in fields if getattr(row, name) != field.default}
+    return changed <= _OF_SCHEDULES
 
 
 def _untuned(config: ZeroShotConfig, row: PlannedRow, records: dict[str, Record]) -> Scores:

@@ -68,21 +68,21 @@ def _family(
 ) -> dict[str, Any]:
     family = config.families[name]
     good = _good(plan, records)
+    own = [record for record in good if record["id"] in {cell.id for cell in plan.rows[0].cells}]
     return {
         "unseen": family.unseen,
         "task": task_of(family).model_dump(mode="json"),
         "optimizer": family.finetuning.optimizer.model_dump(mode="json"),
         "chance": sorted({record["chance"] for record in good}),
         "steps": sorted({record["steps"] for record in good}),
-        "default_base_lr": sorted(
-            {
-                finite(record["learning_rates"]["base_lr"] / record["base_lr_factor"])
-                for record in good
-            }
-        ),
+        "default_base_lr": sorted({_default_base_lr(record) for record in own}),
         "fine_tunes": len(good),
         "planned": len(plan.cells),
     }
+
+
+def _default_base_lr(record: Record) -> float:
+    return float(f"{record['learning_rates']['base_lr'] / record['base_lr_factor']:.6g}")
 
 
 def _row(config: ZeroShotConfig, contender: Contender, policy: Contender) -> dict[str, Any]:

@@ -35,6 +35,7 @@ class Chunk:
         guidance: terms by name; none for plain fine-tuning.
         keep_start: whether drift is measured, which needs the weights of the start.
         watch_head: whether the head's weights are watched at every step.
+        guidance_actions: names of the terms whose weights are scaled.
         device: of everything.
         evaluation_batch: images of each network per forward pass when evaluating.
     """
@@ -52,6 +53,7 @@ class Chunk:
         device: torch.device,
         evaluation_batch: int,
         watch_head: bool = False,
+        guidance_actions: Sequence[str] = (),
     ) -> None:
         self.count = count
         self.layout = like.layout
@@ -64,7 +66,7 @@ class Chunk:
         self.gradients = torch.zeros_like(self.parameters)
         self.before = torch.empty_like(self.parameters)
         room = Room(self.layout, count, self.parameters.dtype, device, like)
-        self.guidance = StackedGuidance(guidance, room, steps)
+        self.guidance = StackedGuidance(guidance, room, steps, guidance_actions)
         keep_start = keep_start or self.guidance.needs_start
         self.start = torch.zeros_like(self.parameters) if keep_start else None
         make = STACKED_OPTIMIZERS[type(like.optimizer)]

@@ -63,6 +63,7 @@ def _finish(axes: Axes, title: str) -> None:
     axes.set_title(title, fontsize=10)
     axes.set_xlabel("target accuracy")
     axes.set_xlim(0, 1)
+    axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8])
     axes.set_ylim(0, 1.02)
     in_percent(axes.xaxis)
     in_percent(axes.yaxis)

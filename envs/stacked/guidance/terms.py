@@ -42,15 +42,23 @@ class StackedGuidance:
         terms: by name, of a single fine-tune.
         room: where tensors live.
         steps: of the longest fine-tune.
+        actions: names of the terms whose weights are scaled.
 
     Attributes:
         weights: `[terms, N, steps]`, of each step; a schedule is evaluated once.
+        scales: `[terms, N]`, factors on them.
 
     Raises:
         ValueError: a term has no stacked form.
     """
 
-    def __init__(self, terms: Mapping[str, Guidance[Any]], room: Room, steps: int) -> None:
+    def __init__(
+        self,
+        terms: Mapping[str, Guidance[Any]],
+        room: Room,
+        steps: int,
+        actions: Sequence[str] = (),
+    ) -> None:
         check_stackable(terms)
         self.defaults = {name: term.weight for name, term in terms.items()}
         self.terms = [STACKED_GUIDANCE[type(term)](term, room) for term in terms.values()]
@@ -59,6 +67,8 @@ class StackedGuidance:
         self.needs_kl = any(isinstance(term, StackedProxyKL) for term in self.terms)
         shape = (len(self.terms), room.count, steps)
         self.weights = torch.zeros(shape, dtype=room.dtype, device=room.device)
+        self.scales = torch.ones(shape[:2], dtype=room.dtype, device=room.device)
+        self._scaled = [list(terms).index(name) for name in actions]
 
     def load(self, starts: Mapping[int, Prepared]) -> None:
         """Prepare for fine-tunes that begin, by position."""
@@ -91,6 +101,11 @@ class StackedGuidance:
         for term in self.terms:
             term.step([next(rest) for _ in term.leaves])
 
+    def rescale(self, scales: Tensor) -> None:
+        """Set the factors `[N, actions]` on the weights of the next steps."""
+        for column, row in enumerate(self._scaled):
+            self.scales[row].copy_(scales[:, column])
+
     def window(self, steps: Tensor, length: int) -> Tensor:
         """Return the weights `[length, terms, N]` of the next steps.
 
@@ -101,7 +116,8 @@ class StackedGuidance:
         last = self.weights.shape[2] - 1
         wanted = (steps[:, None] + torch.arange(length, device=steps.device)).clamp_max(last)
         each = wanted.expand(len(self.terms), -1, -1)
-        return self.weights.gather(2, each).permute(2, 0, 1).contiguous()
+        weights = self.weights.gather(2, each).permute(2, 0, 1)
+        return weights * self.scales if self._scaled else weights.contiguous()
 
     def loss(self, batch: Batch, weights: Tensor) -> Tensor | None:
         """Return the sum of the terms that are losses, `[N]`; None if there are none.

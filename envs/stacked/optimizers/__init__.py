@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from l2o.envs.optimizers import SGD, Adam, AdamW, SGDLRMomentum
+from l2o.envs.optimizers import SGD, Adam, AdamW, RMSprop, SGDLRMomentum
 from l2o.envs.stacked.optimizers.adam import StackedAdam
 from l2o.envs.stacked.optimizers.base import StackedOptimizer
+from l2o.envs.stacked.optimizers.rmsprop import StackedRMSprop
 from l2o.envs.stacked.optimizers.sgd import StackedSGD
 from l2o.envs.stacked.optimizers.sgd_lr_momentum import StackedSGDLRMomentum
 
@@ -13,12 +14,14 @@ STACKED_OPTIMIZERS: dict[type[Any], type[Any]] = {
     SGDLRMomentum: StackedSGDLRMomentum,
     Adam: StackedAdam,
     AdamW: StackedAdam,
+    RMSprop: StackedRMSprop,
 }
 
 __all__ = [
     "STACKED_OPTIMIZERS",
     "StackedAdam",
     "StackedOptimizer",
+    "StackedRMSprop",
     "StackedSGD",
     "StackedSGDLRMomentum",
 ]
