@@ -82,6 +82,7 @@ def check(config: BenchmarkConfig, plan: Plan) -> None:
     for row in plan.rows:
         cell = row.cells[0]
         build_policy(cell.choice, cell.finetuning.interval)
+        build("optimizer", OPTIMIZERS, cell.finetuning.optimizer)
         for name, options in cell.finetuning.guidance.items():
             build("guidance", GUIDANCE, Named(name=name, options=options))
         if config.precision != "float32" and why_alone(cell):
