@@ -161,8 +161,10 @@ class Evaluation(Strict):
 
 
 class Imitation(Strict):
-    """What a policy begins with: a schedule at the right base LR, learned from demonstrations."""
+    """What a policy begins with: a schedule at the right base LR, or another policy, imitated."""
 
+    policy: str | None = None
+    """Policy to imitate, by name or folder, of any signals; null imitates the schedule."""
     schedule: Named | str = "one_cycle"
     """Schedule to imitate."""
     profile: Named | str = "small_backbone"
