@@ -35,6 +35,7 @@ class Cell:
         task_seed: which task of it.
         seed: of the new head and the batches.
         base_lr_factor: times the task's base learning rate.
+        base_lr: the base learning rate, whatever the task and the factor; None: theirs.
         finetuning: the inner loop, with the guidance of this cell.
         choice: what sets the learning rates.
         evaluations: points of the curve, the end included.
@@ -52,6 +53,16 @@ class Cell:
     evaluations: int
     fingerprint: str = ""
     precision: str = "float32"
+    base_lr: float | None = None
+
+    def rate(self, task_base_lr: float) -> float:
+        """Return the base learning rate on a task."""
+        return task_base_lr * self.base_lr_factor if self.base_lr is None else self.base_lr
+
+    @property
+    def run(self) -> tuple[int, int]:
+        """What tells the fine-tunes of one row apart, for rules that draw."""
+        return self.task_seed, self.seed
 
     @property
     def validates(self) -> bool:
@@ -61,7 +72,7 @@ class Cell:
     @cached_property
     def id(self) -> str:
         """Hash of the content: equal settings of one release have equal ids, on any machine."""
-        content = {
+        content: dict[str, Any] = {
             "version": CELL_VERSION,
             "l2o": metadata.version("l2o"),
             "task": self.task.model_dump(mode="json"),
@@ -75,6 +86,12 @@ class Cell:
         }
         if self.precision != "float32":
             content["precision"] = self.precision
+        if self.choice.rule is None:
+            # What was run before there were rules is not run anew.
+            del content["choice"]["rule"]
+        if self.base_lr is not None:
+            # One fine-tune stands for all factors.
+            content |= {"base_lr": self.base_lr, "base_lr_factor": 1.0}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -120,11 +137,11 @@ def measure(cell: Cell) -> Record:
         raise ValueError(f"precision {cell.precision} is for stacked fine-tunes; use float32")
     began = time.perf_counter()
     task = load_task(cell.task.model_dump_json(), cell.task_seed)
-    base_lr = task.base_lr * cell.base_lr_factor
+    base_lr = cell.rate(task.base_lr)
     run = FineTune(
         task,
         cell.finetuning,
-        policy=build_policy(cell.choice, decision_interval(cell.finetuning)),
+        policy=build_policy(cell.choice, decision_interval(cell.finetuning), cell.run),
         base_lr=base_lr,
         seed=cell.seed,
         validate=cell.validates,

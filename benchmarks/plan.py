@@ -38,12 +38,13 @@ class PlannedRow:
     Attributes:
         label: name in the table.
         kind: a learned policy, a row written out in the config, or a point of the tuning grid.
-        schedule: name of the schedule; empty for a learned policy.
-        profile: name of the layer profile; empty for a learned policy.
+        schedule: name of the schedule, or of the rule; empty for a learned policy.
+        profile: name of the layer profile; empty for a learned policy or a rule.
         early_stopping: whether it stops early.
         guidance: names of the guidance terms.
         cells: the fine-tunes, over base-LR factors x tasks x seeds.
         published: figures of the published row that this one stands for, by metric.
+        optimizer: name of the inner optimizer.
     """
 
     label: str
@@ -54,6 +55,7 @@ class PlannedRow:
     guidance: tuple[str, ...]
     cells: tuple[Cell, ...]
     published: Mapping[str, float] = field(default_factory=dict)
+    optimizer: str = ""
 
 
 @dataclass(frozen=True)
@@ -141,17 +143,20 @@ def _planned(config: BenchmarkConfig, kind: Kind, row: Row) -> PlannedRow:
     finetuning = config.finetuning
     if row.guidance is not None:
         finetuning = finetuning.model_copy(update={"guidance": row.guidance})
+    if row.optimizer is not None:
+        finetuning = finetuning.model_copy(update={"optimizer": _named(row.optimizer)})
     choice = _choice(row)
     learned = choice.policy is not None
     return PlannedRow(
         label=row.label,
         kind=kind,
-        schedule="" if learned else describe(choice.schedule),
-        profile="" if learned else describe(choice.profile),
+        schedule="" if learned else describe(choice.rule or choice.schedule),
+        profile="" if learned or choice.rule else describe(choice.profile),
         early_stopping=choice.early_stopping is not None,
         guidance=tuple(finetuning.guidance),
         cells=tuple(_cells(config, row, finetuning, choice)),
         published=row.published,
+        optimizer=describe(finetuning.optimizer),
     )
 
 
@@ -171,20 +176,26 @@ def _cells(
             evaluations=config.evaluations,
             fingerprint=mark,
             precision=config.precision,
+            base_lr=row.base_lr,
         )
 
 
 def _choice(row: Row) -> PolicyChoice:
     """Reduce a row to what sets its learning rates, in one spelling, so that equals are equal."""
-    schedule, profile = (
-        Named(name=thing) if isinstance(thing, str) else thing
-        for thing in (row.schedule, row.profile)
-    )
-    if row.policy is not None:
+    schedule, profile = _named(row.schedule), _named(row.profile)
+    if row.policy is not None or row.rule is not None:
         schedule, profile = Named(name="constant"), Named(name="flat")
     return PolicyChoice(
-        policy=row.policy, schedule=schedule, profile=profile, early_stopping=row.early_stopping
+        policy=row.policy,
+        rule=None if row.rule is None else _named(row.rule),
+        schedule=schedule,
+        profile=profile,
+        early_stopping=row.early_stopping,
     )
+
+
+def _named(thing: Named | str) -> Named:
+    return Named(name=thing) if isinstance(thing, str) else thing
 
 
 def _kind(row: Row) -> Kind:

@@ -83,6 +83,7 @@ def check(config: BenchmarkConfig, plan: Plan) -> None:
     for row in plan.rows:
         cell = row.cells[0]
         policy = build_policy(cell.choice, decision_interval(cell.finetuning))
+        build("optimizer", OPTIMIZERS, cell.finetuning.optimizer)
         GuidanceRows.of(build_guidance(cell.finetuning), policy)
         if config.precision != "float32" and why_alone(cell):
             raise ValueError(

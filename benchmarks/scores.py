@@ -66,7 +66,8 @@ def gather(row: PlannedRow, records: dict[str, Record]) -> RowScores:
         record = records.get(cell.id)
         if record is None or record["error"] is not None:
             continue
-        found.append(record)
+        # Where the base LR is fixed, one fine-tune stands for all factors.
+        found.append(record | {"base_lr_factor": cell.base_lr_factor})
         place = factors.index(cell.base_lr_factor), cell.seed, cell.task_seed
         for metric in METRICS:
             values[metric][place] = _number(record.get(metric), metric)

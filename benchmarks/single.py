@@ -71,6 +71,8 @@ def describe(choice: PolicyChoice) -> str:
     """
     if choice.policy is not None:
         return f"policy {Path(choice.policy).name}"
+    if choice.rule is not None:
+        return choice.rule if isinstance(choice.rule, str) else choice.rule.name
     chosen = (choice.schedule, choice.profile)
     parts = [part.name if isinstance(part, Named) else part for part in chosen]
     return ", ".join(parts + (["early stopping"] if choice.early_stopping is not None else []))

@@ -266,14 +266,14 @@ def period(stops: list[int]) -> int | None:
 
 def _prepare(cell: Cell) -> _Run:
     task = load_task(cell.task.model_dump_json(), cell.task_seed)
-    base_lr = task.base_lr * cell.base_lr_factor
+    base_lr = cell.rate(task.base_lr)
     return _Run(cell, _policy(cell), task, base_lr)
 
 
 def _policy(cell: Cell) -> Policy:
     """Make a cell's policy; learned ones are shared, so that they decide together."""
     if cell.choice.policy is None or ":" in cell.choice.policy:
-        return build_policy(cell.choice, decision_interval(cell.finetuning))
+        return build_policy(cell.choice, decision_interval(cell.finetuning), cell.run)
     return _learned(cell.choice.policy, cell.fingerprint)
 
 

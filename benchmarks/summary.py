@@ -70,6 +70,7 @@ def summarise_row(scores: RowScores, resamples: int) -> dict[str, Any]:
         "kind": row.kind,
         "schedule": row.schedule,
         "profile": row.profile,
+        "optimizer": row.optimizer,
         "early_stopping": row.early_stopping,
         "guidance": list(row.guidance),
         **_health(scores.records),

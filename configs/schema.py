@@ -161,8 +161,10 @@ class Evaluation(Strict):
 
 
 class Imitation(Strict):
-    """What a policy begins with: a schedule at the right base LR, learned from demonstrations."""
+    """What a policy begins with: a schedule at the right base LR, or another policy, imitated."""
 
+    policy: str | None = None
+    """Policy to imitate, by name or folder, of any signals; null imitates the schedule."""
     schedule: Named | str = "one_cycle"
     """Schedule to imitate."""
     profile: Named | str = "small_backbone"
@@ -213,16 +215,24 @@ class TrainConfig(Strict):
 
 
 class PolicyChoice(Strict):
-    """What sets the learning rates: a learned policy, or a schedule with a layer profile."""
+    """What sets the learning rates: a learned policy, a rule, or a schedule with a profile."""
 
     policy: str | None = None
     """A shipped policy's name, a bundle's folder, a run's folder, or a dotted path."""
+    rule: Named | str | None = None
+    """A policy that is a formula: auto_rgn, random, constant_layers; used when `policy` is null."""
     schedule: Named | str = "constant"
-    """Schedule over time, used when `policy` is null."""
+    """Schedule over time, used when `policy` and `rule` are null."""
     profile: Named | str = "flat"
-    """Layer profile, used when `policy` is null."""
+    """Layer profile, used when `policy` and `rule` are null."""
     early_stopping: Options | None = None
     """Arguments of early stopping (patience, budget); null for none."""
+
+    @model_validator(mode="after")
+    def _check_one(self) -> PolicyChoice:
+        if self.policy is not None and self.rule is not None:
+            raise ValueError("policy and rule are both given; leave one of them out")
+        return self
 
 
 class FinetuneConfig(Strict):
@@ -249,6 +259,10 @@ class Row(PolicyChoice):
     """Name in the table; must be unique."""
     guidance: dict[str, Options] | None = None
     """Guidance terms of this row; null takes the benchmark's."""
+    optimizer: Named | str | None = None
+    """Inner optimizer of this row; null takes the benchmark's."""
+    base_lr: PositiveFloat | None = None
+    """Base LR of this row, whatever the factor; null takes the task's, times the factor."""
     base_lr_factors: tuple[PositiveFloat, ...] | None = None
     """Factors on the task's base LR; null takes the benchmark's."""
     published: dict[str, float] = {}

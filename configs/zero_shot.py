@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from l2o.configs.schema import FineTuning, Grid, Named, Precision, Row, Strict
@@ -32,7 +34,7 @@ class ZeroShotConfig(Strict):
     title: str = "Zero-shot comparison"
     """Heading of the report."""
     families: dict[str, HeldOutFamily] = Field(min_length=1)
-    """Families: name -> tasks; each is run as a benchmark of its own, in a folder of this name."""
+    """Families: name -> tasks, each run in a folder of this name; null leaves out a preset's."""
     policy: str = "asg-base"
     """The policy: a shipped one's name, a bundle's or a run's folder, or a dotted path."""
     lite: str | None = "asg-lite"
@@ -55,6 +57,13 @@ class ZeroShotConfig(Strict):
     """False: fine-tunes one by one. What has no stacked form is run so in any case."""
     precision: Precision = "float32"
     """Number format of the networks, when stacked; tf32 is CUDA's, elsewhere it is float32."""
+
+    @field_validator("families", mode="before")
+    @classmethod
+    def _leave_out(cls, families: Any) -> Any:
+        if not isinstance(families, dict):
+            return families
+        return {name: family for name, family in families.items() if family is not None}
 
     @field_validator("families")
     @classmethod

@@ -1,4 +1,4 @@
-"""From a config's choice to a policy: a learned one, or a schedule with a layer profile."""
+"""From a config's choice to a policy: a learned one, a rule, or a schedule with a profile."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from l2o.interval import Interval
 from l2o.policy import Policy
 from l2o.profiles import PROFILES
 from l2o.registry import lookup
+from l2o.rules import RULES, Rule
 from l2o.schedule_policy import SchedulePolicy
 from l2o.schedules import SCHEDULES
 
 
-def build_policy(choice: PolicyChoice, interval: Interval = 1) -> Policy:
+def build_policy(choice: PolicyChoice, interval: Interval = 1, run: tuple[int, ...] = ()) -> Policy:
     """Make the policy a config chooses.
 
     Args:
-        choice: a learned policy's name, folder or dotted path; or schedule and profile.
-        interval: of the decisions of a schedule.
+        choice: a learned policy's name, folder or dotted path; or a rule; or schedule and profile.
+        interval: of the decisions of a schedule or a rule.
+        run: identifies the run among those of one choice, for rules that draw.
 
     Raises:
         ValueError: unknown names or arguments, or an unusable bundle.
@@ -28,15 +30,27 @@ def build_policy(choice: PolicyChoice, interval: Interval = 1) -> Policy:
         if ":" in choice.policy:
             return lookup("policy", {}, choice.policy)()
         return load_policy(choice.policy)
-    policy: Policy = SchedulePolicy(
-        build("schedule", SCHEDULES, _named(choice.schedule)),
-        build("profile", PROFILES, _named(choice.profile)),
-        interval=interval,
-    )
+    policy = _rule(choice.rule, interval, run) if choice.rule else _schedule(choice, interval)
     if choice.early_stopping is not None:
         stopping = Named(name="early_stopping", options=choice.early_stopping)
         policy = build("policy", {"early_stopping": EarlyStopping}, stopping, policy=policy)
     return policy
+
+
+def _schedule(choice: PolicyChoice, interval: Interval) -> Policy:
+    return SchedulePolicy(
+        build("schedule", SCHEDULES, _named(choice.schedule)),
+        build("profile", PROFILES, _named(choice.profile)),
+        interval=interval,
+    )
+
+
+def _rule(named: Named | str, interval: Interval, run: tuple[int, ...]) -> Policy:
+    rule: Policy = build("rule", RULES, _named(named))
+    if isinstance(rule, Rule):  # one of somebody's own may be any policy
+        rule = rule.for_run(*run)
+    rule.interval = interval
+    return rule
 
 
 def _named(choice: Named | str) -> Named:

@@ -48,6 +48,19 @@ def warmup_cosine(optimizer: torch.optim.Optimizer) -> lr_scheduler.LRScheduler:
     return lr_scheduler.SequentialLR(optimizer, [rise, fall], milestones=[10])
 
 
+def wsd(optimizer: torch.optim.Optimizer) -> lr_scheduler.LRScheduler:
+    rise = lr_scheduler.LinearLR(optimizer, start_factor=0.1, total_iters=10)
+    stay = lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    fall = lr_scheduler.LinearLR(optimizer, 1.0, 0.2, total_iters=20)
+    return lr_scheduler.SequentialLR(optimizer, [rise, stay, fall], milestones=[10, 20])
+
+
+def wsd_factor(step: int) -> float:
+    if step < 2:
+        return 0.01 + 0.99 * step / 2
+    return 1.0 if step < 32 else 1 - math.sqrt((step - 32) / 8)
+
+
 EQUIVALENTS = [
     ("constant", {}, lambda o: lr_scheduler.ConstantLR(o, factor=1.0)),
     ("cosine", {}, lambda o: lr_scheduler.CosineAnnealingLR(o, STEPS)),
@@ -67,6 +80,8 @@ EQUIVALENTS = [
     ("warmup_cosine", {"warmup": 0.25, "start": 0.1, "end": 0.2}, warmup_cosine),
     ("poly", {}, lambda o: lr_scheduler.PolynomialLR(o, STEPS, power=0.9)),
     ("poly", {"power": 2.0}, lambda o: lr_scheduler.PolynomialLR(o, STEPS, power=2.0)),
+    ("wsd", {"warmup": 0.25, "decay": 0.5, "start": 0.1, "end": 0.2, "shape": "linear"}, wsd),
+    ("wsd", {}, lambda o: lr_scheduler.LambdaLR(o, wsd_factor)),
 ]
 
 
@@ -140,6 +155,10 @@ def test_profile_contract(name: str) -> None:
         ("gradual_unfreezing", {}, 0.34, [0.0, 1.0, 1.0, 1.0]),
         ("gradual_unfreezing", {}, 0.5, [1.0, 1.0, 1.0, 1.0]),
         ("gradual_unfreezing", {"until": 0.0}, 0.0, [1.0, 1.0, 1.0, 1.0]),
+        ("lp_ft", {}, 0.49, [0.0, 0.0, 0.0, 1.0]),
+        ("lp_ft", {}, 0.5, [1.0, 1.0, 1.0, 1.0]),
+        ("lp_ft", {"until": 0.3}, 0.29, [0.0, 0.0, 0.0, 1.0]),
+        ("lp_ft", {"until": 0.0}, 0.0, [1.0, 1.0, 1.0, 1.0]),
     ],
 )
 def test_profile_numbers(
@@ -164,7 +183,11 @@ def test_profile_numbers(
         (SCHEDULES, "one_cycle", {"div_factor": 0.5}),
         (SCHEDULES, "poly", {"power": 0.0}),
         (SCHEDULES, "poly", {"power": "two"}),
+        (SCHEDULES, "wsd", {"warmup": 0.6, "decay": 0.5}),
+        (SCHEDULES, "wsd", {"decay": -0.1}),
+        (SCHEDULES, "wsd", {"shape": "cosine"}),
         (PROFILES, "small_backbone", {"factor": -1.0}),
+        (PROFILES, "lp_ft", {"until": 2.0}),
         (PROFILES, "layerwise_decay", {"decay": 0.0}),
         (PROFILES, "layerwise_decay", {"decay": 1.5}),
         (PROFILES, "gradual_unfreezing", {"until": 2.0}),

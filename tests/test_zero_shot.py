@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from rich.console import Console
+from tiny import TinyFamily
 
 from l2o.benchmarks import make_plan, print_table, run_benchmark, write_report
 from l2o.benchmarks.comparison import DEFAULT, MISJUDGED
@@ -45,6 +46,11 @@ class Halve(Policy):
 
 class Lite(Halve):
     pass
+
+
+class Unimportable(TinyFamily):
+    def __init__(self):
+        raise ImportError("no such library; install it")
 
 
 def config(**changes):
@@ -377,6 +383,7 @@ def test_it_goes_on_where_it_stopped(folder, tmp_path):
     [
         ({"families": {"a": {"task": {"name": "digit"}}}}, "family 'a'.*Did you mean 'digits'"),
         ({"families": {"a": {"task": TINY, "base_lr": 0.1}}}, "no option 'base_lr'"),
+        ({"families": {"a": {"task": {"name": "test_zero_shot:Unimportable"}}}}, "families.a=null"),
         ({"policy": "asg-bass"}, "asg-bass"),
         ({"lite": "no/such/folder"}, "no/such/folder"),
         ({"rows": [{"label": "Halve"}]}, "label 'Halve' is that of a policy"),
@@ -447,5 +454,7 @@ def test_a_file_extends_a_preset_and_tables_refuse_it(tmp_path):
     assert isinstance(settings, ZeroShotConfig)
     assert settings.families["own"].unseen
     assert "digits" in settings.families
+    fewer = load_config("benchmark", path, ["families.digits=null"])
+    assert set(settings.families) - set(fewer.families) == {"digits"}
     with pytest.raises(ConfigError, match="over families"):
         load_table(path)

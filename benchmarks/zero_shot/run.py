@@ -46,8 +46,9 @@ def run_zero_shot(
         try:
             plans[name] = make_plan(family)
             check(family, plans[name])
-        except ValueError as error:
-            raise ValueError(f"family {name!r}: {error}") from error
+        except (ValueError, ImportError) as error:
+            leave_out = f"; families.{name}=null leaves it out" * isinstance(error, ImportError)
+            raise ValueError(f"family {name!r}: {error}{leave_out}") from error
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / CONFIG, dump_config(config))
     used = 1

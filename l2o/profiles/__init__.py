@@ -5,6 +5,7 @@ from l2o.profiles.flat import Flat
 from l2o.profiles.frozen_backbone import FrozenBackbone
 from l2o.profiles.gradual_unfreezing import GradualUnfreezing
 from l2o.profiles.layerwise_decay import LayerwiseDecay
+from l2o.profiles.lp_ft import LPFT
 from l2o.profiles.small_backbone import SmallBackbone
 
 PROFILES: dict[str, type[Profile]] = {
@@ -13,6 +14,7 @@ PROFILES: dict[str, type[Profile]] = {
     "frozen_backbone": FrozenBackbone,
     "layerwise_decay": LayerwiseDecay,
     "gradual_unfreezing": GradualUnfreezing,
+    "lp_ft": LPFT,
 }
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "Flat",
     "FrozenBackbone",
     "GradualUnfreezing",
+    "LPFT",
     "LayerwiseDecay",
     "SmallBackbone",
 ]

@@ -8,6 +8,7 @@ from l2o.schedules.one_cycle import OneCycle
 from l2o.schedules.poly import Poly
 from l2o.schedules.step import Step
 from l2o.schedules.warmup_cosine import WarmupCosine
+from l2o.schedules.wsd import WSD
 
 SCHEDULES: dict[str, type[Schedule]] = {
     "constant": Constant,
@@ -17,6 +18,7 @@ SCHEDULES: dict[str, type[Schedule]] = {
     "warmup_cosine": WarmupCosine,
     "one_cycle": OneCycle,
     "poly": Poly,
+    "wsd": WSD,
 }
 
 __all__ = [
@@ -28,5 +30,6 @@ __all__ = [
     "OneCycle",
     "Poly",
     "Step",
+    "WSD",
     "WarmupCosine",
 ]

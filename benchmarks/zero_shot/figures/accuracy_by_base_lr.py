@@ -34,6 +34,7 @@ def draw_accuracy_by_base_lr(data: dict[str, Any]) -> Figure | None:
     grid = figure.subplots(lines, columns, sharey=True, squeeze=False).flatten()
     for axes, name in zip(grid, names):
         _draw_family(axes, data, name, factors)
+    grid[0].set_ylim(bottom=0)  # last: it ends the scaling of all panels
     for axes in grid[len(names) :]:
         axes.set_visible(False)
     for axes in grid[::columns]:
@@ -72,7 +73,6 @@ def _draw_family(axes: Axes, data: dict[str, Any], name: str, factors: list[floa
     axes.set_xscale("log")
     axes.set_xticks(factors, [show_factor(factor) for factor in factors])
     axes.minorticks_off()
-    axes.set_ylim(bottom=0)
     in_percent(axes.yaxis)
     chance_line(axes, family["chance"][0] if len(family["chance"]) == 1 else None)
     tidy(axes)

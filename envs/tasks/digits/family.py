@@ -29,6 +29,7 @@ from l2o.envs.tasks.digits.pretrain import Recipe, load_importance, load_pretrai
 from l2o.envs.tasks.digits.pretrained import PretrainedBuilder
 from l2o.envs.tasks.digits.real import draw_real, repeat_to
 from l2o.envs.tasks.digits.setting import Setting, mislabel, only, relabel
+from l2o.envs.tasks.digits.shapes import list_shapes
 from l2o.envs.tasks.digits.synthetic import Rendering, draw_colours, draw_synthetic
 from l2o.envs.tasks.digits.writers import WRITERS, images_of
 from l2o.registry import unknown_name
@@ -133,7 +134,7 @@ class DigitsFamily(TaskFamily):
         self.first_network = check_whole("first_network", first_network, 0, 1_000_000)
         self.width = check_choices("width", width, range(1, 65))
         self.architecture = check_names("architecture", architecture, list(NETWORKS))
-        self.shapes = [_shapes(name, self.width, depth) for name in self.architecture]
+        self.shapes = [list_shapes(name, self.width, depth) for name in self.architecture]
         self.pretrain_steps = check_whole("pretrain_steps", pretrain_steps, 2, 1_000_000)
         fonts = len(fonts_of(split))
         self.fonts_per_task = check_whole_range("fonts_per_task", fonts_per_task, 1, fonts)
@@ -320,25 +321,6 @@ class DigitsFamily(TaskFamily):
             "shear": rendering.shear,
             "colours": [list(pair) for pair in rendering.colours],
         }
-
-
-def _shapes(
-    architecture: str, widths: Sequence[int], depth: int | Sequence[int] | None
-) -> list[tuple[str, int, int]]:
-    """Return the shapes (architecture, width, depth) that an architecture's networks alternate."""
-    known = NETWORKS[architecture].depths
-    if depth is None:
-        depths: tuple[int, ...] = (4 if architecture == "conv" else 2,)
-    else:
-        every = sorted({each for kind in NETWORKS.values() for each in kind.depths})
-        chosen = check_choices("depth", depth, every)
-        depths = tuple(each for each in chosen if each in known)
-    if not depths:
-        raise ValueError(
-            f"depth={depth!r} has none of the depths that {architecture} comes in; "
-            f"add one of {list(known)}."
-        )
-    return [(architecture, width, depth) for depth in depths for width in widths]
 
 
 def target_writers(recipe: Recipe) -> tuple[int, ...]:

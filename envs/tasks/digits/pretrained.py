@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from l2o.envs.tasks.digits.networks import DigitsNetwork
-from l2o.envs.tasks.digits.pretrain import Recipe, build_network
+from l2o.envs.tasks.digits.recipe import ProxyRecipe
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class PretrainedBuilder:
         num_classes: size of the new head.
     """
 
-    recipe: Recipe
+    recipe: ProxyRecipe
     weights: Mapping[str, Tensor]
     head_seed: int
     num_classes: int = 10
@@ -36,7 +36,7 @@ class PretrainedBuilder:
 
     def proxy_model(self) -> DigitsNetwork:
         """Return the pretrained network with its own head."""
-        model = build_network(self.recipe)
+        model = self.recipe.build()
         model.load_state_dict(dict(self.weights))
         return model
 
