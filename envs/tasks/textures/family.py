@@ -50,6 +50,9 @@ class TexturesFamily(TaskFamily):
     patches that the proxy saw; it is scored on patches of the other tiles, in duller light. Nothing
     is downloaded: the photographs come inside scikit-image (extra `textures`).
 
+    As on `digits`: at the default base LR one rate for all layers forgets the real world, a backbone
+    at 0.1 x forgets less, and a frozen one is below that. Chosen on the split "train" alone.
+
     Made to try on what was learned on `digits`: no shipped policy is trained on it. The splits
     "train" and "heldout" (the default) share no photograph and no pretrained network. Proxy,
     target validation and target test share no tile of a photograph.
