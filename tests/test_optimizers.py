@@ -71,7 +71,7 @@ def gradients(steps: int, shape: tuple[int, ...] = (3, 2)) -> Tensor:
     return torch.randn(steps, *shape, generator=generator, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", PLAIN)
 def test_equals_plain_loop_while_the_rate_moves(name: str) -> None:
     weight = nn.Parameter(torch.linspace(-1, 1, 6, dtype=torch.float64).reshape(3, 2))
     optimizer = OPTIMIZERS[name](weight_decay=DECAY).build([{"params": [weight], "lr": 1.0}])
@@ -97,7 +97,7 @@ def weights(count: int = 3) -> list[nn.Parameter]:
     return [nn.Parameter(torch.ones(4, dtype=torch.float64)) for _ in range(count)]
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", PLAIN)
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_stacked_form_equals_it_step_by_step(name: str, momentum: float) -> None:
     settings = {"momentum": momentum} if "momentum" in vars(OPTIMIZERS[name]()) else {}
