@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import l2o.envs.optimizers
+import l2o.hypergradient_sgd
 import l2o.momentum_lr_sgd
 from l2o.envs.optimizers import OPTIMIZERS, SGD, SGDLRMomentum
 from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS
@@ -155,10 +156,10 @@ def test_contract(name: str) -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
     config = OPTIMIZERS[name]()
     assert config == OPTIMIZERS[name]()
-    optimizer = config.build(param_groups(group_layers(model), base_lr=0.01))
+    optimizer = config.build(param_groups(group_layers(model), base_lr=1.0))
     wanted = config.weight_decay  # type: ignore[attr-defined]
     for group in optimizer.param_groups:
-        assert group["lr"] == 0.01
+        assert group["lr"] == 1.0
         assert group["weight_decay"] == wanted
     explicit = config.build(param_groups(group_layers(model), 0.01, weight_decay=0.7))
     assert explicit.param_groups[0]["weight_decay"] == 0.7
@@ -198,7 +199,7 @@ def test_bad_arguments(make: Callable[[], object]) -> None:
 
 def test_docstrings_run() -> None:
     package = l2o.envs.optimizers
-    modules = [l2o.momentum_lr_sgd]
+    modules = [l2o.momentum_lr_sgd, l2o.hypergradient_sgd]
     for info in pkgutil.iter_modules(package.__path__):
         modules.append(importlib.import_module(f"{package.__name__}.{info.name}"))
     for module in modules:
