@@ -16,10 +16,10 @@ from torch import Tensor
 from l2o.benchmarks.cell import Cell, load_family, load_task
 from l2o.benchmarks.figures.attention import draw_attention
 from l2o.benchmarks.plan import make_plan
-from l2o.configs.load import load_config
+from l2o.configs.load import load_table
 from l2o.configs.schema import BenchmarkConfig
 from l2o.envs.choice import build_policy
-from l2o.envs.finetuning import FineTune
+from l2o.envs.finetuning import FineTune, decision_interval
 from l2o.measures import attention_maps
 from l2o.registry import unknown_name
 
@@ -39,8 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parsed, rest = parser.parse_known_intermixed_args(arguments)
     if rest:
         parser.error(f"unknown arguments: {' '.join(rest)}")
-    config = load_config("benchmark", parsed.config, parsed.overrides)
-    assert isinstance(config, BenchmarkConfig)
+    config = load_table(parsed.config, parsed.overrides)
     write_attention(config, parsed.rows, parsed.layer, parsed.images, parsed.out)
 
 
@@ -105,7 +104,7 @@ def _train(cell: Cell) -> FineTune:
     run = FineTune(
         task,
         cell.finetuning,
-        policy=build_policy(cell.choice, cell.finetuning.interval),
+        policy=build_policy(cell.choice, decision_interval(cell.finetuning)),
         base_lr=task.base_lr * cell.base_lr_factor,
         seed=cell.seed,
         validate=cell.validates,

@@ -11,7 +11,15 @@ from typing import Literal
 
 from l2o.benchmarks.cell import Cell
 from l2o.bundle import read_card
-from l2o.configs.schema import BenchmarkConfig, FineTuning, Named, Options, PolicyChoice, Row
+from l2o.configs.schema import (
+    BenchmarkConfig,
+    FineTuning,
+    Grid,
+    Named,
+    Options,
+    PolicyChoice,
+    Row,
+)
 from l2o.registry import unknown_name
 
 LEARNED = "learned policy"
@@ -79,15 +87,14 @@ def make_plan(config: BenchmarkConfig) -> Plan:
     written = [(_kind(row), row) for row in config.rows]
     if config.policy is not None:
         written.insert(0, ("policy", Row(label=LEARNED, policy=config.policy)))
-    written += [("grid", row) for row in grid_rows(config)]
+    written += [("grid", row) for row in grid_rows(config.grid)]
     _check_labels([row.label for _, row in written])
     _check_claims(config, [row.label for _, row in written])
     return Plan(tuple(_planned(config, kind, row) for kind, row in written))
 
 
-def grid_rows(config: BenchmarkConfig) -> list[Row]:
-    """Return the grid's schedules x profiles x early stopping as rows."""
-    grid = config.grid
+def grid_rows(grid: Grid) -> list[Row]:
+    """Return a grid's schedules x profiles x early stopping as rows."""
     stoppings = sum(stopping is not None for stopping in grid.early_stopping)
     return [
         Row(
@@ -95,6 +102,7 @@ def grid_rows(config: BenchmarkConfig) -> list[Row]:
             schedule=schedule,
             profile=profile,
             early_stopping=stopping,
+            base_lr_factors=grid.base_lr_factors,
         )
         for schedule, profile, stopping in itertools.product(
             grid.schedules, grid.profiles, grid.early_stopping
@@ -126,6 +134,8 @@ def fingerprint(policy: str | None) -> str:
         return ""
     card = read_card(policy)
     facts = {key: card.get(key) for key in _FACTS}
+    # Only where there are some: fine-tunes under other policies keep their cells.
+    facts |= {key: card[key] for key in ("guidance_actions",) if key in card}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -214,7 +224,8 @@ def _check_grid(config: BenchmarkConfig) -> None:
             "a grid is schedules x profiles x early_stopping, and one of them is empty; give each "
             "at least one entry, or leave the grid out"
         )
-    for factors in (config.base_lr_factors, *(row.base_lr_factors for row in config.rows)):
+    own = (grid.base_lr_factors, *(row.base_lr_factors for row in config.rows))
+    for factors in (config.base_lr_factors, *own):
         if factors == ():
             raise ValueError("base_lr_factors is empty; give at least one, such as [1.0]")
 

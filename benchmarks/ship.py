@@ -59,9 +59,11 @@ def headline(benchmark: Path, mark: str) -> dict[str, Any]:
         raise ValueError(
             f"{benchmark} did not benchmark this policy as it is; run it again with policy=RUN"
         )
+    # A comparison over families has several tasks.
+    about = "task" if "task" in results else "families"
     return {
         "title": results["title"],
-        "task": results["task"],
+        about: results[about],
         "counts": results["counts"],
         "figures": results["figures"],
     }

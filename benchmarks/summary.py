@@ -57,7 +57,7 @@ def summarise(
         "claims": claims,
         "published": compare_with_published(scores, resamples),
         "figures": headline_figures(policies, claims, tuned),
-        "failures": _failures(plan, records),
+        "failures": list_failures(plan, records),
     }
 
 
@@ -122,12 +122,13 @@ def _health(records: tuple[Record, ...]) -> dict[str, Any]:
     return {
         "fine_tunes": len(records),
         "diverged": sum(record["diverged"] for record in records),
-        "at_chance": sum(map(_is_at_chance, records)),
+        "at_chance": sum(map(is_at_chance, records)),
         "seconds_each": finite(_average([record["seconds"] for record in records]), 3),
     }
 
 
-def _is_at_chance(record: Record) -> bool:
+def is_at_chance(record: Record) -> bool:
+    """Tell whether a fine-tune ended no better than guessing, or nearly so."""
     accuracy = record["target_accuracy"]
     return bool(accuracy is None or accuracy <= NEAR_CHANCE * record["chance"])
 
@@ -145,11 +146,11 @@ def _counts(config: BenchmarkConfig, plan: Plan, good: list[Record]) -> dict[str
         "fine_tunes": len(good),
         "planned": len(plan.cells),
         "diverged": sum(record["diverged"] for record in good),
-        "at_chance": sum(map(_is_at_chance, good)),
+        "at_chance": sum(map(is_at_chance, good)),
     }
 
 
-def _failures(plan: Plan, records: dict[str, Record]) -> list[dict[str, Any]]:
+def list_failures(plan: Plan, records: dict[str, Record]) -> list[dict[str, Any]]:
     """List what went wrong, and what was never run."""
     failures = []
     for row in plan.rows:

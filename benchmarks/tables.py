@@ -12,7 +12,17 @@ from l2o.benchmarks.results import Results
 
 Entry = dict[str, Any]
 UNKNOWN = "–"
-_WORDS = ("metric", "against", "asked", "verdict", "selection", "chosen")
+_WORDS = (
+    "metric",
+    "against",
+    "asked",
+    "verdict",
+    "selection",
+    "chosen",
+    "must",
+    "goal",
+    "population",
+)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from l2o.benchmarks.page import present
 from l2o.benchmarks.results import load_results
 from l2o.benchmarks.tables import (
     Table,
@@ -32,23 +34,34 @@ def print_table(directory: Path, console: Console | None = None) -> None:
         FileNotFoundError: no results there.
         ValueError: results of another layout.
     """
-    from rich.console import Console
-
     results = load_results(directory)
-    if console is None:
-        console = Console()
-        if not console.is_terminal:
-            console = Console(width=WIDTH)
-    tables = [
+    tables = present(
         results_table(results, MAX_GRID_ROWS),
         tuned_table(results),
         claims_table(results),
         headline_table(results),
-    ]
+    )
+    print_tables(tables, results.data["failures"], console)
+
+
+def print_tables(
+    tables: Sequence[Table], failures: Sequence[dict[str, Any]], console: Console | None = None
+) -> None:
+    """Print tables, and how many fine-tunes are missing.
+
+    Args:
+        tables: in this order.
+        failures: `label` and `error` of each missing fine-tune.
+        console: as `print_table` takes it.
+    """
+    from rich.console import Console
+
+    if console is None:
+        console = Console()
+        if not console.is_terminal:
+            console = Console(width=WIDTH)
     for table in tables:
-        if table is not None:
-            _print(table, console)
-    failures = results.data["failures"]
+        _print(table, console)
     if failures:
         first = failures[0]
         text = f"{len(failures)} fine-tunes are missing; the first, of {first['label']!r}: "

@@ -64,14 +64,24 @@ def tune(scores: list[RowScores], resamples: int) -> list[Tuned]:
     ]
 
 
-def _tuned(schedule: str, rule: str, rows: list[RowScores], resamples: int) -> Tuned:
-    grid = GridScores(
+def grid_scores(rows: list[RowScores]) -> GridScores:
+    """Return what was measured at every point: each row at each of its base LRs."""
+    return GridScores(
         _points(rows, "source_accuracy"),
         _points(rows, "source_validation_loss"),
         _points(rows, "target_accuracy"),
     )
+
+
+def grid_settings(rows: list[RowScores]) -> list[tuple[str, float]]:
+    """Return label and base-LR factor of every point of `grid_scores`, in its order."""
+    return [(row.row.label, factor) for row in rows for factor in row.factors]
+
+
+def _tuned(schedule: str, rule: str, rows: list[RowScores], resamples: int) -> Tuned:
+    grid = grid_scores(rows)
     picks, accuracy = select(rule, grid)
-    settings = [(row.row.label, factor) for row in rows for factor in row.factors]
+    settings = grid_settings(rows)
     chosen = tuple(
         {
             "task": task,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import typing
 from typing import Any
 
@@ -59,7 +60,7 @@ def field_paths(model: type[BaseModel], prefix: str = "") -> list[str]:
     for name, field in model.model_fields.items():
         paths.append(prefix + name)
         inner = inner_model(field.annotation)
-        if inner is not None and "tuple" not in str(field.annotation):
+        if inner is not None and not re.search("tuple|dict", str(field.annotation)):
             paths += field_paths(inner, f"{prefix}{name}.")
     return paths
 
@@ -77,13 +78,18 @@ def inner_model(annotation: Any) -> type[BaseModel] | None:
 
 def _parent(model: type[BaseModel], keys: list[Any]) -> type[BaseModel] | None:
     current: type[BaseModel] | None = model
+    names = False
     for key in keys[:-1]:
-        if isinstance(key, int) or str(key).isdecimal():
+        if names or isinstance(key, int) or str(key).isdecimal():
+            names = False
             continue
         if current is None or key not in current.model_fields:
             return None
-        current = inner_model(current.model_fields[key].annotation)
-    return current
+        annotation = current.model_fields[key].annotation
+        current = inner_model(annotation)
+        # The keys of such a mapping are the user's, and no fields.
+        names = typing.get_origin(annotation) is dict and current is not None
+    return None if names else current
 
 
 def _alternatives(model: type[BaseModel], keys: list[int | str]) -> str:

@@ -17,12 +17,15 @@ from l2o.configs.inherit import read_config
 from l2o.configs.overrides import apply_overrides
 from l2o.configs.schema import BenchmarkConfig, FinetuneConfig, Strict, TrainConfig
 from l2o.configs.yaml_text import format_yaml
+from l2o.configs.zero_shot import ZeroShotConfig
 
 SCHEMAS: dict[str, type[Strict]] = {
     "train": TrainConfig,
     "finetune": FinetuneConfig,
     "benchmark": BenchmarkConfig,
+    "zero_shot": ZeroShotConfig,
 }
+"""Schemas by kind; a benchmark that names `families` is of the last one."""
 
 S = TypeVar("S", bound=Strict)
 
@@ -38,7 +41,7 @@ def load_config(
 @overload
 def load_config(
     kind: Literal["benchmark"], source: str | Path, overrides: Sequence[str] = ...
-) -> BenchmarkConfig: ...
+) -> BenchmarkConfig | ZeroShotConfig: ...
 def load_config(kind: Kind, source: str | Path, overrides: Sequence[str] = ()) -> Strict:
     """Return a checked config.
 
@@ -56,11 +59,37 @@ def load_config(kind: Kind, source: str | Path, overrides: Sequence[str] = ()) -
         7
     """
     where, data = read_config(kind, source)
-    config = check_config(SCHEMAS[kind], data, where)
+    schema = schema_of(kind, data)
+    config = check_config(schema, data, where)
     if overrides:
         changed = apply_overrides(config_data(config), overrides)
-        config = check_config(SCHEMAS[kind], changed, f"{where} with {' '.join(overrides)}")
+        config = check_config(schema, changed, f"{where} with {' '.join(overrides)}")
     return config
+
+
+def load_table(source: str | Path, overrides: Sequence[str] = ()) -> BenchmarkConfig:
+    """Return the config of a benchmark of one family: `load_config` for those who take no other.
+
+    Raises:
+        ConfigError: wrong fields, or a comparison over several families.
+    """
+    config = load_config("benchmark", source, overrides)
+    if isinstance(config, ZeroShotConfig):
+        raise ConfigError(
+            f"{source} compares over families ({', '.join(config.families)}), and a benchmark of "
+            "one is needed here; such a comparison's folder has one config.yaml per family"
+        )
+    return config
+
+
+def schema_of(kind: Kind, data: dict[str, Any]) -> type[Strict]:
+    """Return the schema that plain data are to be held against.
+
+    Example:
+        >>> schema_of("benchmark", {"families": {}}).__name__
+        'ZeroShotConfig'
+    """
+    return SCHEMAS["zero_shot" if kind == "benchmark" and "families" in data else kind]
 
 
 def check_config(schema: type[S], data: dict[str, Any], where: str) -> S:

@@ -19,7 +19,7 @@ from l2o.configs.schema import Strict
 INTRODUCTION = """\
 # Configuration
 
-This page is made from `configs/schema.py` by `make docs`; edit it there.
+This page is made from `configs/schema.py` and `configs/zero_shot.py` by `make docs`; edit it there.
 
 Every command takes CONFIG, a preset's name or the path of a YAML file, and any number of
 `key=value`:
@@ -40,6 +40,8 @@ l2o train demo minutes=10 finetuning.optimizer.name=adamw environment.base_lr=[1
   algorithm), `package.module:Name` takes one of your own.
 - The resolved config is in `config.yaml` of every run's folder, and is itself a config.
 """
+HEADINGS = {"zero_shot": "l2o benchmark, over families"}
+"""Headings of the kinds that are no command of their own."""
 
 
 def reference() -> str:
@@ -47,7 +49,7 @@ def reference() -> str:
     parts = [INTRODUCTION]
     sections: list[type[Strict]] = []
     for kind, schema in SCHEMAS.items():
-        parts.append(f"## l2o {kind}\n\n{_sentence(schema)}\n")
+        parts.append(f"## {HEADINGS.get(kind, f'l2o {kind}')}\n\n{_sentence(schema)}\n")
         presets = list_presets(kind)  # type: ignore[arg-type]
         if presets:
             rows = [f"| `{name}` | {about} |" for name, about in presets.items()]

@@ -9,6 +9,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -17,6 +18,13 @@ from pydantic import (
 )
 
 Options = dict[str, Any]
+Precision = Literal["float32", "tf32", "bf16"]
+
+
+def _ascending(span: tuple[float, float]) -> tuple[float, float]:
+    if span[0] > span[1]:
+        raise ValueError("must be a range, its lower end first")
+    return span
 
 
 class Strict(BaseModel):
@@ -36,6 +44,17 @@ class Named(Strict):
     """Keyword arguments of that thing."""
 
 
+class GrowingWindows(Strict):
+    """Windows of max(first, share x steps + growth x steps done) steps, both parts rounded down."""
+
+    first: PositiveInt = 10
+    """Fewest optimizer steps of a window."""
+    growth: NonNegativeFloat = 0.05
+    """Steps by which a window is longer for each step done before it."""
+    share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Share of the fine-tune's length that is added to every window."""
+
+
 class FineTuning(Strict):
     """How the inner network is fine-tuned; the same for training, benchmark and one run."""
 
@@ -45,8 +64,8 @@ class FineTuning(Strict):
     """Inner optimizer: sgd, sgd_lr_momentum, adam, adamw, rmsprop, or one of the table's rivals."""
     guidance: dict[str, Options] = {"proxy_kl": {"weight": 0.3}}
     """Guidance terms added to the loss: name -> arguments; {} is plain fine-tuning."""
-    interval: PositiveInt = 10
-    """Optimizer steps between decisions, for every policy."""
+    interval: PositiveInt | GrowingWindows = 10
+    """Optimizer steps between decisions, for every policy; or a rule: {first, growth, share}."""
     device: str = "cpu"
     """Torch device of the inner network; auto takes CUDA where there is one."""
 
@@ -58,11 +77,31 @@ class FineTuning(Strict):
         return device
 
 
+class DrawnOptimizer(Named):
+    """An inner optimizer that episodes may draw."""
+
+    base_lr: tuple[PositiveFloat, PositiveFloat] | None = None
+    """Range of its base LR, drawn log-uniformly; null takes the environment's."""
+
+    @field_validator("base_lr")
+    @classmethod
+    def _check_range(cls, base_lr: tuple[float, float] | None) -> tuple[float, float] | None:
+        return None if base_lr is None else _ascending(base_lr)
+
+
 class Environment(Strict):
     """The reinforcement-learning environment: one episode is one fine-tune."""
 
     base_lr: tuple[PositiveFloat, PositiveFloat] = (0.001, 0.3)
     """Range from which each episode draws its base LR, log-uniformly."""
+    optimizers: tuple[DrawnOptimizer, ...] = ()
+    """Inner optimizers that episodes draw from; empty takes `finetuning.optimizer`."""
+    guidance_weights: dict[str, tuple[PositiveFloat, PositiveFloat]] = {}
+    """Guidance term -> range from which each episode draws its weight, log-uniformly."""
+    guidance_absent: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Probability, per episode and drawn weight, that it is 0."""
+    group: PositiveInt = 1
+    """Successive environments of a vector that draw the same episodes; their actions differ."""
     tasks: PositiveInt | None = None
     """Number of distinct tasks that episodes draw from, kept in memory; null: always new ones."""
     multipliers: Options = {"kind": "log", "low": 0.001, "high": 10.0}
@@ -71,6 +110,8 @@ class Environment(Strict):
     """Signals of the observation, in order; null takes all."""
     rewards: dict[str, float] = {"target_accuracy_change": 10.0, "divergence": 1.0}
     """Reward terms: name -> weight."""
+    guidance_actions: tuple[str, ...] = ()
+    """Guidance terms of `finetuning.guidance` whose weights are actions, too: a row each."""
     validation: bool = False
     """Whether the policy is told the source validation loss (one evaluation per decision)."""
     signal_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
@@ -79,9 +120,14 @@ class Environment(Strict):
     @field_validator("base_lr")
     @classmethod
     def _check_range(cls, base_lr: tuple[float, float]) -> tuple[float, float]:
-        if base_lr[0] > base_lr[1]:
-            raise ValueError("must be a range, its lower end first")
-        return base_lr
+        return _ascending(base_lr)
+
+    @field_validator("guidance_weights")
+    @classmethod
+    def _check_weights(
+        cls, weights: dict[str, tuple[float, float]]
+    ) -> dict[str, tuple[float, float]]:
+        return {name: _ascending(span) for name, span in weights.items()}
 
 
 class Network(Strict):
@@ -91,6 +137,8 @@ class Network(Strict):
     """layer_shared drives any depth of model, asg_2020 (ASG's) one number of layer groups."""
     hidden: PositiveInt = 64
     """Width of the per-layer encoder, the context and the heads; of asg_2020 each LSTM's, 20."""
+    anchor: Literal["none", "base_lr", "update"] = "none"
+    """layer_shared: what outputs are offsets to: nothing, the base LR, the last update's size."""
     recurrent: bool = False
     """layer_shared: whether each layer group carries a GRU state between decisions."""
     memoryless: bool = False
@@ -108,6 +156,27 @@ class Evaluation(Strict):
     """Number of tasks, from seeds that training never draws."""
     base_lrs: tuple[PositiveFloat, ...] = (0.003, 0.03, 0.3)
     """Base learning rates each task is run at."""
+    drawn: NonNegativeInt = 0
+    """Number of episodes drawn as the environment draws them, instead of `tasks` x `base_lrs`."""
+
+
+class Imitation(Strict):
+    """What a policy begins with: a schedule at the right base LR, or another policy, imitated."""
+
+    policy: str | None = None
+    """Policy to imitate, by name or folder, of any signals; null imitates the schedule."""
+    schedule: Named | str = "one_cycle"
+    """Schedule to imitate."""
+    profile: Named | str = "small_backbone"
+    """Layer profile to imitate."""
+    episodes: PositiveInt = 256
+    """Demonstrations, in fine-tunes; they count towards the policy's cost."""
+    noise: Annotated[float, Field(ge=0.0)] = 0.1
+    """Standard deviation of the teacher's noise, in actions in [-1, 1]."""
+    epochs: PositiveInt = 40
+    """Passes over the demonstrations, after each half of them."""
+    learning_rate: PositiveFloat = 2e-3
+    """Of Adam."""
 
 
 class TrainConfig(Strict):
@@ -125,6 +194,8 @@ class TrainConfig(Strict):
     """Actions, observations and rewards."""
     network: Network = Network()
     """The policy network."""
+    imitation: Imitation | None = None
+    """What to begin with (algorithms ppo and evolution); null for an untrained network."""
     algorithm: Named = Named(name="ppo")
     """Learning algorithm and its arguments."""
     episodes: PositiveInt = 2000
@@ -207,6 +278,8 @@ class Grid(Strict):
     """Layer profiles that each schedule is combined with."""
     early_stopping: tuple[Options | None, ...] = (None,)
     """Early-stopping arguments that each of those is combined with."""
+    base_lr_factors: tuple[PositiveFloat, ...] | None = None
+    """Factors on the task's base LR that it is tuned over; null takes the benchmark's."""
 
 
 class Claim(Strict):
@@ -251,7 +324,7 @@ class BenchmarkConfig(Strict):
     """Resamples of each confidence interval."""
     stacked: bool = True
     """False: fine-tunes one by one. What has no stacked form is run so in any case."""
-    precision: Literal["float32", "tf32", "bf16"] = "float32"
+    precision: Precision = "float32"
     """Number format of the networks, when stacked; tf32 is CUDA's, elsewhere it is float32."""
 
     @model_validator(mode="after")

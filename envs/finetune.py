@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from l2o.configs.schema import Environment, FineTuning, Named
 from l2o.envs.build import build
-from l2o.envs.finetuning import FineTune, check_finetuning
+from l2o.envs.episodes import EpisodeDraws
+from l2o.envs.finetuning import FineTune, check_finetuning, check_guidance_actions
 from l2o.envs.rewards import REWARDS, Outcome
 from l2o.envs.spaces import action_space, observation_space
 from l2o.envs.stopwatch import Stopwatch
@@ -23,8 +24,8 @@ from l2o.multipliers import multipliers_from_dict
 from l2o.signals import DEFAULT_SIGNALS
 from l2o.spec import SignalSpec
 
-TASK_SEEDS = 2**31
-"""Episodes draw task seeds below this; evaluation uses seeds from here on."""
+_GROUPED_TASKS = 16
+"""Tasks kept for the environments of groups, which begin one after the other."""
 
 
 class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
@@ -32,16 +33,17 @@ class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
 
     The inner loop is a real `torch.optim` optimizer under the real controller: what the agent
     learns here is what it meets in deployment. One step of the environment is `interval` optimizer
-    steps. Networks of fewer layers than `family.max_layers` are padded with rows of zeros, whose
-    actions are ignored.
+    steps. Guidance terms of `environment.guidance_actions` have rows after the layers', whose
+    actions scale their weights. Networks of fewer layers than `family.max_layers` are padded with
+    rows of zeros after these, whose actions are ignored.
 
     Args:
         task: name of a family, its config, or a family object.
         finetuning: the inner loop (`l2o.configs.schema.FineTuning`, or its fields as a mapping).
         environment: base-LR range, actions, observations, rewards (likewise).
 
-    Observation: float32 `[max_layers, F]`, finite, as `SignalSpec` encodes it.
-    Action: a log range: `Box(-1, 1, [max_layers])`; bins: `MultiDiscrete`.
+    Observation: float32 `[rows, F]`, finite, as `SignalSpec` encodes it; rows are max_layers, and
+    one for each guidance action. Action: a log range: `Box(-1, 1, [rows])`; bins: `MultiDiscrete`.
     Reward: the weighted sum of the named terms; `info["rewards"]` has each, and `info` what was
     measured of the `Outcome`.
 
@@ -65,17 +67,19 @@ class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
         self.finetuning = FineTuning.model_validate(finetuning or {})
         check_finetuning(self.finetuning)
         self.config = Environment.model_validate(environment or {})
+        self.draws = EpisodeDraws(self.config, self.finetuning)
         self.multipliers = multipliers_from_dict(self.config.multipliers)
         self.signals = SignalSpec(self.config.signals or DEFAULT_SIGNALS)
         self.rewards = {
             name: build("reward", REWARDS, Named(name=name)) for name in self.config.rewards
         }
         self.needs = frozenset[str]().union(*(term.needs for term in self.rewards.values()))
-        layers = self.family.max_layers
-        self.observation_space = observation_space(self.signals, layers)
-        self.action_space = action_space(self.multipliers, layers)
+        check_guidance_actions(self.config.guidance_actions, self.finetuning.guidance)
+        self.rows = self.family.max_layers + len(self.config.guidance_actions)
+        self.observation_space = observation_space(self.signals, self.rows)
+        self.action_space = action_space(self.multipliers, self.rows)
         # A pool of tasks is kept: making one can take as long as a fourth of its fine-tune.
-        keep = self.config.tasks
+        keep = self.config.tasks or (_GROUPED_TASKS if self.config.group > 1 else None)
         self.sample = lru_cache(keep)(self.family.sample) if keep else self.family.sample
         self.stopwatch = Stopwatch()
         self._run: FineTune | None = None
@@ -95,19 +99,16 @@ class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
         """Begin a fine-tune of a freshly drawn task."""
         super().reset(seed=seed)
         drawn = self.draw() | (options or {})
-        unknown = set(drawn) - {"task_seed", "base_lr", "seed"}
-        if unknown:
-            raise ValueError(
-                f"unknown reset options {sorted(unknown)}; known: task_seed, base_lr, seed"
-            )
+        self.check_options(drawn)
         with self.stopwatch.on("making"):
             self._run = FineTune(
                 self.sample(drawn["task_seed"]),
-                self.finetuning,
+                self.draws.config(drawn),
                 base_lr=drawn["base_lr"],
                 seed=drawn["seed"],
                 validate=self.config.validation,
                 signals=self.signals,
+                guidance_actions=self.config.guidance_actions,
             )
         self._withheld = self.draw_withheld()
         self._outcome = self._measure()
@@ -119,9 +120,9 @@ class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
         if run.done:
             raise gym.error.ResetNeeded("the fine-tune has ended; call reset()")
         chosen = self.multipliers.decode(torch.as_tensor(np.asarray(action)))
-        run.controller.set_multipliers(chosen[: len(run.controller.groups)])
+        run.controller.set_multipliers(chosen[: len(run.controller.rows)])
         with self.stopwatch.on("stepping"):
-            run.advance(self.finetuning.interval)
+            run.advance(run.window)
         before, self._outcome = self._outcome, self._measure()
         terms = {
             name: self.config.rewards[name] * term(before, self._outcome)
@@ -132,13 +133,16 @@ class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
         return self._observe(), float(sum(terms.values())), run.done, False, info
 
     def draw(self) -> dict[str, Any]:
-        """Draw an episode: task, base LR, seed of head and batches."""
-        low, high = np.log(self.config.base_lr)
-        return {
-            "task_seed": int(self.np_random.integers(self.config.tasks or TASK_SEEDS)),
-            "base_lr": float(np.exp(self.np_random.uniform(low, high))),
-            "seed": int(self.np_random.integers(TASK_SEEDS)),
-        }
+        """Draw an episode: task, base LR, seed of head and batches, and what else is drawn."""
+        return self.draws.draw(self.np_random)
+
+    def check_options(self, options: Mapping[str, Any], also: str = "") -> None:
+        """Raise ValueError unless these are things that `reset(options=...)` may fix."""
+        known = self.draws.options
+        if unknown := set(options) - known:
+            raise ValueError(
+                f"unknown reset options {sorted(unknown)}; known: {', '.join(sorted(known))}{also}"
+            )
 
     def draw_withheld(self) -> list[int]:
         """Return the columns of optional signals that this episode's agent does not get to see."""

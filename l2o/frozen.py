@@ -36,6 +36,7 @@ class FrozenNetwork:
 
     def __init__(self, network: PolicyNetwork) -> None:
         self._possible = type(network) is LayerPolicyNetwork and not network.recurrent
+        self._anchor = network.anchor if isinstance(network, LayerPolicyNetwork) else None
         self._linear: list[dict[str, Tensor]] = []
         if isinstance(network, LayerPolicyNetwork) and self._possible:
             self._linear = list(_linear_layers(network))
@@ -55,7 +56,7 @@ class FrozenNetwork:
 
     def __call__(self, observation: Tensor) -> Tensor:
         """Return the outputs `[L, outputs]` of an observation `[L, F]` on the CPU."""
-        w1, b1, w2, b2, w_mix, b_mix, w3, b3, w4, b4 = self._weights
+        w1, b1, w2, b2, w_mix, b_mix, w3, b3, w4, b4, *anchor = self._weights
         seen = observation.numpy()
         encoded = _tanh(seen @ w1.T, b1)
         encoded = _tanh(encoded @ w2.T, b2)
@@ -69,6 +70,11 @@ class FrozenNetwork:
         hidden = _tanh(encoded @ w3[:, :width].T, w3[:, width:] @ context + b3)
         outputs = hidden @ w4.T
         outputs += b4
+        if self._anchor is not None:
+            w_seen, b_seen, w_blind, b_blind = anchor
+            known = seen[:, int(self._anchor.column)][:, None]
+            blind = seen @ w_blind.T + b_blind
+            outputs += blind + known * (seen @ w_seen.T + b_seen - blind)
         return torch.from_numpy(outputs)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -93,6 +99,9 @@ def _linear_layers(network: LayerPolicyNetwork) -> Iterator[dict[str, Tensor]]:
         for module in part:
             if isinstance(module, nn.Linear):
                 yield module._parameters  # type: ignore[misc]
+    if network.anchor is not None:
+        yield network.anchor.seen._parameters  # type: ignore[misc]
+        yield network.anchor.blind._parameters  # type: ignore[misc]
 
 
 def _tanh(values: Array, bias: Array) -> Array:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from l2o.anchor import Anchor
 from l2o.policy_network import PolicyNetwork
 
 
@@ -16,13 +17,15 @@ class LayerPolicyNetwork(PolicyNetwork):
         e_l = encode(o_l)                      per layer
         c   = mix(mean_l e_l)                  over the layers that are present
         s_l = GRU([e_l, c], s_l)               only if recurrent
-        outputs_l = head([e_l, c])  or  head(s_l);   value = value(c)
+        outputs_l = head([e_l, c])  or  head(s_l), + anchor(o_l);   value = value(c)
 
     Args:
         features: F, signals per layer; feature 0 must be `present`.
         outputs: numbers per layer (1 for a log range, one logit per bin).
         hidden: width.
         recurrent: whether each layer carries a GRU state.
+        anchored: whether a linear function of the signals is added to the outputs, one for layers
+            that have been seen training and one for those that have not: see `l2o.anchor`.
 
     Shapes:
         observation `[..., L, F]`; state `[..., L, hidden]` or None; returns outputs
@@ -38,7 +41,12 @@ class LayerPolicyNetwork(PolicyNetwork):
     kind: ClassVar[str] = "layer_shared"
 
     def __init__(
-        self, features: int, outputs: int, hidden: int = 64, recurrent: bool = False
+        self,
+        features: int,
+        outputs: int,
+        hidden: int = 64,
+        recurrent: bool = False,
+        anchored: bool = False,
     ) -> None:
         super().__init__()
         self.features, self.outputs = features, outputs
@@ -52,10 +60,12 @@ class LayerPolicyNetwork(PolicyNetwork):
             nn.Linear(2 * hidden, hidden), nn.Tanh(), nn.Linear(hidden, outputs)
         )
         self.value = nn.Sequential(nn.Linear(hidden, hidden), nn.Tanh(), nn.Linear(hidden, 1))
+        self.anchor = Anchor(features, outputs) if anchored else None
         self._initialise()
 
     def _initialise(self) -> None:
-        for module in self.modules():
+        parts = [self.encode, self.mix, self.head, self.value]
+        for module in (layer for part in parts for layer in part):
             if isinstance(module, nn.Linear):
                 nn.init.orthogonal_(module.weight, gain=1.4)
                 nn.init.zeros_(module.bias)
@@ -81,13 +91,18 @@ class LayerPolicyNetwork(PolicyNetwork):
             assert state is not None, "a recurrent network needs its state"
             flat = self.memory(joined.flatten(0, -2), state.flatten(0, -2))
             joined = state = flat.view_as(state)
-        return self.head(joined), self.value(context).squeeze(-1), state
+        outputs = self.head(joined)
+        if self.anchor is not None:
+            outputs = outputs + self.anchor(observation)
+        return outputs, self.value(context).squeeze(-1), state
 
     def architecture(self) -> dict[str, Any]:
         """Return the constructor's arguments as plain data; no `kind`: this is what cards mean."""
-        return {
+        known = {
             "features": self.features,
             "outputs": self.outputs,
             "hidden": self.hidden,
             "recurrent": self.recurrent,
         }
+        # Left out where it is off, so that older versions load what they can run.
+        return known if self.anchor is None else {**known, "anchored": True}

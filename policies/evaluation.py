@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 
 import numpy as np
+import torch
 
 from l2o.configs.schema import Named, TrainConfig
 from l2o.envs.build import build
-from l2o.envs.finetune import TASK_SEEDS
+from l2o.envs.episodes import TASK_SEEDS
+from l2o.envs.finetune import FineTuneEnv
 from l2o.envs.finetuning import FineTune
 from l2o.envs.tasks import TASKS
 from l2o.envs.workers import prepare_worker
@@ -50,8 +52,13 @@ class Evaluator:
     def score(self, policy: LearnedPolicy) -> Score:
         """Return the score of a policy."""
         evaluation = self.config.evaluation
-        cells = itertools.product(range(evaluation.tasks), evaluation.base_lrs)
-        accuracies = list(self._pool.map(_run, _arguments(self.config, self.named, policy, cells)))
+        if evaluation.drawn:
+            given = [(self.config, self.named, policy, i) for i in range(evaluation.drawn)]
+            accuracies = list(self._pool.map(_run_drawn, given))
+        else:
+            cells = itertools.product(range(evaluation.tasks), evaluation.base_lrs)
+            arguments = _arguments(self.config, self.named, policy, cells)
+            accuracies = list(self._pool.map(_run, arguments))
         return Score(float(np.mean(accuracies)), float(np.min(accuracies)), len(accuracies))
 
     def close(self) -> None:
@@ -72,6 +79,23 @@ def _arguments(
     config: TrainConfig, named: Named, policy: LearnedPolicy, cells: Iterable[tuple[int, float]]
 ) -> Iterable[_Arguments]:
     return ((config, named, policy, task, base_lr) for task, base_lr in cells)
+
+
+def _run_drawn(arguments: tuple[TrainConfig, Named, LearnedPolicy, int]) -> float:
+    """Return the accuracy of an episode that is drawn as training draws them, of another task."""
+    config, named, policy, number = arguments
+    environment = config.environment.model_copy(update={"rewards": {}})
+    env = FineTuneEnv(build("task", TASKS, named), config.finetuning, environment)
+    observation, info = env.reset(seed=number, options={"task_seed": TASK_SEEDS + number})
+    rows = info["layers"] + len(policy.guidance_actions)
+    state = policy.initial_state(rows)
+    actions = np.zeros(env.action_space.shape or (), env.action_space.dtype)
+    while not env.run.done:
+        seen = torch.from_numpy(observation[:rows])
+        multipliers, state = policy(seen, state)
+        actions[:rows] = env.multipliers.encode(multipliers).numpy()
+        observation, *_ = env.step(actions)
+    return env.run.accuracy("target_validation")
 
 
 def _run(arguments: _Arguments) -> float:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
+from l2o.architectures import make_policy
 from l2o.asg_network import SCALARS_FROM, ASGPolicyNetwork
 from l2o.configs.schema import TrainConfig
-from l2o.multipliers import MultiplierRange, multipliers_from_dict
+from l2o.envs.finetuning import decision_interval
+from l2o.learned import LearnedPolicy
+from l2o.multipliers import LogRange, MultiplierRange, multipliers_from_dict
 from l2o.network import LayerPolicyNetwork
 from l2o.policy_network import PolicyNetwork
 from l2o.signals import DEFAULT_SIGNALS
@@ -24,9 +29,7 @@ def build_network(config: TrainConfig, layers: int) -> PolicyNetwork:
     multipliers, signals = action_range(config), signal_spec(config)
     network = config.network
     if network.kind == "layer_shared":
-        return LayerPolicyNetwork(
-            len(signals), multipliers.outputs, network.hidden, network.recurrent
-        )
+        return build_layer_network(config)
     bins = multipliers.to_dict().get("values")
     if bins is None:
         raise ValueError(
@@ -34,6 +37,46 @@ def build_network(config: TrainConfig, layers: int) -> PolicyNetwork:
         )
     return ASGPolicyNetwork(
         layers, len(signals) - SCALARS_FROM, network.hidden, bins, network.memoryless
+    )
+
+
+def build_layer_network(config: TrainConfig) -> LayerPolicyNetwork:
+    """Make the untrained layer-shared network of a config.
+
+    Raises:
+        ValueError: an anchor without the signals or the range that it needs.
+    """
+    multipliers, signals, network = action_range(config), signal_spec(config), config.network
+    made = LayerPolicyNetwork(
+        len(signals),
+        multipliers.outputs,
+        network.hidden,
+        network.recurrent,
+        anchored=network.anchor != "none",
+    )
+    if made.anchor is not None:
+        if not isinstance(multipliers, LogRange):
+            raise ValueError(
+                "an anchored network needs multipliers on a log scale; set "
+                "environment.multipliers={kind: log} or network.anchor=none"
+            )
+        if config.environment.guidance_actions and "is_guidance" not in signals.names:
+            raise ValueError(
+                "an anchored network tells guidance_actions from layers by the signal is_guidance; "
+                "add it to environment.signals, or set network.anchor=none"
+            )
+        made.anchor.aim(signals.names, multipliers, network.anchor)
+    return made
+
+
+def export_policy(config: TrainConfig, network: PolicyNetwork) -> LearnedPolicy:
+    """Return a copy of a network as the policy that a config learns."""
+    return make_policy(
+        copy.deepcopy(network).cpu(),
+        action_range(config),
+        signal_spec(config),
+        decision_interval(config.finetuning),
+        config.environment.guidance_actions,
     )
 
 

@@ -67,6 +67,7 @@ app.command(
     + examples(
         "l2o benchmark demo policy=runs/train-demo",
         "l2o benchmark asg-table --out runs/asg --workers 2",
+        "l2o benchmark zero-shot policy=runs/train-demo lite=null",
     )
 )(benchmark)
 app.command(epilog=examples("l2o report runs/benchmark-demo"))(report)

@@ -191,6 +191,21 @@ def test_benchmark_passes_workers_and_goes_on(calls, tmp_path):
     assert run("benchmark", str(config), "--workers", "0").exit_code == 2
 
 
+def test_benchmark_takes_comparisons_over_families(calls):
+    result = run("benchmark", "zero-shot", "lite=null", "families.digits.base_lr=0.01")
+    assert result.exit_code == 0, result.output
+    (_, (settings, out), _), _ = calls
+    assert (settings.lite, settings.families["digits"].base_lr) == (None, 0.01)
+    out.mkdir(parents=True)
+    (out / "results.json").touch()
+    (out / "config.yaml").write_text(dump_config(settings))
+    again = run("benchmark", "zero-shot", "lite=null", "families.digits.base_lr=0.1")
+    assert "families.digits.base_lr: 0.01 -> 0.1" in again.stderr
+    wrong = run("benchmark", "zero-shot", "families.digits.unsen=true")
+    assert wrong.exit_code == 2
+    assert "Did you mean families.digits.unseen?" in wrong.stderr
+
+
 def test_report_writes_and_prints(calls, tmp_path):
     assert run("report", str(tmp_path)).output.endswith("report.html\n")
     assert [name for name, *_ in calls] == ["write_report", "print_table"]

@@ -9,7 +9,7 @@ import torch
 
 from l2o.envs.tasks.digits import DigitsFamily, pretrain
 from l2o.envs.tasks.digits.fonts import FONT_FAMILIES, fonts_of, load_glyphs
-from l2o.envs.tasks.digits.network import DigitsNetwork, Shape
+from l2o.envs.tasks.digits.networks import NETWORKS, Shape
 from l2o.envs.tasks.digits.photographs import PHOTOGRAPHS, find_textured, load_pyramid
 from l2o.envs.tasks.digits.real import draw_real
 from l2o.envs.tasks.digits.synthetic import Rendering, draw_colours, draw_synthetic
@@ -182,10 +182,10 @@ def test_axes_are_drawn_within_their_range():
         ({"photograph": "chnia"}, ["'chnia'", "Did you mean 'china'"]),
         ({"networks": 0}, ["networks=0", "[1, 1000]", "give"]),
         ({"networks": 2.5}, ["networks=2.5", "whole number", "give"]),
-        ({"depth": (4, 9)}, ["depth=(4, 9)", "[3, 4, 5]", "give"]),
+        ({"depth": (4, 9)}, ["depth=(4, 9)", "[2, 3, 4, 5]", "give"]),
         ({"base_lr": (0.1, 0.2)}, ["base_lr=(0.1, 0.2)", "number", "give"]),
         ({"width": None}, ["width=None", "numbers", "give"]),
-        ({"depth": ()}, ["depth=()", "[3, 4, 5]", "give"]),
+        ({"depth": ()}, ["depth=()", "[2, 3, 4, 5]", "give"]),
         ({"rotation": (20, 5)}, ["rotation=(20, 5)", "ascending", "give"]),
         ({"contrast": 0.7}, ["contrast=0.7", "[0, 0.5]", "give"]),
         ({"fonts_per_task": 40}, ["fonts_per_task=40", "[1, 12]", "give"]),
@@ -251,7 +251,7 @@ def test_real_image_is_photograph_minus_digit():
 
 
 def test_network_follows_the_convention():
-    model = DigitsNetwork(Shape(4, 5), 10, torch.Generator().manual_seed(0))
+    model = NETWORKS["conv"](Shape(4, 5), 10, torch.Generator().manual_seed(0))
     names = [name for name, _ in model.named_children()]
     assert names == ["conv1", "conv2", "conv3", "conv4", "conv5", "fc", "head"]
     x = torch.zeros(2, 3, 16, 16)

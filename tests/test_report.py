@@ -15,7 +15,8 @@ from l2o.benchmarks.factors import show_factor
 from l2o.benchmarks.figures import FIGURES
 from l2o.benchmarks.figures.style import focus
 from l2o.benchmarks.markdown import to_markdown
-from l2o.benchmarks.report import duration, render_html
+from l2o.benchmarks.page import duration
+from l2o.benchmarks.report import make_page
 from l2o.benchmarks.results import Results, curves, load_results
 from l2o.benchmarks.samples import load_samples, save_samples
 from l2o.benchmarks.tables import Table, percent, points
@@ -124,7 +125,7 @@ def test_the_terminal_table_fits_100_columns(folder):
 def test_a_report_is_made_from_the_folder_alone(folder, tmp_path):
     for name in ("results.json", "cells.jsonl"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
-    assert render_html(load_results(tmp_path), []) == render_html(load_results(folder), [])
+    assert make_page(load_results(tmp_path), []) == make_page(load_results(folder), [])
 
 
 def test_reports_on_the_least_possible_benchmark(tmp_path):
@@ -148,7 +149,7 @@ def test_missing_fine_tunes_are_said_aloud(folder, tmp_path):
     data["failures"] = [{"id": "x", "label": "cosine, flat", "error": "OSError: <gone>"}]
     (tmp_path / "results.json").write_text(json.dumps(data))
     (tmp_path / "cells.jsonl").write_bytes((folder / "cells.jsonl").read_bytes())
-    page = render_html(load_results(tmp_path), [])
+    page = make_page(load_results(tmp_path), []).to_html()
     assert "1 fine-tunes are missing" in page
     assert "OSError: &lt;gone&gt;" in page
     console = Console(file=io.StringIO(), width=100, color_system=None)

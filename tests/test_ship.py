@@ -20,8 +20,8 @@ def run(tmp_path):
     return l2o.save_policy(tmp_path / "run", policy, {"name": "tiny", "results": {}})
 
 
-def benchmark(tmp_path, mark):
-    results = {"title": "t", "task": "digits", "counts": {}, "figures": [{"value": 1.0}]}
+def benchmark(tmp_path, mark, about="task"):
+    results = {"title": "t", about: "digits", "counts": {}, "figures": [{"value": 1.0}]}
     results["policies"] = [{"label": "learned policy", "fingerprint": mark}]
     (tmp_path / "results.json").write_text(json.dumps(results))
     return tmp_path
@@ -37,6 +37,12 @@ def test_ships_under_its_name_with_results(run, tmp_path):
     assert card["reproduce"] == "l2o train tiny"
     seen = torch.ones(3, 2)
     assert torch.equal(l2o.load_policy(folder)(seen, {})[0], l2o.load_policy(run)(seen, {})[0])
+
+
+def test_ships_with_a_comparison_over_families(run, tmp_path):
+    results = benchmark(tmp_path, fingerprint(str(run)), about="families")
+    card = l2o.read_card(ship(run, results, "none known", tmp_path / "zoo"))
+    assert card["results"]["benchmark"]["families"] == "digits"
 
 
 def test_results_of_another_policy_are_refused(run, tmp_path):

@@ -18,7 +18,7 @@ from l2o.benchmarks.results import Results
 GREY = "#b5b5b5"
 INK = "#222222"
 # Okabe & Ito's palette; each colour comes with its own marker and dashes.
-_LOOKS: tuple[tuple[str, str, Any], ...] = (
+LOOKS: tuple[tuple[str, str, Any], ...] = (
     ("#0072B2", "s", (0, (5, 1.5))),
     ("#D55E00", "^", (0, (3, 1, 1, 1))),
     ("#009E73", "D", (0, (1, 1))),
@@ -27,7 +27,7 @@ _LOOKS: tuple[tuple[str, str, Any], ...] = (
     ("#56B4E9", "X", (0, (2, 1.5))),
     ("#7A5195", "<", (0, (6, 1))),
 )
-MAX_FOCUS = 1 + len(_LOOKS)
+MAX_FOCUS = 1 + len(LOOKS)
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,10 @@ def focus(results: Results, limit: int = 6) -> dict[str, Look]:
         if row["kind"] == "grid":
             best.setdefault(row["profile"], row)
     # The look of MAX_FOCUS that is a learned policy's own is no other row's.
-    room = MAX_FOCUS if learned else len(_LOOKS)
+    room = MAX_FOCUS if learned else len(LOOKS)
     chosen = (learned + written + list(best.values()))[: min(limit, room)]
     looks: dict[str, Look] = {}
-    others = iter(_LOOKS)
+    others = iter(LOOKS)
     for row in chosen:
         if row["kind"] == "policy" and not looks:
             looks[row["label"]] = Look(INK, "o", "-", linewidth=2.6, markersize=6.0)

@@ -19,7 +19,7 @@ from l2o.benchmarks.machine import machine_facts
 from l2o.benchmarks.plan import make_plan
 from l2o.benchmarks.run import run_benchmark
 from l2o.benchmarks.speed.timing import ratio, time_alternately
-from l2o.configs.load import load_config
+from l2o.configs.load import load_table
 from l2o.configs.schema import BenchmarkConfig
 from l2o.envs.device import resolve_device
 from l2o.files import write_atomically
@@ -53,7 +53,7 @@ def measure(config: str, overrides: Sequence[str] = _SMALL, rounds: int = 3) -> 
         overrides: of its fields.
         rounds: times that each is measured.
     """
-    chosen: BenchmarkConfig = load_config("benchmark", config, overrides)
+    chosen: BenchmarkConfig = load_table(config, overrides)
     ways = {
         name: chosen.model_copy(update={"stacked": stacked})
         for name, stacked in (("one by one", False), ("stacked", True))

@@ -43,7 +43,7 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         precision: "float32", "tf32" (CUDA) or "bf16".
         memory: bytes that may be used; None takes what is free.
 
-    Observation: float32 `[N, max_layers, F]`. Action: `[N, max_layers]`. In mode SameStep the last
+    Observation: float32 `[N, rows, F]`. Action: `[N, rows]`. In mode SameStep the last
     observation and info of an episode are in `infos["final_obs"]` and `infos["final_info"]`.
 
     `reset(options=...)` takes what `FineTuneEnv` takes, and `reset_mask`, a boolean array of the
@@ -78,6 +78,11 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         self.single = FineTuneEnv(task, finetuning, environment)
         self.stopwatch = self.single.stopwatch
         self.num_envs = num_envs
+        self.group = self.single.config.group
+        if num_envs % self.group:
+            raise ValueError(
+                f"num_envs={num_envs} must be a multiple of environment.group={self.group}"
+            )
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
         self.single_observation_space = self.single.observation_space
@@ -88,9 +93,10 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         self.runs = StackedFineTune(
             self.single.finetuning,
             num_envs,
-            self.single.family.max_layers,
+            self.single.rows,
             validate=self.single.config.validation,
             signals=self.single.signals,
+            guidance_actions=self.single.config.guidance_actions,
             chunk=chunk,
             precision=precision,
         )
@@ -121,22 +127,27 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
             seeds = [seeds + number for number in range(self.num_envs)]
         if len(seeds) != self.num_envs:
             raise ValueError(f"{self.num_envs} environments need as many seeds, got {len(seeds)}")
-        for number in numbers:
-            if seeds[number] is not None or self._randoms[number] is None:
-                self._randoms[number], _ = seeding.np_random(seeds[number])
+        # Equal generators draw equal episodes: that is all that makes a group.
+        seeds = [seeds[number - number % self.group] for number in range(self.num_envs)]
+        self._seed(numbers, seeds)
         self.reset_infos = self._begin(numbers, given)
         return self._observe(), collect_infos(self.reset_infos, self.num_envs)
+
+    def _seed(self, numbers: Numbers, seeds: Sequence[int | None]) -> None:
+        """Give environments new generators where they get a seed or have none yet."""
+        drawn: dict[int, int] = {}
+        for number in numbers:
+            if seeds[number] is not None or self._randoms[number] is None:
+                first = number - number % self.group
+                # Without a seed one is drawn for the group, not for each of it.
+                seed = drawn.get(first) if seeds[number] is None else seeds[number]
+                self._randoms[number], drawn[first] = seeding.np_random(seed)
 
     def _begin(self, numbers: Numbers, options: dict[str, Any]) -> Infos:
         """Draw and start new fine-tunes; return their infos."""
         if not numbers:
             return {}
-        unknown = set(options) - {"task_seed", "base_lr", "seed"}
-        if unknown:
-            raise ValueError(
-                f"unknown reset options {sorted(unknown)}; known: task_seed, base_lr, seed, "
-                "reset_mask"
-            )
+        self.single.check_options(options, also=", reset_mask")
         drawn: dict[int, dict[str, Any]] = {}
         for number in numbers:
             generator = self._randoms[number]
@@ -164,7 +175,13 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
 
     def _start(self, drawn: Mapping[str, Any]) -> Start:
         task = self.single.sample(drawn["task_seed"])
-        return Start(task, seed=drawn["seed"], base_lr=drawn["base_lr"])
+        return Start(
+            task,
+            seed=drawn["seed"],
+            base_lr=drawn["base_lr"],
+            optimizer=self.single.draws.inner_optimizer(drawn),
+            guidance_weights=drawn.get("guidance_weights"),
+        )
 
     # Step ---------------------------------------------------------------------------------------
 
@@ -193,7 +210,7 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         self.runs.advance(~self._ended, self._scored)
         rewards = np.zeros(self.num_envs, np.float64)
         infos = self._score(np.flatnonzero(~self._ended).tolist(), rewards)
-        terminated = self.runs.done & ~self._ended
+        terminated = self._whole_groups(self.runs.done) & ~self._ended
         self._ended = terminated.copy()
         infos |= self._begin(waiting, {})
         if self.autoreset_mode is AutoresetMode.SAME_STEP and terminated.any():
@@ -202,6 +219,10 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
             final = {n: {"final_obs": last[n], "final_info": infos[n]} for n in ended}
             infos |= {n: final[n] | info for n, info in self._begin(ended, {}).items()}
         return self._observe(), rewards, terminated, infos
+
+    def _whole_groups(self, done: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return where all of a group are done: one that diverged waits for the others."""
+        return done.reshape(-1, self.group).all(axis=1).repeat(self.group)
 
     def _check_steppable(self) -> None:
         if not self._checked:
@@ -215,8 +236,10 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         infos: Infos = {}
         for number, after in self._measure(numbers).items():
             before, self._outcomes[number] = self._outcomes[number], after
+            # One that ended earlier only waits for its group.
+            waits = before.done
             terms = {
-                name: self.single.config.rewards[name] * term(before, after)
+                name: 0.0 if waits else self.single.config.rewards[name] * term(before, after)
                 for name, term in self.single.rewards.items()
             }
             rewards[number] = sum(terms.values())

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
+from l2o.envs.stacked.maps import WantedMaps
 from l2o.envs.stacked.stack import TENSORS, Stack
+from l2o.guidance import LayerMaps
 
 
 class VmappedStack(Stack):
@@ -35,8 +40,22 @@ class VmappedStack(Stack):
 
     def features(self, inputs: Tensor) -> Tensor:
         """Return `[N, B, ...]`."""
-        features: Tensor = self._features(self._inner, inputs)
+        with _ContiguousGroupNorm():
+            features: Tensor = self._features(self._inner, inputs)
         return features
+
+    def features_and_maps(
+        self, inputs: Tensor, wanted: WantedMaps
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return features `[N, B, ...]` and maps."""
+        layers = tuple(wanted.shapes)
+        run = _mapped(_Method(self.model, "forward_features", layers))
+        with _ContiguousGroupNorm():
+            features, caught = run(self._inner, inputs)
+        maps = {name: each.transpose(0, 1) for name, each in zip(layers, caught, strict=True)}
+        if wanted.rectified:
+            maps = {name: each.relu() for name, each in maps.items()}
+        return features, maps
 
     def by_network(self, features: Tensor) -> Tensor:
         """Return `[B, N, ...]`."""
@@ -53,22 +72,44 @@ class VmappedStack(Stack):
         return logits.transpose(0, 1)
 
 
-class _Method(nn.Module):
-    """A method of a model as the forward of a module, which is what functional_call calls."""
+class _ContiguousGroupNorm(TorchFunctionMode):
+    """Group normalisation of contiguous inputs: of others, vmap cannot tell how they lie."""
 
-    def __init__(self, model: Any, method: str) -> None:
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run a function."""
+        if func is functional.group_norm:
+            args = (args[0].contiguous(), *args[1:])
+        return func(*args, **(kwargs or {}))
+
+
+class _Method(nn.Module):
+    """A method of a model as the forward of a module, which is what functional_call calls.
+
+    With the names of layers it returns their outputs, too.
+    """
+
+    def __init__(self, model: Any, method: str, layers: Sequence[str] = ()) -> None:
         super().__init__()
         self.model = model
         self.method = method
+        self.layers = layers
 
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = getattr(self.model, self.method)(x)
-        return out
+    def forward(self, x: Tensor) -> Any:
+        if not self.layers:
+            return getattr(self.model, self.method)(x)
+        with LayerMaps(self.model, self.layers) as caught:
+            out = getattr(self.model, self.method)(x)
+            return out, tuple(caught.maps[name] for name in self.layers)
 
 
 def _mapped(module: nn.Module) -> Any:
-    def run(tensors: dict[str, Tensor], x: Tensor) -> Tensor:
-        out: Tensor = functional_call(module, tensors, (x,))
-        return out
+    def run(tensors: dict[str, Tensor], x: Tensor) -> Any:
+        return functional_call(module, tensors, (x,))
 
     return vmap(run, randomness="different")

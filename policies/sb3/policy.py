@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +24,7 @@ class LayerActorCriticPolicy(ActorCriticPolicy):
         action_space: `Box [L]` (Gaussian actions) or `MultiDiscrete` with equal bins per layer.
         lr_schedule: of the optimizer.
         hidden: width of the network.
+        make_network: makes the untrained network; None makes a plain one of that width.
         log_std: initial log standard deviation of Gaussian actions.
         **kwargs: as of `ActorCriticPolicy`.
 
@@ -35,18 +38,26 @@ class LayerActorCriticPolicy(ActorCriticPolicy):
         action_space: spaces.Space,
         lr_schedule: Schedule,
         hidden: int = 64,
+        make_network: Callable[[], LayerPolicyNetwork] | None = None,
         log_std: float = -1.0,
         **kwargs: Any,
     ) -> None:
         if not isinstance(observation_space, spaces.Box) or len(observation_space.shape) != 2:
             raise ValueError(f"observations must be Box [L, F], got {observation_space}")
         self.hidden = hidden
+        self.make_network = make_network
         self.initial_log_std = log_std
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
 
     def _build(self, lr_schedule: Schedule) -> None:
-        features = self.observation_space.shape[1]  # type: ignore[index]
-        self.network = LayerPolicyNetwork(features, outputs_of(self.action_space), self.hidden)
+        wanted = (self.observation_space.shape[1], outputs_of(self.action_space))  # type: ignore[index]
+        make = self.make_network or partial(LayerPolicyNetwork, *wanted, self.hidden)
+        self.network = make()
+        if (self.network.features, self.network.outputs) != wanted:
+            raise ValueError(
+                f"the network has (features, outputs) {self.network.features, self.network.outputs}"
+                f", the spaces ask for {wanted}"
+            )
         gaussian = isinstance(self.action_space, spaces.Box)
         start = torch.tensor(self.initial_log_std)
         self.log_std = nn.Parameter(start, requires_grad=gaussian)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
 from l2o.configs.schema import TrainConfig
 from l2o.learned import LearnedPolicy
-from l2o.multipliers import multipliers_from_dict
+from l2o.network import LayerPolicyNetwork
 from l2o.policies.base import Learner
+from l2o.policies.imitation import imitate
+from l2o.policies.networks import build_layer_network, export_policy
 from l2o.policies.sb3.environments import (
     count_environments,
     make_environments,
@@ -23,8 +26,6 @@ from l2o.policies.sb3.environments import (
 )
 from l2o.policies.sb3.episodes import TimeShares, summarise
 from l2o.policies.sb3.policy import LayerActorCriticPolicy
-from l2o.signals import DEFAULT_SIGNALS
-from l2o.spec import SignalSpec
 
 
 class PPOLearner(Learner):
@@ -41,9 +42,14 @@ class PPOLearner(Learner):
         clip: of the policy ratio.
         entropy: weight of the entropy bonus.
         value: weight of the value loss.
+        critic_first: iterations in which only the critic learns: after imitation, so that what
+            was imitated is not undone by a critic that knows nothing yet.
         max_grad_norm: gradient clipping.
         target_kl: an iteration's passes stop early beyond it; None for never.
         log_std: initial log standard deviation of actions in [-1, 1].
+        group_baseline: whether the mean advantage of an environment's group is subtracted from
+            its own (`environment.group`): what all of a group share is no action's doing.
+        decay: whether the learning rate falls linearly to a tenth over the budget of episodes.
 
     Raises:
         ValueError: decisions that do not divide among environments and minibatches.
@@ -65,6 +71,9 @@ class PPOLearner(Learner):
         max_grad_norm: float = 0.5,
         target_kl: float | None = 0.05,
         log_std: float = -1.0,
+        critic_first: int = 0,
+        group_baseline: bool = False,
+        decay: bool = False,
     ) -> None:
         super().__init__(config)
         if config.network.kind != "layer_shared":
@@ -80,6 +89,11 @@ class PPOLearner(Learner):
                 f"algorithm.options.decisions={decisions} must be a multiple of the {count} "
                 f"environments and of minibatches={minibatches}"
             )
+        self.group = config.environment.group if group_baseline else 1
+        if group_baseline and self.group < 2:
+            raise ValueError("group_baseline needs environment.group of 2 or more")
+        self._decay, self._learning_rate = decay, learning_rate
+        self._critic_first = critic_first
         self.environments = make_environments(config)
         self.iterations = 0
         self.decisions = decisions
@@ -99,7 +113,10 @@ class PPOLearner(Learner):
             vf_coef=value,
             max_grad_norm=max_grad_norm,
             target_kl=target_kl,
-            policy_kwargs={"hidden": config.network.hidden, "log_std": log_std},
+            policy_kwargs={
+                "make_network": partial(build_layer_network, config),
+                "log_std": log_std,
+            },
             seed=config.seed,
             device="cpu",
         )
@@ -107,13 +124,22 @@ class PPOLearner(Learner):
         self.model.set_logger(Logger(None, []))
 
     def iterate(self) -> dict[str, float]:
-        """Collect `decisions` decisions and update."""
+        """Collect `decisions` decisions and update; before the first time, imitate if asked to."""
         started = time.perf_counter()
-        watch = _EpisodeWatch()
+        if self.iterations == 0 and self.config.imitation is not None:
+            imitate(self._network, self.config)
+            self.episodes += self.config.imitation.episodes
+        watch = _EpisodeWatch(self.group, advantages=self.iterations >= self._critic_first)
+        if self._decay:
+            left = max(0.0, 1.0 - self.episodes / self.config.episodes)
+            self.model.lr_schedule = lambda _: self._learning_rate * (0.1 + 0.9 * left)
         self.model.learn(self.decisions, callback=watch, reset_num_timesteps=False)
         self.iterations += 1
         self.episodes += len(watch.episodes)
-        steps = self.decisions * self.config.finetuning.interval
+        interval = self.config.finetuning.interval
+        # Windows that grow are counted as fine-tunes end.
+        ended = sum(int(episode["step"]) for episode in watch.episodes)
+        steps = self.decisions * interval if isinstance(interval, int) else ended
         self.fine_tune_steps += steps
         total = time.perf_counter() - started
         logged = {
@@ -132,17 +158,15 @@ class PPOLearner(Learner):
             **self._shares.read(watch.seconds / total),
         }
 
-    def policy(self) -> LearnedPolicy:
-        """Return a copy of the network as a policy."""
+    @property
+    def _network(self) -> LayerPolicyNetwork:
         policy = self.model.policy
         assert isinstance(policy, LayerActorCriticPolicy)
-        environment = self.config.environment
-        return LearnedPolicy(
-            copy.deepcopy(policy.network).cpu(),
-            multipliers_from_dict(environment.multipliers),
-            SignalSpec(environment.signals or DEFAULT_SIGNALS),
-            self.config.finetuning.interval,
-        )
+        return policy.network
+
+    def policy(self) -> LearnedPolicy:
+        """Return a copy of the network as a policy."""
+        return export_policy(self.config, self._network)
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights, optimizer and counters; episodes under way are not kept."""
@@ -175,8 +199,10 @@ class PPOLearner(Learner):
 class _EpisodeWatch(BaseCallback):
     """Gathers the episodes that end, and the time spent collecting."""
 
-    def __init__(self) -> None:
+    def __init__(self, group: int, advantages: bool = True) -> None:
         super().__init__()
+        self.group = group
+        self.advantages = advantages
         self.episodes: list[dict[str, Any]] = []
         self.seconds = 0.0
         self._started = 0.0
@@ -186,7 +212,27 @@ class _EpisodeWatch(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         self.seconds = time.perf_counter() - self._started
+        buffer = self.locals["rollout_buffer"]
+        if not self.advantages:
+            buffer.advantages[:] = 0.0
+        elif self.group > 1:
+            buffer.advantages = less_group_mean(buffer.advantages, self.group)
 
     def _on_step(self) -> bool:
         self.episodes += [info for info in self.locals["infos"] if "episode" in info]
         return True
+
+
+def less_group_mean(advantages: NDArray[np.float32], group: int) -> NDArray[np.float32]:
+    """Return advantages `[T, N]` minus the mean of the others of their group, at each decision.
+
+    The others' actions do not depend on one's own: the gradient stays unbiased, and what a task
+    gives to all alike is gone.
+
+    Example:
+        >>> less_group_mean(np.array([[1.0, 3.0, 5.0, 5.0]], np.float32), 2)
+        array([[-2.,  2.,  0.,  0.]], dtype=float32)
+    """
+    each = advantages.reshape(len(advantages), -1, group)
+    own = each - each.mean(axis=2, keepdims=True)
+    return (own * (group / (group - 1))).reshape(advantages.shape)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from l2o.registry import unknown_name
+
 Number = int | float
 Axis = Number | Sequence[Number]
 """A number fixes the axis; a pair (low, high) lets each task draw uniformly from it."""
@@ -63,6 +65,22 @@ def check_choices(name: str, value: int | Sequence[int], allowed: Sequence[int])
             f"{list(allowed)}; give for example {name}=({allowed[0]},)."
         )
     return choices
+
+
+def check_names(name: str, value: str | Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Return the axis as a tuple of distinct known names."""
+    names = (value,) if isinstance(value, str) else tuple(value)
+    for each in names:
+        if each not in known:
+            raise ValueError(unknown_name(name, each, list(known)))
+    if not names or len(set(names)) != len(names):
+        raise ValueError(f"{name}={value!r} is not a list of distinct names; give {[*known]}")
+    return names
+
+
+def draw_choice(choices: tuple[int, ...], generator: np.random.Generator) -> int:
+    """Draw one of several numbers."""
+    return choices[int(generator.integers(len(choices)))]
 
 
 def draw_uniform(axis: tuple[Number, Number], generator: np.random.Generator) -> float:

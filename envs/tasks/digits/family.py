@@ -13,19 +13,23 @@ from l2o.envs.tasks.base import Examples, Task, TaskFamily
 from l2o.envs.tasks.digits.axes import (
     Axis,
     check_choices,
+    check_names,
     check_number,
     check_range,
     check_whole,
     check_whole_range,
+    draw_choice,
     draw_uniform,
     draw_whole,
 )
 from l2o.envs.tasks.digits.fonts import fonts_of
-from l2o.envs.tasks.digits.network import DEPTHS
+from l2o.envs.tasks.digits.networks import NETWORKS
 from l2o.envs.tasks.digits.photographs import PHOTOGRAPHS
 from l2o.envs.tasks.digits.pretrain import Recipe, load_importance, load_pretrained
 from l2o.envs.tasks.digits.pretrained import PretrainedBuilder
 from l2o.envs.tasks.digits.real import draw_real, repeat_to
+from l2o.envs.tasks.digits.setting import Setting, mislabel, only, relabel
+from l2o.envs.tasks.digits.shapes import list_shapes
 from l2o.envs.tasks.digits.synthetic import Rendering, draw_colours, draw_synthetic
 from l2o.envs.tasks.digits.writers import WRITERS, images_of
 from l2o.registry import unknown_name
@@ -55,8 +59,12 @@ class DigitsFamily(TaskFamily):
             (seconds) and cached on disk under `$L2O_CACHE` or `~/.cache/l2o`.
         first_network: number of the pool's first network; another one gives networks that a pool
             from 0 does not have.
-        width: channels of the first convolution; several numbers alternate among the networks.
-        depth: number of convolutions (3, 4 or 5); several numbers alternate among the networks.
+        architecture: of the networks, a name of `NETWORKS` (conv, residual, mlp, vit, mixer);
+            several alternate among the networks, and so do several of `width` and `depth`.
+        width: channels of the first convolution, or what stands for them.
+        depth: number of convolutions or blocks; of several, an architecture takes those that it
+            comes in (conv 3 to 5, residual and mlp 2 to 4, vit and mixer 2 and 3). None is 4 for
+            conv and 2 for all others.
         photograph: the proxies' background, "china" or "flower"; "either" alternates. The target
             is always on the other one.
         pretrain_steps: optimizer steps of the pretraining.
@@ -71,12 +79,14 @@ class DigitsFamily(TaskFamily):
         target_test_images: size of the real set that only scores. Real digits are few (about 190
             each for validation and test), so a digit comes back on another patch.
         proxy_test_images: size of the set that scores what is kept of the proxy.
-        steps: length of the fine-tune.
-        batch_size: synthetic images per optimizer step.
+        classes: number of digits that a task has to tell apart, drawn from the ten.
+        label_noise: share of the training images whose label is another digit's.
+        steps: length of the fine-tune; a task draws one of several.
+        batch_size: synthetic images per optimizer step; a task draws one of several.
         base_lr: default base learning rate.
 
-    `fonts_per_task`, `source_images`, `rotation`, `shear`, `colours` and `contrast` take a number,
-    or a pair (low, high) from which each task draws.
+    `fonts_per_task`, `source_images`, `rotation`, `shear`, `colours`, `contrast`, `classes` and
+    `label_noise` take a number, or a pair (low, high) from which each task draws.
 
     Raises:
         ValueError: an argument is impossible; the message says what it may be.
@@ -93,8 +103,9 @@ class DigitsFamily(TaskFamily):
         *,
         networks: int = 4,
         first_network: int = 0,
+        architecture: str | Sequence[str] = ("conv",),
         width: int | Sequence[int] = (8,),
-        depth: int | Sequence[int] = (4,),
+        depth: int | Sequence[int] | None = None,
         photograph: str = "either",
         pretrain_steps: int = 1500,
         fonts_per_task: Axis = (2, 6),
@@ -103,12 +114,14 @@ class DigitsFamily(TaskFamily):
         shear: Axis = (0.0, 0.3),
         colours: Axis = (4, 16),
         contrast: Axis = (0.2, 0.3),
+        classes: Axis = 10,
+        label_noise: Axis = 0.0,
         source_validation_images: int = 256,
         target_validation_images: int = 256,
         target_test_images: int = 512,
         proxy_test_images: int = 256,
-        steps: int = 300,
-        batch_size: int = 32,
+        steps: int | Sequence[int] = 300,
+        batch_size: int | Sequence[int] = 32,
         base_lr: float = 0.03,
     ) -> None:
         if split not in _SPLITS:
@@ -120,18 +133,21 @@ class DigitsFamily(TaskFamily):
         self.networks = check_whole("networks", networks, 1, 1000)
         self.first_network = check_whole("first_network", first_network, 0, 1_000_000)
         self.width = check_choices("width", width, range(1, 65))
-        self.depth = check_choices("depth", depth, DEPTHS)
+        self.architecture = check_names("architecture", architecture, list(NETWORKS))
+        self.shapes = [list_shapes(name, self.width, depth) for name in self.architecture]
         self.pretrain_steps = check_whole("pretrain_steps", pretrain_steps, 2, 1_000_000)
         fonts = len(fonts_of(split))
         self.fonts_per_task = check_whole_range("fonts_per_task", fonts_per_task, 1, fonts)
-        self.batch_size = check_whole("batch_size", batch_size, 1, 100_000)
+        self.batch_size = check_choices("batch_size", batch_size, range(1, 100_001))
         self.source_images = check_whole_range(
-            "source_images", source_images, self.batch_size, 100_000
+            "source_images", source_images, max(self.batch_size), 100_000
         )
         self.rotation = check_range("rotation", rotation, 0, 45)
         self.shear = check_range("shear", shear, 0, 1)
         self.colours = check_whole_range("colours", colours, 1, 100_000)
         self.contrast = check_range("contrast", contrast, 0, 0.5)
+        self.classes = check_whole_range("classes", classes, 2, 10)
+        self.label_noise = check_range("label_noise", label_noise, 0, 1)
         self.sizes = {
             "source_validation": source_validation_images,
             "target_validation": target_validation_images,
@@ -140,14 +156,15 @@ class DigitsFamily(TaskFamily):
         }
         for role, size in self.sizes.items():
             check_whole(f"{role}_images", size, 1, 100_000)
-        self.steps = check_whole("steps", steps, 1, 10_000_000)
+        self.steps = check_choices("steps", steps, range(1, 10_000_001))
         self.base_lr = check_number("base_lr", base_lr, 1e-9, 1e3)
         self._weights: dict[int, dict[str, Tensor]] = {}
 
     @property
     def max_layers(self) -> int:
-        """Convolutions of the deepest network, the hidden layer and the head."""
-        return max(self.depth) + 2
+        """Layer groups of the deepest network."""
+        every = [shape for shapes in self.shapes for shape in shapes]
+        return max(NETWORKS[name].count_layers(depth) for name, _, depth in every)
 
     @property
     def _pool(self) -> tuple[int, int]:
@@ -158,15 +175,17 @@ class DigitsFamily(TaskFamily):
         check_whole("network", network, *self._pool)
         generator = np.random.default_rng([_SPLITS[self.split], network])
         writers = generator.choice(WRITERS[self.split], _PROXY_WRITERS, replace=False)
-        shapes = [(width, depth) for depth in self.depth for width in self.width]
-        width, depth = shapes[network % len(shapes)]
+        turn, place = divmod(network, len(self.shapes))
+        shapes = self.shapes[place]
+        architecture, width, depth = shapes[turn % len(shapes)]
         # The shift keeps photograph and shape from running in step when both alternate by two.
-        alternating = PHOTOGRAPHS[(network + network // len(shapes) * (len(shapes) % 2 == 0)) % 2]
+        alternating = PHOTOGRAPHS[(turn + turn // len(shapes) * (len(shapes) % 2 == 0)) % 2]
         return Recipe(
             split=self.split,
             network=network,
             width=width,
             depth=depth,
+            architecture=architecture,
             writers=tuple(sorted(int(writer) for writer in writers)),
             photograph=alternating if self.photograph == "either" else self.photograph,
             steps=self.pretrain_steps,
@@ -185,10 +204,19 @@ class DigitsFamily(TaskFamily):
         recipe = self.recipe(draw_whole(self._pool, axes))
         rendering, source_images = self._draw_rendering(axes)
         source = self._stream(seed, 1)
-        source_train = draw_synthetic(source_images, rendering, source)
-        source_validation = draw_synthetic(self.sizes["source_validation"], rendering, source)
-        build = PretrainedBuilder(recipe, self._pretrained(recipe.network), head_seed=seed)
-        target = self._draw_target(recipe, self._stream(seed, 2))
+        drawn = self._draw_setting(self._stream(seed, 4))
+        source_train = draw_synthetic(source_images, rendering, source, drawn.digits)
+        source_validation = draw_synthetic(
+            self.sizes["source_validation"], rendering, source, drawn.digits
+        )
+        source_train = mislabel(source_train, drawn, self._stream(seed, 5))
+        build = PretrainedBuilder(
+            recipe,
+            self._pretrained(recipe.network),
+            head_seed=seed,
+            num_classes=len(drawn.digits),
+        )
+        target = self._draw_target(recipe, drawn.digits, self._stream(seed, 2))
         return Task(
             name=self.name,
             seed=seed,
@@ -200,11 +228,11 @@ class DigitsFamily(TaskFamily):
             target_test=target["target_test"],
             proxy_test=self._draw_proxy_test(recipe, self._stream(seed, 3)),
             teacher_logits=build.proxy_logits(source_train.images),
-            num_classes=10,
-            batch_size=self.batch_size,
-            steps=self.steps,
+            num_classes=len(drawn.digits),
+            batch_size=drawn.batch_size,
+            steps=drawn.steps,
             base_lr=self.base_lr,
-            description=self._describe(seed, recipe, rendering, source_images),
+            description=self._describe(seed, recipe, rendering, source_images, drawn),
             importance=partial(load_importance, recipe),
         )
 
@@ -230,14 +258,32 @@ class DigitsFamily(TaskFamily):
         )
         return rendering, source_images
 
-    def _draw_target(self, recipe: Recipe, generator: np.random.Generator) -> dict[str, Examples]:
+    def _draw_setting(self, generator: np.random.Generator) -> Setting:
+        count = draw_whole(self.classes, generator)
+        digits = np.sort(generator.choice(10, count, replace=False))
+        return Setting(
+            digits=tuple(int(digit) for digit in digits),
+            label_noise=draw_uniform(self.label_noise, generator),
+            steps=draw_choice(self.steps, generator),
+            batch_size=draw_choice(self.batch_size, generator),
+        )
+
+    def _draw_target(
+        self, recipe: Recipe, digits: Sequence[int], generator: np.random.Generator
+    ) -> dict[str, Examples]:
         """Draw validation and test sets from disjoint halves of the other writers' digits."""
-        digits = generator.permutation(images_of(target_writers(recipe)))
-        halves = {"target_validation": digits[::2], "target_test": digits[1::2]}
+        images = only(generator.permutation(images_of(target_writers(recipe))), digits)
+        halves = {"target_validation": images[::2], "target_test": images[1::2]}
         photograph = target_photograph(recipe)
         return {
-            role: draw_real(
-                repeat_to(half, self.sizes[role], generator), photograph, recipe.split, generator
+            role: relabel(
+                draw_real(
+                    repeat_to(half, self.sizes[role], generator),
+                    photograph,
+                    recipe.split,
+                    generator,
+                ),
+                digits,
             )
             for role, half in halves.items()
         }
@@ -247,13 +293,19 @@ class DigitsFamily(TaskFamily):
         return draw_real(indices, recipe.photograph, recipe.split, generator)
 
     def _describe(
-        self, seed: int, recipe: Recipe, rendering: Rendering, source_images: int
+        self,
+        seed: int,
+        recipe: Recipe,
+        rendering: Rendering,
+        source_images: int,
+        setting: Setting,
     ) -> dict[str, Any]:
         return {
             "family": self.name,
             "split": self.split,
             "seed": seed,
             "network": recipe.network,
+            "architecture": recipe.architecture,
             "width": recipe.width,
             "depth": recipe.depth,
             "proxy_writers": list(recipe.writers),
@@ -262,6 +314,8 @@ class DigitsFamily(TaskFamily):
             "target_photograph": target_photograph(recipe),
             "pretrain_steps": recipe.steps,
             "source_images": source_images,
+            "digits": list(setting.digits),
+            "label_noise": setting.label_noise,
             "fonts": list(rendering.fonts),
             "rotation": rendering.rotation,
             "shear": rendering.shear,

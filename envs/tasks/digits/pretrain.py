@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,8 +15,9 @@ from tqdm import tqdm
 
 from l2o.envs.tasks.base import Examples
 from l2o.envs.tasks.digits.cache import cache_path, load_or_make
-from l2o.envs.tasks.digits.network import DigitsNetwork, Shape
+from l2o.envs.tasks.digits.networks import NETWORKS, DigitsNetwork, Shape
 from l2o.envs.tasks.digits.real import draw_real
+from l2o.envs.tasks.digits.recipe import ProxyRecipe
 from l2o.envs.tasks.digits.writers import images_of
 from l2o.envs.workers import one_thread
 from l2o.guidance import ImportanceTracker, backbone_parameters
@@ -32,18 +34,19 @@ _CHUNK = 50
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that determines a pretrained network.
+    """Everything that determines a pretrained network of this family.
 
     Attributes:
         split: whose half of the photograph is used.
         network: the network's number within its split; seeds weights and data.
         width: channels of the first convolution.
-        depth: number of convolutions.
+        depth: number of convolutions or blocks.
         writers: blocks of digits to train on.
         photograph: the background's name.
         steps: optimizer steps.
         batch_size: images per step.
         learning_rate: peak of the one-cycle schedule.
+        architecture: of `NETWORKS`.
     """
 
     split: str
@@ -55,6 +58,21 @@ class Recipe:
     steps: int
     batch_size: int = 64
     learning_rate: float = 3e-3
+    architecture: str = "conv"
+
+    kind: ClassVar[str] = "digits"
+
+    def key(self) -> dict[str, Any]:
+        """Return what the weights depend on, as plain data."""
+        return {"version": RECIPE_VERSION, **asdict(self)}
+
+    def build(self) -> DigitsNetwork:
+        """Return the network with the weights that pretraining starts from."""
+        return build_network(self)
+
+    def batches(self) -> Iterator[Examples]:
+        """Yield the batch of each step."""
+        return _batches(self)
 
     @property
     def train_images(self) -> np.ndarray:
@@ -74,29 +92,29 @@ def build_network(recipe: Recipe) -> DigitsNetwork:
     """Build the recipe's network with the weights pretraining starts from."""
     seed = int(np.random.SeedSequence(_entropy(recipe)).generate_state(1)[0])
     generator = torch.Generator().manual_seed(seed)
-    return DigitsNetwork(Shape(recipe.width, recipe.depth), 10, generator)
+    return NETWORKS[recipe.architecture](Shape(recipe.width, recipe.depth), 10, generator)
 
 
-def load_pretrained(recipe: Recipe, progress: bool = False) -> dict[str, Tensor]:
+def load_pretrained(recipe: ProxyRecipe, progress: bool = False) -> dict[str, Tensor]:
     """Return the pretrained weights: from the cache, or by pretraining (and then cached)."""
-    path = cache_path("digits", {"version": RECIPE_VERSION, **asdict(recipe)})
-    shapes = {k: tuple(v.shape) for k, v in build_network(recipe).state_dict().items()}
+    path = cache_path(recipe.kind, recipe.key())
+    shapes = {k: tuple(v.shape) for k, v in recipe.build().state_dict().items()}
     return load_or_make(path, lambda: pretrain(recipe, progress), shapes)
 
 
-def load_importance(recipe: Recipe, progress: bool = False) -> dict[str, Tensor]:
+def load_importance(recipe: ProxyRecipe, progress: bool = False) -> dict[str, Tensor]:
     """Return the importance of the backbone's parameters in pretraining, from the cache or anew.
 
     It is gathered in the pretraining itself, which is done once more for it if it is not cached.
     """
-    path = cache_path("digits-importance", {"version": RECIPE_VERSION, **asdict(recipe)})
-    model = build_network(recipe)
+    path = cache_path(f"{recipe.kind}-importance", recipe.key())
+    model = recipe.build()
     backbone = backbone_parameters(model, model.get_classifier())
     shapes = {name: tuple(parameter.shape) for name, parameter in backbone.items()}
     return load_or_make(path, lambda: gather_importance(recipe, progress), shapes)
 
 
-def gather_importance(recipe: Recipe, progress: bool = False) -> dict[str, Tensor]:
+def gather_importance(recipe: ProxyRecipe, progress: bool = False) -> dict[str, Tensor]:
     """Pretrain and return the importance of the backbone's parameters, by name."""
     trackers: list[ImportanceTracker] = []
 
@@ -110,7 +128,7 @@ def gather_importance(recipe: Recipe, progress: bool = False) -> dict[str, Tenso
 
 
 def pretrain(
-    recipe: Recipe,
+    recipe: ProxyRecipe,
     progress: bool = False,
     watch: Callable[[DigitsNetwork, torch.optim.Optimizer], None] | None = None,
 ) -> dict[str, Tensor]:
@@ -122,7 +140,7 @@ def pretrain(
         watch: called before the first step, for instance to attach an `ImportanceTracker`.
     """
     with one_thread():
-        model = build_network(recipe)
+        model = recipe.build()
         optimizer = torch.optim.AdamW(model.parameters(), recipe.learning_rate, weight_decay=0.01)
         if watch is not None:
             watch(model, optimizer)
@@ -130,7 +148,7 @@ def pretrain(
             optimizer, recipe.learning_rate, total_steps=recipe.steps
         )
         bar = tqdm(
-            _batches(recipe),
+            recipe.batches(),
             total=recipe.steps,
             desc=f"pretraining {recipe.split} network {recipe.network}",
             disable=not (progress and sys.stderr.isatty()),
@@ -145,7 +163,8 @@ def pretrain(
 
 
 def _entropy(recipe: Recipe) -> list[int]:
-    return [ord(recipe.split[0]), recipe.network, recipe.width, recipe.depth]
+    rest = [list(NETWORKS).index(recipe.architecture)] if recipe.architecture != "conv" else []
+    return [ord(recipe.split[0]), recipe.network, recipe.width, recipe.depth, *rest]
 
 
 def _batches(recipe: Recipe) -> Iterator[Examples]:

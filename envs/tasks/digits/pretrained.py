@@ -8,10 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from l2o.envs.tasks.digits.network import DigitsNetwork
-from l2o.envs.tasks.digits.pretrain import Recipe, build_network
-
-NUM_CLASSES = 10
+from l2o.envs.tasks.digits.networks import DigitsNetwork
+from l2o.envs.tasks.digits.recipe import ProxyRecipe
 
 
 @dataclass(frozen=True)
@@ -22,21 +20,23 @@ class PretrainedBuilder:
         recipe: how the network was pretrained.
         weights: its state dict; copied, never handed out.
         head_seed: what the new head's weights are drawn from.
+        num_classes: size of the new head.
     """
 
-    recipe: Recipe
+    recipe: ProxyRecipe
     weights: Mapping[str, Tensor]
     head_seed: int
+    num_classes: int = 10
 
     def __call__(self) -> DigitsNetwork:
         """Return the pretrained network with its new head."""
         model = self.proxy_model()
-        model.reset_classifier(NUM_CLASSES, torch.Generator().manual_seed(self.head_seed))
+        model.reset_classifier(self.num_classes, torch.Generator().manual_seed(self.head_seed))
         return model
 
     def proxy_model(self) -> DigitsNetwork:
         """Return the pretrained network with its own head."""
-        model = build_network(self.recipe)
+        model = self.recipe.build()
         model.load_state_dict(dict(self.weights))
         return model
 

@@ -33,9 +33,18 @@ class Rendering:
     colours: Sequence[Sequence[float]]
 
 
-def draw_synthetic(count: int, rendering: Rendering, generator: np.random.Generator) -> Examples:
-    """Draw labelled synthetic images, `[count, 3, 16, 16]` in [-1, 1], classes balanced."""
-    labels = generator.permutation(np.arange(count) % 10)
+def draw_synthetic(
+    count: int,
+    rendering: Rendering,
+    generator: np.random.Generator,
+    digits: Sequence[int] = range(10),
+) -> Examples:
+    """Draw labelled synthetic images, `[count, 3, 16, 16]` in [-1, 1], classes balanced.
+
+    Labels are places in `digits`, the digits that are drawn.
+    """
+    labels = generator.permutation(np.arange(count) % len(digits))
+    drawn_digits = np.asarray(digits)[labels]
     fonts = generator.integers(len(rendering.fonts), size=count)
     angles = np.deg2rad(rendering.rotation) * generator.uniform(-1.0, 1.0, count)
     shears = rendering.shear * generator.uniform(-1.0, 1.0, count)
@@ -43,7 +52,7 @@ def draw_synthetic(count: int, rendering: Rendering, generator: np.random.Genera
     for index, font in enumerate(rendering.fonts):
         chosen = np.flatnonzero(fonts == index)
         transforms = _affine(angles[chosen], shears[chosen])
-        ink[torch.from_numpy(chosen)] = _draw_ink(font, labels[chosen], transforms)
+        ink[torch.from_numpy(chosen)] = _draw_ink(font, drawn_digits[chosen], transforms)
     colours = np.asarray(rendering.colours, dtype=np.float32)
     drawn = torch.from_numpy(colours[generator.integers(len(colours), size=count)])
     background, foreground = drawn.view(count, 2, 3, 1, 1).unbind(dim=1)

@@ -1,0 +1,76 @@
+"""The report of a zero-shot comparison: `report.html`, `report.md` and PNG figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from l2o.benchmarks.factors import show_factor
+from l2o.benchmarks.page import Page, Picture, duration, to_picture
+from l2o.benchmarks.results import RESULTS
+from l2o.benchmarks.summary import FORMAT
+from l2o.benchmarks.zero_shot.definitions import define
+from l2o.benchmarks.zero_shot.tables import detail_tables, main_tables
+
+
+def write_report(directory: Path) -> Path:
+    """Write the report from the folder's `results.json` alone; return the path of `report.html`.
+
+    Raises:
+        ValueError: results of another layout.
+    """
+    data = json.loads((directory / RESULTS).read_text(encoding="utf-8"))
+    if data.get("format") != FORMAT:
+        raise ValueError(
+            f"{directory / RESULTS} has format {data.get('format')!r}, this release reads format "
+            f"{FORMAT}; run the benchmark command again to rewrite it"
+        )
+    return make_page(data, draw_all(data)).write(directory)
+
+
+def draw_all(data: dict[str, Any]) -> list[Picture]:
+    """Draw every figure that the results hold the numbers for."""
+    from l2o.benchmarks.zero_shot.figures import FIGURES
+
+    drawn = {name: (drawing, drawing.draw(data)) for name, drawing in FIGURES.items()}
+    return [
+        to_picture(name, drawing.title, drawing.caption, figure)
+        for name, (drawing, figure) in drawn.items()
+        if figure is not None
+    ]
+
+
+def make_page(data: dict[str, Any], pictures: list[Picture]) -> Page:
+    """Return what the report shows."""
+    counts = data["counts"]
+    return Page(
+        title=data["title"],
+        summary=describe(data),
+        failures=data["failures"],
+        main=main_tables(data),
+        details=detail_tables(data),
+        pictures=pictures,
+        definitions=define(data),
+        footer=f"Tasks are family seeds 0 to {counts['tasks'] - 1}, fine-tunes are seeds 0 to "
+        f"{counts['seeds'] - 1}. Each family's folder is a benchmark with a report of its own; all "
+        "numbers of this page are in results.json, and config.yaml repeats the comparison.",
+    )
+
+
+def describe(data: dict[str, Any]) -> str:
+    """Return one paragraph that says what was run."""
+    counts, machine = data["counts"], data["machine"]
+    factors = ", ".join(show_factor(factor) for factor in counts["base_lr_factors"])
+    unused = counts["planned"] - counts["fine_tunes"]
+    lacking = f" ({unused} more failed or were not run)" if unused else ""
+    unseen = [name for name, family in data["families"].items() if family["unseen"]]
+    where = f"{machine['processes']} process{'es' * (machine['processes'] > 1)}"
+    return (
+        f"{counts['families']} families of held-out tasks ({', '.join(data['families'])}; unseen: "
+        f"{', '.join(unseen) or 'none'}) × {counts['tasks']} tasks × {counts['seeds']} seeds, at "
+        f"base learning rates × {factors}, beside a grid of {counts['grid_points']} points: "
+        f"{counts['fine_tunes']} fine-tunes{lacking}, {duration(data['seconds'])} of computing in "
+        f"{where} of one thread each. "
+        f"l2o {machine['l2o']}, torch {machine['torch']}, Python {machine['python']}."
+    )

@@ -1,0 +1,69 @@
+"""Run a zero-shot comparison: each family as a benchmark of its own, then the summary over all."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from l2o.benchmarks.plan import Plan, make_plan
+from l2o.benchmarks.records import CELLS, read, write_json
+from l2o.benchmarks.results import RESULTS
+from l2o.benchmarks.run import CONFIG, check, run_benchmark
+from l2o.benchmarks.zero_shot.plan import check_labels, family_config
+from l2o.benchmarks.zero_shot.report import write_report
+from l2o.benchmarks.zero_shot.summary import summarise
+from l2o.configs.load import dump_config
+from l2o.configs.zero_shot import ZeroShotConfig
+from l2o.files import write_atomically
+
+
+def run_zero_shot(
+    config: ZeroShotConfig, out: Path, workers: int | None = None, progress: bool = True
+) -> Path:
+    """Run what is missing of a comparison, and write its results and report.
+
+    Each family has a folder in `out` that is a benchmark's own: it goes on where it stopped, and
+    `l2o report` reads it.
+
+    Args:
+        config: the comparison.
+        out: folder of the results; made when missing.
+        workers: as `run_benchmark` takes them.
+        progress: show progress bars, if stderr is a terminal.
+
+    Returns:
+        The path of `results.json`.
+
+    Raises:
+        ValueError: a config that cannot run, in any family, before any work.
+        RuntimeError: a worker process died, or every fine-tune of a family failed.
+        KeyboardInterrupt: passed on; what is finished is kept.
+    """
+    check_labels(config)
+    families = {name: family_config(config, name) for name in config.families}
+    plans: dict[str, Plan] = {}
+    for name, family in families.items():
+        try:
+            plans[name] = make_plan(family)
+            check(family, plans[name])
+        except (ValueError, ImportError) as error:
+            leave_out = f"; families.{name}=null leaves it out" * isinstance(error, ImportError)
+            raise ValueError(f"family {name!r}: {error}{leave_out}") from error
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / CONFIG, dump_config(config))
+    used = 1
+    for number, (name, family) in enumerate(families.items(), 1):
+        if progress and sys.stderr.isatty():
+            print(f"family {name}, {number} of {len(families)}", file=sys.stderr)
+        run_benchmark(family, out / name, workers=workers, progress=progress)
+        used = _processes(out / name)
+    found = {name: (plans[name], read(out / name / CELLS)) for name in families}
+    write_json(out / RESULTS, summarise(config, found, used))
+    write_report(out)
+    return out / RESULTS
+
+
+def _processes(folder: Path) -> int:
+    from l2o.benchmarks.results import load_results
+
+    return int(load_results(folder).data["machine"]["processes"])

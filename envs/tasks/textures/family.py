@@ -1,0 +1,259 @@
+"""The `textures` family: from random-phase noise to patches of photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from l2o.envs.tasks.base import Examples, Task, TaskFamily
+from l2o.envs.tasks.digits.axes import (
+    Axis,
+    check_choices,
+    check_names,
+    check_number,
+    check_range,
+    check_whole,
+    check_whole_range,
+    draw_choice,
+    draw_uniform,
+    draw_whole,
+)
+from l2o.envs.tasks.digits.networks import NETWORKS
+from l2o.envs.tasks.digits.pretrain import load_importance, load_pretrained
+from l2o.envs.tasks.digits.pretrained import PretrainedBuilder
+from l2o.envs.tasks.digits.shapes import list_shapes
+from l2o.envs.tasks.textures.light import Light
+from l2o.envs.tasks.textures.photographs import (
+    FIELDS,
+    NUM_CLASSES,
+    PHOTOGRAPHS,
+    class_names,
+    photograph_path,
+)
+from l2o.envs.tasks.textures.pretrain import Recipe
+from l2o.envs.tasks.textures.real import PROXY, ROLES, TARGET, Condition, draw_real
+from l2o.envs.tasks.textures.synthetic import Synthesis, draw_exemplars, draw_synthetic
+from l2o.registry import unknown_name
+
+_SPLITS = {"train": 0, "heldout": 1}
+
+
+class TexturesFamily(TaskFamily):
+    """Real: 16 x 16 patches of photographs. Synthetic: noise with their spectra and colours.
+
+    Which of eight photographs is a patch from? A proxy network is pretrained on half of their
+    tiles. A task fine-tunes it, with a new head, on random-phase noise made from a few of the
+    patches that the proxy saw; it is scored on patches of the other tiles, in duller light. Nothing
+    is downloaded: the photographs come inside scikit-image (extra `textures`).
+
+    Made to try on what was learned on `digits`: no shipped policy is trained on it. The splits
+    "train" and "heldout" (the default) share no photograph and no pretrained network. Proxy,
+    target validation and target test share no tile of a photograph.
+
+    Args:
+        split: "train" or "heldout".
+        networks: number of pretrained networks that tasks draw from. Each is pretrained once
+            (seconds) and cached on disk under `$L2O_CACHE` or `~/.cache/l2o`.
+        first_network: number of the pool's first network.
+        architecture: of the networks, a name of `NETWORKS` (conv, residual, mlp, vit, mixer);
+            several alternate among the networks, and so do several of `width` and `depth`.
+        width: channels of the first convolution, or what stands for them.
+        depth: number of convolutions or blocks; None is 4 for conv and 2 for all others.
+        pretrain_steps: optimizer steps of the pretraining.
+        exemplars: number of patches of each class that noise is made from.
+        source_images: number of synthetic training images.
+        contrast: synthetic contrast varies up to this factor, up and down.
+        brightness: largest shift of a synthetic image's channels, all alike.
+        tint: largest shift of a synthetic image's channels, each for itself.
+        source_validation_images: size of the synthetic validation set.
+        target_validation_images: size of the real set that rewards may look at.
+        target_test_images: size of the real set that only scores.
+        proxy_test_images: size of the set that scores what is kept of the proxy.
+        steps: length of the fine-tune; a task draws one of several.
+        batch_size: synthetic images per optimizer step; a task draws one of several.
+        base_lr: default base learning rate.
+
+    `exemplars`, `source_images`, `contrast`, `brightness` and `tint` take a number, or a pair
+    (low, high) from which each task draws.
+
+    Raises:
+        ValueError: an argument is impossible; the message says what it may be.
+        ImportError: scikit-image is not installed.
+
+    Example:
+        >>> task = TexturesFamily(networks=2).sample(seed=0)  # doctest: +SKIP
+    """
+
+    name: ClassVar[str] = "textures"
+
+    def __init__(
+        self,
+        split: str = "heldout",
+        *,
+        networks: int = 4,
+        first_network: int = 0,
+        architecture: str | Sequence[str] = ("conv",),
+        width: int | Sequence[int] = (8,),
+        depth: int | Sequence[int] | None = None,
+        pretrain_steps: int = 1200,
+        exemplars: Axis = (2, 4),
+        source_images: Axis = (512, 1024),
+        contrast: Axis = (1.1, 1.3),
+        brightness: Axis = (0.05, 0.1),
+        tint: Axis = (0.02, 0.05),
+        source_validation_images: int = 256,
+        target_validation_images: int = 256,
+        target_test_images: int = 512,
+        proxy_test_images: int = 256,
+        steps: int | Sequence[int] = 300,
+        batch_size: int | Sequence[int] = 32,
+        base_lr: float = 0.03,
+    ) -> None:
+        if split not in _SPLITS:
+            raise ValueError(unknown_name("split", split, list(_SPLITS)))
+        photograph_path(PHOTOGRAPHS[split][0])  # that there are none is said at once
+        self.split = split
+        self.networks = check_whole("networks", networks, 1, 1000)
+        self.first_network = check_whole("first_network", first_network, 0, 1_000_000)
+        self.width = check_choices("width", width, range(1, 65))
+        self.architecture = check_names("architecture", architecture, list(NETWORKS))
+        self.shapes = [list_shapes(name, self.width, depth) for name in self.architecture]
+        self.pretrain_steps = check_whole("pretrain_steps", pretrain_steps, 2, 1_000_000)
+        self.exemplars = check_whole_range("exemplars", exemplars, 1, 10_000)
+        self.batch_size = check_choices("batch_size", batch_size, range(1, 100_001))
+        self.source_images = check_whole_range(
+            "source_images", source_images, max(self.batch_size), 100_000
+        )
+        self.contrast = check_range("contrast", contrast, 1, 10)
+        self.brightness = check_range("brightness", brightness, 0, 1)
+        self.tint = check_range("tint", tint, 0, 1)
+        self.sizes = {
+            "source_validation": source_validation_images,
+            "target_validation": target_validation_images,
+            "target_test": target_test_images,
+            "proxy_test": proxy_test_images,
+        }
+        for role, size in self.sizes.items():
+            check_whole(f"{role}_images", size, 1, 100_000)
+        self.steps = check_choices("steps", steps, range(1, 10_000_001))
+        self.base_lr = check_number("base_lr", base_lr, 1e-9, 1e3)
+        self._weights: dict[int, dict[str, Tensor]] = {}
+
+    @property
+    def max_layers(self) -> int:
+        """Layer groups of the deepest network."""
+        every = [shape for shapes in self.shapes for shape in shapes]
+        return max(NETWORKS[name].count_layers(depth) for name, _, depth in every)
+
+    @property
+    def _pool(self) -> tuple[int, int]:
+        return self.first_network, self.first_network + self.networks - 1
+
+    def recipe(self, network: int) -> Recipe:
+        """Return how network number `network` of this split's pool is pretrained."""
+        check_whole("network", network, *self._pool)
+        turn, place = divmod(network, len(self.shapes))
+        shapes = self.shapes[place]
+        architecture, width, depth = shapes[turn % len(shapes)]
+        return Recipe(
+            split=self.split,
+            network=network,
+            architecture=architecture,
+            width=width,
+            depth=depth,
+            # The shift keeps field and shape from running in step when both alternate by two.
+            field=FIELDS[(turn + turn // len(shapes) * (len(shapes) % 2 == 0)) % 2],
+            steps=self.pretrain_steps,
+        )
+
+    def prepare(self, progress: bool = True) -> None:
+        """Pretrain (or load from the cache) every network of this split's pool."""
+        first, last = self._pool
+        for network in range(first, last + 1):
+            self._pretrained(network, progress)
+
+    def sample(self, seed: int) -> Task:
+        """Return the task of this seed; pretrains its network first if that is not cached."""
+        check_whole("seed", seed, 0, 2**63)
+        axes = self._stream(seed, 0)
+        recipe = self.recipe(draw_whole(self._pool, axes))
+        source_images = draw_whole(self.source_images, axes)
+        synthesis = self._draw_synthesis(recipe, axes)
+        source = self._stream(seed, 1)
+        source_train = draw_synthetic(source_images, synthesis, source)
+        source_validation = draw_synthetic(self.sizes["source_validation"], synthesis, source)
+        build = PretrainedBuilder(recipe, self._pretrained(recipe.network), seed, NUM_CLASSES)
+        other, real = target_field(recipe), self._stream(seed, 2)
+        return Task(
+            name=self.name,
+            seed=seed,
+            build_model=build,
+            proxy_head=build.proxy_head(),
+            source_train=source_train,
+            source_validation=source_validation,
+            target_validation=self._draw_role("target_validation", other, TARGET, real),
+            target_test=self._draw_role("target_test", other, TARGET, real),
+            proxy_test=self._draw_role("proxy_test", recipe.field, PROXY, real),
+            teacher_logits=build.proxy_logits(source_train.images),
+            num_classes=NUM_CLASSES,
+            batch_size=draw_choice(self.batch_size, axes),
+            steps=draw_choice(self.steps, axes),
+            base_lr=self.base_lr,
+            description=self._describe(seed, recipe, synthesis, source_images),
+            importance=partial(load_importance, recipe),
+        )
+
+    def _stream(self, seed: int, purpose: int) -> np.random.Generator:
+        """Return a generator of its own per purpose, so that one's draws never shift another's."""
+        return np.random.default_rng([7, _SPLITS[self.split], seed, purpose])
+
+    def _pretrained(self, network: int, progress: bool = False) -> dict[str, Tensor]:
+        if network not in self._weights:
+            self._weights[network] = load_pretrained(self.recipe(network), progress)
+        return self._weights[network]
+
+    def _draw_synthesis(self, recipe: Recipe, generator: np.random.Generator) -> Synthesis:
+        count = draw_whole(self.exemplars, generator)
+        contrast = draw_uniform(self.contrast, generator)
+        light = Light(
+            contrast=(1.0 / contrast, contrast),
+            brightness=draw_uniform(self.brightness, generator),
+            tint=draw_uniform(self.tint, generator),
+        )
+        return Synthesis(draw_exemplars(count, self.split, recipe.field, generator), light)
+
+    def _draw_role(
+        self, role: str, field: str, condition: Condition, generator: np.random.Generator
+    ) -> Examples:
+        return draw_real(self.sizes[role], self.split, field, ROLES[role], condition, generator)
+
+    def _describe(
+        self, seed: int, recipe: Recipe, synthesis: Synthesis, source_images: int
+    ) -> dict[str, Any]:
+        return {
+            "family": self.name,
+            "split": self.split,
+            "seed": seed,
+            "network": recipe.network,
+            "architecture": recipe.architecture,
+            "width": recipe.width,
+            "depth": recipe.depth,
+            "classes": list(class_names(self.split)),
+            "proxy_field": recipe.field,
+            "target_field": target_field(recipe),
+            "pretrain_steps": recipe.steps,
+            "source_images": source_images,
+            "exemplars": synthesis.exemplars.shape[1],
+            "contrast": synthesis.light.contrast[1],
+            "brightness": synthesis.light.brightness,
+            "tint": synthesis.light.tint,
+        }
+
+
+def target_field(recipe: Recipe) -> str:
+    """Return the tiles that the proxy has not seen."""
+    return FIELDS[1 - FIELDS.index(recipe.field)]

@@ -1,0 +1,5 @@
+"""Evolution strategies."""
+
+from l2o.policies.evolution.learner import EvolutionLearner
+
+__all__ = ["EvolutionLearner"]
