@@ -19,7 +19,7 @@ from l2o.benchmarks.plan import make_plan
 from l2o.configs.load import load_table
 from l2o.configs.schema import BenchmarkConfig
 from l2o.envs.choice import build_policy
-from l2o.envs.finetuning import FineTune
+from l2o.envs.finetuning import FineTune, decision_interval
 from l2o.measures import attention_maps
 from l2o.registry import unknown_name
 
@@ -104,7 +104,7 @@ def _train(cell: Cell) -> FineTune:
     run = FineTune(
         task,
         cell.finetuning,
-        policy=build_policy(cell.choice, cell.finetuning.interval),
+        policy=build_policy(cell.choice, decision_interval(cell.finetuning)),
         base_lr=task.base_lr * cell.base_lr_factor,
         seed=cell.seed,
         validate=cell.validates,

@@ -14,6 +14,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from l2o.configs.schema import FineTuning, Named, PolicyChoice
+from l2o.interval import Interval, Windows
 
 if TYPE_CHECKING:
     from l2o.measures import Outputs
@@ -130,7 +131,7 @@ def _settings(cell: Cell) -> Record:
 def measure(cell: Cell) -> Record:
     """Fine-tune, and measure on the way and at the end."""
     from l2o.envs.choice import build_policy
-    from l2o.envs.finetuning import FineTune
+    from l2o.envs.finetuning import FineTune, decision_interval
 
     if cell.precision != "float32":
         raise ValueError(f"precision {cell.precision} is for stacked fine-tunes; use float32")
@@ -140,15 +141,15 @@ def measure(cell: Cell) -> Record:
     run = FineTune(
         task,
         cell.finetuning,
-        policy=build_policy(cell.choice, cell.finetuning.interval, cell.run),
+        policy=build_policy(cell.choice, decision_interval(cell.finetuning), cell.run),
         base_lr=base_lr,
         seed=cell.seed,
         validate=cell.validates,
     )
-    curve = Curve(stops(run.steps, cell.evaluations, cell.finetuning.interval))
+    curve = Curve(stops(run.steps, cell.evaluations, run.interval))
     while not curve.complete:
         # By decisions, as a stack advances: a run that diverges ends there.
-        taken = min(cell.finetuning.interval, run.steps - run.step)
+        taken = run.window
         run.advance(taken)
         curve.advance(taken, run.last_proxy_kl, run.diverged)
         if curve.due:
@@ -165,6 +166,7 @@ def measure(cell: Cell) -> Record:
             [group.name for group in run.controller.groups],
             [(record.step, record.multipliers) for record in run.controller.history],
             base_lr,
+            list(run.controller.guidance.terms),
         ),
     )
 
@@ -263,7 +265,10 @@ def measured_record(
 
 
 def learning_rates(
-    groups: Sequence[str], decisions: Iterable[tuple[int, Sequence[float]]], base_lr: float
+    groups: Sequence[str],
+    decisions: Iterable[tuple[int, Sequence[float]]],
+    base_lr: float,
+    guidance: Sequence[str] = (),
 ) -> Record:
     """Return what was decided: steps and multipliers, shortened to four digits.
 
@@ -271,17 +276,26 @@ def learning_rates(
         groups: names of the layer groups.
         decisions: step and multipliers of each decision.
         base_lr: what the multipliers multiply.
+        guidance: names of guidance terms whose weights were scaled; their multipliers come after
+            those of the groups, and are recorded as `guidance`.
     """
     chosen = list(decisions)
-    return {
+    layers = len(groups)
+    found = {
         "step": [step for step, _ in chosen],
         "groups": list(groups),
-        "multipliers": [[_short(m) for m in multipliers] for _, multipliers in chosen],
+        "multipliers": [[_short(m) for m in multipliers[:layers]] for _, multipliers in chosen],
         "base_lr": base_lr,
     }
+    if guidance:
+        scales = zip(*(multipliers[layers:] for _, multipliers in chosen), strict=True)
+        found["guidance"] = {
+            name: [_short(m) for m in row] for name, row in zip(guidance, scales, strict=True)
+        }
+    return found
 
 
-def stops(steps: int, evaluations: int, interval: int = 1) -> list[int]:
+def stops(steps: int, evaluations: int, interval: Interval = 1) -> list[int]:
     """Return the steps at which the curve is measured: spread over the decisions, the end included.
 
     There are fewer of them where there are fewer decisions.
@@ -289,7 +303,14 @@ def stops(steps: int, evaluations: int, interval: int = 1) -> list[int]:
     Example:
         >>> stops(300, 4), stops(300, 4, interval=10)
         ([75, 150, 225, 300], [80, 150, 230, 300])
+        >>> from l2o.interval import GrowingInterval
+        >>> stops(100, 3, GrowingInterval(10, growth=0.5))  # of 10, 20, 30, 45, 67, 100
+        [30, 67, 100]
     """
+    if not isinstance(interval, int):
+        ends = Windows(interval, steps).ends(steps)
+        wanted = [steps * i / evaluations for i in range(1, evaluations + 1)]
+        return sorted({min((abs(end - at), end) for end in ends)[1] for at in wanted} | {steps})
     shares = [steps * i / evaluations / interval for i in range(1, evaluations + 1)]
     return sorted(
         {min(steps, max(1, math.floor(share + 0.5)) * interval) for share in shares} | {steps}

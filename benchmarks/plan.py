@@ -134,6 +134,8 @@ def fingerprint(policy: str | None) -> str:
         return ""
     card = read_card(policy)
     facts = {key: card.get(key) for key in _FACTS}
+    # Only where there are some: fine-tunes under other policies keep their cells.
+    facts |= {key: card[key] for key in ("guidance_actions",) if key in card}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 

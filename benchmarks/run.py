@@ -21,7 +21,7 @@ from l2o.benchmarks.stackable import why_alone
 from l2o.benchmarks.stacked import Note
 from l2o.benchmarks.summary import summarise
 from l2o.configs.load import dump_config
-from l2o.configs.schema import BenchmarkConfig, Named
+from l2o.configs.schema import BenchmarkConfig
 from l2o.envs.device import resolve_device
 from l2o.files import write_atomically
 from l2o.spec import SignalSpec
@@ -73,18 +73,18 @@ def check(config: BenchmarkConfig, plan: Plan) -> None:
     """Build everything that has a name once, so that a wrong one fails before any work."""
     from l2o.envs.build import build
     from l2o.envs.choice import build_policy
+    from l2o.envs.finetuning import build_guidance, decision_interval
     from l2o.envs.optimizers import OPTIMIZERS
-    from l2o.guidance import GUIDANCE
+    from l2o.guidance_rows import GuidanceRows
 
     load_family(config.task.model_dump_json())
     resolve_device(config.finetuning.device)
     build("optimizer", OPTIMIZERS, config.finetuning.optimizer)
     for row in plan.rows:
         cell = row.cells[0]
-        build_policy(cell.choice, cell.finetuning.interval)
+        policy = build_policy(cell.choice, decision_interval(cell.finetuning))
         build("optimizer", OPTIMIZERS, cell.finetuning.optimizer)
-        for name, options in cell.finetuning.guidance.items():
-            build("guidance", GUIDANCE, Named(name=name, options=options))
+        GuidanceRows.of(build_guidance(cell.finetuning), policy)
         if config.precision != "float32" and why_alone(cell):
             raise ValueError(
                 f"{why_alone(cell)} has no stacked form, and only stacked fine-tunes have "

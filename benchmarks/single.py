@@ -12,8 +12,9 @@ from l2o.benchmarks.cell import Cell, Record, load_family, load_task, measure
 from l2o.benchmarks.figures.learning_rates import draw_learning_rates
 from l2o.configs.schema import FinetuneConfig, Named, PolicyChoice
 from l2o.envs.choice import build_policy
-from l2o.envs.finetuning import check_finetuning
+from l2o.envs.finetuning import build_guidance, check_finetuning
 from l2o.files import write_atomically
+from l2o.guidance_rows import GuidanceRows
 
 EVALUATIONS = 20
 """Points of the accuracy curve."""
@@ -34,8 +35,8 @@ def run_finetune(config: FinetuneConfig, out: str | Path) -> Path:
     """
     out = Path(out)
     torch.set_num_threads(1)
-    build_policy(config.choice)
     check_finetuning(config.finetuning)
+    GuidanceRows.of(build_guidance(config.finetuning), build_policy(config.choice))
     load_family(config.task.model_dump_json()).prepare(progress=sys.stderr.isatty())
     record = measure(_cell(config))
     results = {"kind": "finetune", "choice": describe(config.choice), **record}

@@ -16,8 +16,9 @@ ALONE = ""
 def stack_key(cell: Cell) -> str:
     """Return equal keys for cells that can be stacked; `ALONE` for one that has no stacked form.
 
-    They share the task family and the inner loop, but for the weight of the guidance. Those that
-    watch the validation loss are kept apart: the others need not wait for its evaluation.
+    They share the task family and the inner loop, but for the weight of the guidance, and which
+    guidance terms their policies scale. Those that watch the validation loss are kept apart: the
+    others need not wait for its evaluation.
     """
     if why_alone(cell):
         return ALONE
@@ -25,6 +26,7 @@ def stack_key(cell: Cell) -> str:
     for options in finetuning["guidance"].values():
         options.pop("weight", None)
     shared = [cell.task.model_dump(mode="json"), finetuning, cell.validates, cell.precision]
+    shared.append(guidance_actions(cell))
     return json.dumps(shared, sort_keys=True)
 
 
@@ -48,6 +50,20 @@ def _why_alone(finetuning: str) -> str:
         return f"optimizer {config.optimizer.name}"
     missing = unstackable(build_guidance(config))
     return f"guidance {', '.join(missing)}" if missing else ""
+
+
+def guidance_actions(cell: Cell) -> tuple[str, ...]:
+    """Return the names of the guidance terms whose weights a cell's policy scales."""
+    return _guidance_actions(cell.choice.policy, cell.fingerprint)
+
+
+@lru_cache(maxsize=64)
+def _guidance_actions(policy: str | None, fingerprint: str) -> tuple[str, ...]:
+    from l2o.configs.schema import PolicyChoice
+    from l2o.envs.choice import build_policy
+
+    del fingerprint  # of a bundle that is written anew the actions may be others
+    return () if policy is None else build_policy(PolicyChoice(policy=policy)).guidance_actions
 
 
 def guidance_weights(cell: Cell) -> dict[str, Weight]:

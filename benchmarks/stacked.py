@@ -24,8 +24,9 @@ from l2o.benchmarks.cell import (
     run_cell,
     stops,
 )
-from l2o.benchmarks.stackable import guidance_weights
+from l2o.benchmarks.stackable import guidance_actions, guidance_weights
 from l2o.envs.choice import build_policy
+from l2o.envs.finetuning import decision_interval
 from l2o.envs.stacked import StackedFineTune, Start
 from l2o.envs.stacked.memory import free_memory, predict_memory
 from l2o.envs.stacked.policies import SlotPolicies
@@ -156,12 +157,12 @@ class StackedCells:
     def _put_under_policy(self, slot: int, run: _Run) -> None:
         start = self._stack.starts[slot]
         run.groups = start.layout.groups
-        interval = self.like.finetuning.interval
-        run.curve = Curve(stops(start.steps, run.cell.evaluations, interval))
+        run.curve = Curve(stops(start.steps, run.cell.evaluations, self._stack.interval))
         run.policy.check(
             group_layers(start.model, head=start.model.get_classifier()), total_steps=start.steps
         )
-        self._policies.begin(slot, run.policy, len(run.groups))
+        rows = len(run.groups) + len(self._stack.guidance_actions)
+        self._policies.begin(slot, run.policy, rows)
 
     # Going on -----------------------------------------------------------------------------------
 
@@ -179,15 +180,15 @@ class StackedCells:
         """Train one window and decide; yield the records of cells whose policy fails."""
         only = np.zeros(self.slots, np.bool_)
         only[slots] = True
-        before = self._stack.step.copy()
+        before, windows = self._stack.step.copy(), self._stack.windows
         self._stack.set_multipliers(self._multipliers)
         self._stack.advance(only)
         taken = (self._stack.step - before).tolist()
-        self._clock += self.like.finetuning.interval
+        self._clock += int(windows[slots].max())
         kls = self._stack.last_proxy_kl.tolist()
         for slot in slots:
             self._runs[slot].curve.advance(taken[slot], kls[slot], self._stack.diverged[slot])
-        whole = [slot for slot in slots if taken[slot] == self.like.finetuning.interval]
+        whole = [slot for slot in slots if taken[slot] == windows[slot]]
         yield from self._decide(whole)
         self._charge()
 
@@ -228,12 +229,14 @@ class StackedCells:
 
 def make_stack(like: Cell, signals: SignalSpec, slots: int) -> StackedFineTune:
     """Return stacked fine-tunes for cells like this one."""
+    actions = guidance_actions(like)
     return StackedFineTune(
         like.finetuning,
         slots,
-        load_family(like.task.model_dump_json()).max_layers,
+        load_family(like.task.model_dump_json()).max_layers + len(actions),
         validate=like.validates,
         signals=signals,
+        guidance_actions=actions,
         precision=like.precision,
     )
 
@@ -270,7 +273,7 @@ def _prepare(cell: Cell) -> _Run:
 def _policy(cell: Cell) -> Policy:
     """Make a cell's policy; learned ones are shared, so that they decide together."""
     if cell.choice.policy is None or ":" in cell.choice.policy:
-        return build_policy(cell.choice, cell.finetuning.interval, cell.run)
+        return build_policy(cell.choice, decision_interval(cell.finetuning), cell.run)
     return _learned(cell.choice.policy, cell.fingerprint)
 
 
@@ -294,6 +297,8 @@ def _record(run: _Run, proxy_accuracy: float, outputs: Outputs) -> Record:
         chance=1.0 / run.task.num_classes,
         steps=run.curve.stops[-1],
         seconds=run.seconds,
-        learning_rates=learning_rates(run.groups, run.decisions, run.base_lr),
+        learning_rates=learning_rates(
+            run.groups, run.decisions, run.base_lr, guidance_actions(run.cell)
+        ),
     )
     return finished(run.cell, measured)

@@ -9,6 +9,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -43,6 +44,17 @@ class Named(Strict):
     """Keyword arguments of that thing."""
 
 
+class GrowingWindows(Strict):
+    """Windows of max(first, share x steps + growth x steps done) steps, both parts rounded down."""
+
+    first: PositiveInt = 10
+    """Fewest optimizer steps of a window."""
+    growth: NonNegativeFloat = 0.05
+    """Steps by which a window is longer for each step done before it."""
+    share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Share of the fine-tune's length that is added to every window."""
+
+
 class FineTuning(Strict):
     """How the inner network is fine-tuned; the same for training, benchmark and one run."""
 
@@ -52,8 +64,8 @@ class FineTuning(Strict):
     """Inner optimizer: sgd, sgd_lr_momentum, adam, adamw, rmsprop."""
     guidance: dict[str, Options] = {"proxy_kl": {"weight": 0.3}}
     """Guidance terms added to the loss: name -> arguments; {} is plain fine-tuning."""
-    interval: PositiveInt = 10
-    """Optimizer steps between decisions, for every policy."""
+    interval: PositiveInt | GrowingWindows = 10
+    """Optimizer steps between decisions, for every policy; or a rule: {first, growth, share}."""
     device: str = "cpu"
     """Torch device of the inner network; auto takes CUDA where there is one."""
 
@@ -98,6 +110,8 @@ class Environment(Strict):
     """Signals of the observation, in order; null takes all."""
     rewards: dict[str, float] = {"target_accuracy_change": 10.0, "divergence": 1.0}
     """Reward terms: name -> weight."""
+    guidance_actions: tuple[str, ...] = ()
+    """Guidance terms of `finetuning.guidance` whose weights are actions, too: a row each."""
     validation: bool = False
     """Whether the policy is told the source validation loss (one evaluation per decision)."""
     signal_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
@@ -146,6 +160,23 @@ class Evaluation(Strict):
     """Number of episodes drawn as the environment draws them, instead of `tasks` x `base_lrs`."""
 
 
+class Imitation(Strict):
+    """What a policy begins with: a schedule at the right base LR, learned from demonstrations."""
+
+    schedule: Named | str = "one_cycle"
+    """Schedule to imitate."""
+    profile: Named | str = "small_backbone"
+    """Layer profile to imitate."""
+    episodes: PositiveInt = 256
+    """Demonstrations, in fine-tunes; they count towards the policy's cost."""
+    noise: Annotated[float, Field(ge=0.0)] = 0.1
+    """Standard deviation of the teacher's noise, in actions in [-1, 1]."""
+    epochs: PositiveInt = 40
+    """Passes over the demonstrations, after each half of them."""
+    learning_rate: PositiveFloat = 2e-3
+    """Of Adam."""
+
+
 class TrainConfig(Strict):
     """`l2o train`: learn a policy."""
 
@@ -161,6 +192,8 @@ class TrainConfig(Strict):
     """Actions, observations and rewards."""
     network: Network = Network()
     """The policy network."""
+    imitation: Imitation | None = None
+    """What to begin with (algorithms ppo and evolution); null for an untrained network."""
     algorithm: Named = Named(name="ppo")
     """Learning algorithm and its arguments."""
     episodes: PositiveInt = 2000

@@ -6,6 +6,7 @@ from l2o.bundle import load_policy
 from l2o.configs.schema import Named, PolicyChoice
 from l2o.early_stopping import EarlyStopping
 from l2o.envs.build import build
+from l2o.interval import Interval
 from l2o.policy import Policy
 from l2o.profiles import PROFILES
 from l2o.registry import lookup
@@ -14,12 +15,12 @@ from l2o.schedule_policy import SchedulePolicy
 from l2o.schedules import SCHEDULES
 
 
-def build_policy(choice: PolicyChoice, interval: int = 1, run: tuple[int, ...] = ()) -> Policy:
+def build_policy(choice: PolicyChoice, interval: Interval = 1, run: tuple[int, ...] = ()) -> Policy:
     """Make the policy a config chooses.
 
     Args:
         choice: a learned policy's name, folder or dotted path; or a rule; or schedule and profile.
-        interval: optimizer steps between the decisions of a schedule or a rule.
+        interval: of the decisions of a schedule or a rule.
         run: identifies the run among those of one choice, for rules that draw.
 
     Raises:
@@ -36,7 +37,7 @@ def build_policy(choice: PolicyChoice, interval: int = 1, run: tuple[int, ...] =
     return policy
 
 
-def _schedule(choice: PolicyChoice, interval: int) -> Policy:
+def _schedule(choice: PolicyChoice, interval: Interval) -> Policy:
     return SchedulePolicy(
         build("schedule", SCHEDULES, _named(choice.schedule)),
         build("profile", PROFILES, _named(choice.profile)),
@@ -44,7 +45,7 @@ def _schedule(choice: PolicyChoice, interval: int) -> Policy:
     )
 
 
-def _rule(named: Named | str, interval: int, run: tuple[int, ...]) -> Policy:
+def _rule(named: Named | str, interval: Interval, run: tuple[int, ...]) -> Policy:
     rule: Policy = build("rule", RULES, _named(named))
     if isinstance(rule, Rule):  # one of somebody's own may be any policy
         rule = rule.for_run(*run)

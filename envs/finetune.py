@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from l2o.configs.schema import Environment, FineTuning, Named
 from l2o.envs.build import build
 from l2o.envs.episodes import EpisodeDraws
-from l2o.envs.finetuning import FineTune, check_finetuning
+from l2o.envs.finetuning import FineTune, check_finetuning, check_guidance_actions
 from l2o.envs.rewards import REWARDS, Outcome
 from l2o.envs.spaces import action_space, observation_space
 from l2o.envs.stopwatch import Stopwatch
@@ -33,16 +33,17 @@ class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
 
     The inner loop is a real `torch.optim` optimizer under the real controller: what the agent
     learns here is what it meets in deployment. One step of the environment is `interval` optimizer
-    steps. Networks of fewer layers than `family.max_layers` are padded with rows of zeros, whose
-    actions are ignored.
+    steps. Guidance terms of `environment.guidance_actions` have rows after the layers', whose
+    actions scale their weights. Networks of fewer layers than `family.max_layers` are padded with
+    rows of zeros after these, whose actions are ignored.
 
     Args:
         task: name of a family, its config, or a family object.
         finetuning: the inner loop (`l2o.configs.schema.FineTuning`, or its fields as a mapping).
         environment: base-LR range, actions, observations, rewards (likewise).
 
-    Observation: float32 `[max_layers, F]`, finite, as `SignalSpec` encodes it.
-    Action: a log range: `Box(-1, 1, [max_layers])`; bins: `MultiDiscrete`.
+    Observation: float32 `[rows, F]`, finite, as `SignalSpec` encodes it; rows are max_layers, and
+    one for each guidance action. Action: a log range: `Box(-1, 1, [rows])`; bins: `MultiDiscrete`.
     Reward: the weighted sum of the named terms; `info["rewards"]` has each, and `info` what was
     measured of the `Outcome`.
 
@@ -73,9 +74,10 @@ class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
             name: build("reward", REWARDS, Named(name=name)) for name in self.config.rewards
         }
         self.needs = frozenset[str]().union(*(term.needs for term in self.rewards.values()))
-        layers = self.family.max_layers
-        self.observation_space = observation_space(self.signals, layers)
-        self.action_space = action_space(self.multipliers, layers)
+        check_guidance_actions(self.config.guidance_actions, self.finetuning.guidance)
+        self.rows = self.family.max_layers + len(self.config.guidance_actions)
+        self.observation_space = observation_space(self.signals, self.rows)
+        self.action_space = action_space(self.multipliers, self.rows)
         # A pool of tasks is kept: making one can take as long as a fourth of its fine-tune.
         keep = self.config.tasks or (_GROUPED_TASKS if self.config.group > 1 else None)
         self.sample = lru_cache(keep)(self.family.sample) if keep else self.family.sample
@@ -106,6 +108,7 @@ class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
                 seed=drawn["seed"],
                 validate=self.config.validation,
                 signals=self.signals,
+                guidance_actions=self.config.guidance_actions,
             )
         self._withheld = self.draw_withheld()
         self._outcome = self._measure()
@@ -117,9 +120,9 @@ class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
         if run.done:
             raise gym.error.ResetNeeded("the fine-tune has ended; call reset()")
         chosen = self.multipliers.decode(torch.as_tensor(np.asarray(action)))
-        run.controller.set_multipliers(chosen[: len(run.controller.groups)])
+        run.controller.set_multipliers(chosen[: len(run.controller.rows)])
         with self.stopwatch.on("stepping"):
-            run.advance(self.finetuning.interval)
+            run.advance(run.window)
         before, self._outcome = self._outcome, self._measure()
         terms = {
             name: self.config.rewards[name] * term(before, self._outcome)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -28,8 +28,10 @@ from l2o.guidance import (
     backbone_parameters,
     copy_parameters,
 )
+from l2o.interval import Interval, Windows, as_interval
 from l2o.measures import Outputs
 from l2o.policy import Policy
+from l2o.registry import unknown_name
 from l2o.spec import SignalSpec
 from l2o.window import WindowMean
 
@@ -52,6 +54,8 @@ class FineTune:
         seed: of the new head and the batches.
         validate: whether the policy is told the source validation loss at each decision.
         signals: the spec to observe with; None takes the policy's.
+        guidance_actions: without a policy, names of the guidance terms whose weights the
+            multipliers scale, too; a policy names its own.
         cache_teacher: whether the frozen network's outputs on the source images are computed once;
             else they are computed anew in each step, to the same numbers.
 
@@ -70,6 +74,7 @@ class FineTune:
         seed: int = 0,
         validate: bool = False,
         signals: SignalSpec | None = None,
+        guidance_actions: Sequence[str] = (),
         cache_teacher: bool = True,
     ) -> None:
         self.task = task
@@ -85,14 +90,22 @@ class FineTune:
         groups = group_layers(self.model, head=self.model.get_classifier())
         rate = task.base_lr if base_lr is None else base_lr
         self.optimizer = build_optimizer(config).build(param_groups(groups, rate))
-        self.guidance = prepare_guidance(build_guidance(config).values(), task)
+        terms = build_guidance(config)
+        self.guidance = prepare_guidance(terms.values(), task)
+        named = dict(zip(terms, self.guidance, strict=True))
+        if policy is None:
+            check_guidance_actions(guidance_actions, named)
+            named = {name: named[name] for name in guidance_actions}
+        self.interval = decision_interval(config)
+        self._windows = Windows(self.interval, self.steps)
         self.controller = LRController(
             policy,
             self.optimizer,
             groups=groups,
             total_steps=self.steps,
-            interval=config.interval,
+            interval=self.interval,
             signals=signals,
+            guidance=named,
             # A comparison of policies must not be one of rescues.
             guard=None,
         )
@@ -128,6 +141,11 @@ class FineTune:
         """Whether the fine-tune has ended: all steps taken, or diverged."""
         return self.diverged or self.step >= self.steps
 
+    @property
+    def window(self) -> int:
+        """Optimizer steps until the next decision, or the end if that comes first."""
+        return min(self._windows.end_after(self.step), self.steps) - self.step
+
     def advance(self, steps: int) -> None:
         """Take up to `steps` optimizer steps; stops at the end, and after a window that diverged.
 
@@ -143,7 +161,7 @@ class FineTune:
 
     def _train_step(self) -> None:
         index = next(self._batches).to(self.device)
-        if self.validate and (self.step + 1) % self.config.interval == 0:
+        if self.validate and self._windows.ends_at(self.step + 1):
             self.controller.observe(val_loss=self.loss("source_validation"))
         images, teacher = self.teacher.draw(index)
         features = self.model.forward_features(images)
@@ -269,6 +287,28 @@ def importance_of(
         )
     with torch.enable_grad():
         return importance()
+
+
+def decision_interval(config: FineTuning) -> Interval:
+    """Return the optimizer steps between decisions: a number, or a rule of growing windows."""
+    given = config.interval
+    return given if isinstance(given, int) else as_interval(given.model_dump())
+
+
+def check_guidance_actions(names: Sequence[str], guidance: Mapping[str, Any]) -> None:
+    """Raise unless all names are those of guidance terms, each once.
+
+    Raises:
+        ValueError: an unknown name, or one that is there twice.
+    """
+    for name in names:
+        if name not in guidance:
+            raise ValueError(
+                unknown_name("guidance term", name, guidance)
+                + " environment.guidance_actions takes names of finetuning.guidance."
+            )
+        if names.count(name) > 1:
+            raise ValueError(f"environment.guidance_actions names {name!r} twice; name it once")
 
 
 def check_finetuning(config: FineTuning) -> None:

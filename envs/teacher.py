@@ -55,7 +55,7 @@ class Teacher:
         self._frozen: Any = None
         self._proxy_head: Any = None
         if self.layers or self._wants_features or not self.cached:
-            self._frozen = copy.deepcopy(model).eval().requires_grad_(False)
+            self._frozen = copy.deepcopy(model).to(device).eval().requires_grad_(False)
             self._proxy_head = copy.deepcopy(task.proxy_head).to(device).requires_grad_(False)
         self._images = self.source.images
         self._pool: dict[str, Any] = {"logits": task.teacher_logits.to(device)}
@@ -95,6 +95,10 @@ class Teacher:
             if caught is not None:
                 outputs["maps"] = dict(caught.maps)
         return outputs
+
+    def views(self) -> tuple[Tensor, dict[str, Any]]:
+        """Return what is cached: all images, view after view, and the teacher's side of them."""
+        return self._images, self._pool
 
     def draw(self, index: Tensor) -> tuple[Tensor, dict[str, Any]]:
         """Return the images of a batch and the teacher's side of them.

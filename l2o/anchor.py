@@ -81,6 +81,9 @@ class Anchor(nn.Module):
         for linear in (self.blind, self.seen):
             linear.weight[:, place["base_lr"]] = -_scale("base_lr") / half
             linear.bias.fill_((math.log10(START) - middle) / half)
+        if "is_guidance" in place:
+            # Never seen, and without a base LR: begins with the weight that the term has.
+            self.blind.weight[:, place["is_guidance"]] = -math.log10(START) / half
         if at == "update":
             self.seen.weight[:, place["base_lr"]] = 0.0
             self.seen.weight[:, place["multiplier"]] = _scale("multiplier") / half

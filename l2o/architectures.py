@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from l2o.asg_network import ASGPolicyNetwork
 from l2o.asg_policy import ASGPolicy
+from l2o.interval import Interval
 from l2o.learned import LearnedPolicy
 from l2o.multipliers import MultiplierRange
 from l2o.network import LayerPolicyNetwork
@@ -43,10 +44,26 @@ def make_network(architecture: Mapping[str, Any]) -> PolicyNetwork:
 
 
 def make_policy(
-    network: PolicyNetwork, multipliers: MultiplierRange, signals: SignalSpec, interval: int
+    network: PolicyNetwork,
+    multipliers: MultiplierRange,
+    signals: SignalSpec,
+    interval: Interval,
+    guidance_actions: Sequence[str] = (),
 ) -> LearnedPolicy:
-    """Make the policy that runs a network."""
+    """Make the policy that runs a network.
+
+    Raises:
+        ValueError: actions on guidance for a network that has one output per layer group.
+    """
     # Any: each kind of policy takes the network of its kind.
     make: Any = _POLICIES.get(network.kind, LearnedPolicy)
+    if make is LearnedPolicy:
+        return LearnedPolicy(network, multipliers, signals, interval, guidance_actions)
+    if guidance_actions:
+        raise ValueError(
+            f"a policy of kind {network.kind} has no output for guidance "
+            f"{', '.join(guidance_actions)}; set network.kind=layer_shared, or "
+            "environment.guidance_actions=[]"
+        )
     policy: LearnedPolicy = make(network, multipliers, signals, interval)
     return policy

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from l2o.asg_network import ASGPolicyNetwork, refusal
 from l2o.groups import LayerGroup
+from l2o.interval import Interval
 from l2o.learned import LearnedPolicy
 from l2o.multipliers import MultiplierRange
 from l2o.spec import SignalSpec
@@ -26,13 +27,13 @@ class ASGPolicy(LearnedPolicy):
     """Runs an `ASGPolicyNetwork`; decides every max(interval, steps // 20) optimizer steps.
 
     Source: Chen et al., Automated Synthetic-to-Real Generalization, ICML 2020. The release's window
-    also grows while training goes on; here it is that of the start throughout.
+    also grows while training goes on; here it does if the interval is a rule that says so.
 
     Args:
         network: the trained network.
         multipliers: its factors.
         signals: the spec of its observations; it begins with `present` and `current_factor`.
-        interval: fewest optimizer steps per decision.
+        interval: fewest optimizer steps per decision, or a rule of them, which is then followed.
 
     Raises:
         ValueError: signals, network and factors do not fit each other.
@@ -51,7 +52,7 @@ class ASGPolicy(LearnedPolicy):
         network: ASGPolicyNetwork,
         multipliers: MultiplierRange,
         signals: SignalSpec,
-        interval: int = 10,
+        interval: Interval = 10,
     ) -> None:
         super().__init__(network, multipliers, signals, interval)
         if multipliers.to_dict() != network.bins.to_dict():
@@ -66,8 +67,13 @@ class ASGPolicy(LearnedPolicy):
             )
         self.groups = network.groups
 
-    def decision_interval(self, total_steps: int | None) -> int:
-        """Return max(interval, steps // 20); the interval where the length is not known."""
+    def decision_interval(self, total_steps: int | None) -> Interval:
+        """Return max(interval, steps // 20), or the interval where that is a rule.
+
+        Where the length is not known, it is the interval.
+        """
+        if not isinstance(self.interval, int):
+            return self.interval
         return max(self.interval, (total_steps or 0) // self.PARTS)
 
     def check(self, groups: Sequence[LayerGroup], total_steps: int | None) -> None:

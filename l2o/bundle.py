@@ -16,6 +16,7 @@ from safetensors.torch import save as save_tensors
 
 from l2o.architectures import make_network, make_policy
 from l2o.files import write_atomically
+from l2o.interval import as_plain
 from l2o.learned import LearnedPolicy
 from l2o.multipliers import multipliers_from_dict
 from l2o.registry import unknown_name
@@ -53,9 +54,11 @@ def save_policy(folder: str | Path, policy: LearnedPolicy, about: Mapping[str, A
         "architecture": policy.network.architecture(),
         "signals": {"names": list(policy.signals.names), "version": policy.signals.version},
         "multipliers": policy.multipliers.to_dict(),
-        "interval": policy.interval,
+        "interval": as_plain(policy.interval),
         "sha256": hashlib.sha256(weights).hexdigest(),
     }
+    if policy.guidance_actions:
+        card["guidance_actions"] = list(policy.guidance_actions)
     card.setdefault("licence", "Apache-2.0")
     write_atomically(folder / WEIGHTS, weights)
     write_atomically(folder / CARD, json.dumps(card, indent=2, allow_nan=False) + "\n")
@@ -87,11 +90,18 @@ def load_policy(source: str | Path) -> LearnedPolicy:
             multipliers_from_dict(card["multipliers"]),
             SignalSpec(tuple(card["signals"]["names"]), card["signals"]["version"]),
             card["interval"],
+            _names(card.get("guidance_actions", [])),
         )
         policy.network.load_state_dict(load_tensors(weights))
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise BundleError(f"{folder}: this is no policy that l2o can run: {error}") from error
     return policy
+
+
+def _names(given: Any) -> tuple[str, ...]:
+    if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
+        raise ValueError(f"guidance_actions must be a list of names, got {given!r:.100}")
+    return tuple(given)
 
 
 def read_card(source: str | Path) -> dict[str, Any]:

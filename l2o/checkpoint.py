@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from l2o.groups import LayerGroup
 from l2o.meter import Meter
 from l2o.policy import State
 
@@ -25,7 +24,7 @@ class Memory:
     """What a controller remembers between steps.
 
     Attributes:
-        names: of the layer groups.
+        names: of the layer groups, and of the rows of guidance terms.
         multipliers: in force, `[L]`.
         policy_state: the policy's own.
         observation: the newest, `[L, F]`; None: not measured yet.
@@ -39,9 +38,9 @@ class Memory:
     steps: int = 0
 
     @classmethod
-    def begin(cls, groups: Sequence[LayerGroup], state: State) -> Memory:
+    def begin(cls, names: Sequence[str], state: State) -> Memory:
         """Return that of a run before its first step: all multipliers are one."""
-        return cls(names_of(groups), torch.ones(len(groups)), state)
+        return cls(list(names), torch.ones(len(names)), state)
 
     def state_dict(self) -> dict[str, Any]:
         """Return it as plain data and tensors."""
@@ -66,14 +65,9 @@ class Memory:
         self.observation = observation.clone() if same else None
 
 
-def names_of(groups: Sequence[LayerGroup]) -> list[str]:
-    """Return the names of layer groups."""
-    return [group.name for group in groups]
-
-
 def check_state(
     state: Mapping[str, Any],
-    groups: Sequence[LayerGroup],
+    names: Sequence[str],
     signals: Sequence[str],
     expects: Callable[[str], bool],
 ) -> None:
@@ -81,7 +75,7 @@ def check_state(
 
     Args:
         state: a controller's.
-        groups: this controller's.
+        names: of this controller's rows.
         signals: names of this controller's signals.
         expects: whether the model has a layer group of that name, though frozen as yet.
 
@@ -92,7 +86,7 @@ def check_state(
         raise ValueError(
             f"controller state of format {state['version']} needs a newer release of l2o"
         )
-    theirs, mine = list(state["groups"]), names_of(groups)
+    theirs, mine = list(state["groups"]), list(names)
     missing = [name for name in theirs if name not in mine]
     if not set(theirs) & set(mine) or not all(expects(name) for name in missing):
         _refuse("groups", theirs, mine)

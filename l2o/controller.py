@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -15,8 +15,10 @@ from l2o.checks import check_at_least_one
 from l2o.fallback import unmeasured
 from l2o.groups import LayerGroup
 from l2o.guard import Guard
+from l2o.guidance_rows import GuidanceRows, Terms
 from l2o.history import Decision, History
 from l2o.hooks import Callbacks, Hooks
+from l2o.interval import Interval, Windows, as_interval, as_plain
 from l2o.layout import Layout
 from l2o.meter import Meter
 from l2o.modes import MODES, Mode, choose_mode
@@ -48,7 +50,8 @@ class LRController(Seeing):
         by: how to group, see `group_layers`.
         head: the new head (module or its name), see `group_layers`.
         total_steps: length of the training; without it, policies do not know the progress.
-        interval: optimizer steps per decision; None takes the policy's.
+        interval: optimizer steps per decision, or a rule of them (`l2o.interval`); None takes the
+            policy's.
         signals: the spec to observe with; None takes the policy's.
         mode: "groups", "update_scale", or "auto": groups where the optimizer is known to follow
             one LR per param group; `report()` tells why.
@@ -57,6 +60,10 @@ class LRController(Seeing):
         history: how many decisions are kept.
         hooks: False where a step calls no hooks, as when a captured graph is replayed: the loop
             then calls `before_step()` and `step()` around it.
+        guidance: the guidance terms of the loop's loss, by name or as a `GuidanceSum`, for a policy
+            that scales their weights (`guidance_actions`; without a policy, those given). It sets
+            their `scale`. The first loss needs it, so the first decision is taken at once: make
+            LR schedulers before the controller.
         process_group: the processes that train this model together, where neither its `DTensor`s
             nor a `DistributedDataParallel` wrapper tell.
 
@@ -88,12 +95,13 @@ class LRController(Seeing):
         by: Any = "auto",
         head: nn.Module | str | None = None,
         total_steps: int | None = None,
-        interval: int | None = None,
+        interval: Interval | Mapping[str, Any] | None = None,
         signals: SignalSpec | None = None,
         mode: str = "auto",
         guard: Guard | bool | None = True,
         history: int = 10_000,
         hooks: bool = True,
+        guidance: Terms | None = None,
         process_group: Any = None,
     ) -> None:
         self.policy = policy
@@ -102,8 +110,10 @@ class LRController(Seeing):
         self.groups = self.layout.groups
         if policy is not None:
             policy.check(self.groups, total_steps)
+        self.guidance = GuidanceRows.of(guidance, policy)
         decided = policy.decision_interval(total_steps) if policy else 10
-        self.interval = check_at_least_one("interval", interval or decided)
+        self.interval = as_interval(decided if interval is None else interval)
+        self._windows = Windows(self.interval, total_steps)
         if total_steps is not None:
             check_at_least_one("total_steps", total_steps)
         self.spec = signals or (policy.signals if policy else SignalSpec())
@@ -119,17 +129,20 @@ class LRController(Seeing):
         self._begun = False
         self._skips = Skips()
         self._hooks = Hooks(self.optimizer, self._callbacks(), steps=hooks)
+        if policy is not None and self.guidance:
+            self._begun = True
+            self._decide()
 
     def _make_meter(self, total_steps: int | None) -> Meter:
         needs = self.spec.needs | (self.guard.needs if self.guard else frozenset())
         return Meter(self.groups, needs, total_steps, self.ranks)
 
     def _begin(self) -> Memory:
-        count = len(self.groups)
+        names = self.rows
         if self.policy is None:
-            return Memory.begin(self.groups, {})
+            return Memory.begin(names, {})
         first = self.guard.first_state if self.guard else first_state
-        return Memory.begin(self.groups, first(self.policy, count))
+        return Memory.begin(names, first(self.policy, len(names)))
 
     def _make_mode(self, name: str, always: bool) -> Mode:
         self.mode_reason = "chosen by the caller"
@@ -149,9 +162,10 @@ class LRController(Seeing):
         )
 
     def detach(self) -> None:
-        """Let go of the optimizer; it goes on at the user's learning rates."""
+        """Let go of optimizer and guidance; they go on at the user's rates and weights."""
         self.mode.abandon_step()
         self._hooks.remove()
+        self.guidance.release()
 
     def __getstate__(self) -> dict[str, Any]:
         raise TypeError(
@@ -182,30 +196,6 @@ class LRController(Seeing):
         """Optimizer steps done."""
         return self._memory.steps
 
-    @property
-    def multipliers(self) -> dict[str, float]:
-        """The multipliers in force, by layer group."""
-        return dict(
-            zip((g.name for g in self.groups), self._memory.multipliers.tolist(), strict=True)
-        )
-
-    def get_last_lr(self) -> dict[str, float]:
-        """Return the learning rates in force, by layer group."""
-        rates = zip(self.mode.base_lrs(), self._memory.multipliers.tolist(), strict=True)
-        return {g.name: lr * m for g, (lr, m) in zip(self.groups, rates, strict=True)}
-
-    def report(self) -> dict[str, Any]:
-        """Return steps, decisions and the guard's interventions, counted by reason."""
-        self._settle_skips()
-        return {
-            "steps": self.steps,
-            "mode": self.mode.name,
-            "mode_reason": self.mode_reason,
-            "processes": self.ranks.size,
-            "decisions": len(self.history),
-            "interventions": dict(self.guard.counts) if self.guard else {},
-        }
-
     # Decisions ----------------------------------------------------------------------------------
 
     @property
@@ -217,16 +207,21 @@ class LRController(Seeing):
         return self._memory.observation
 
     def set_multipliers(self, multipliers: Tensor, trouble: str | None = None) -> None:
-        """Use these multipliers `[L]` from the next step on.
+        """Use these multipliers `[L]`, of layers and guidance terms, from the next step on.
 
         Raises:
             ValueError: wrong shape, or a value that is negative or not finite.
         """
-        self._use(checked_multipliers(multipliers, len(self.groups)), trouble)
+        self._use(checked_multipliers(multipliers, len(self.rows)), trouble)
 
     def _use(self, chosen: Tensor, trouble: str | None) -> None:
         self._memory.multipliers = chosen
+        self._apply_guidance()
         self._guarded("the decision was not recorded", lambda: self._record(chosen, trouble))
+
+    def _apply_guidance(self) -> None:
+        if self.guidance:
+            self.guidance.apply(self._memory.multipliers[len(self.groups) :])
 
     def _record(self, chosen: Tensor, trouble: str | None) -> None:
         factors = chosen.tolist()
@@ -237,9 +232,13 @@ class LRController(Seeing):
         return function() if self.guard is None else self.guard.attempt(what, function)
 
     def _measure(self) -> Measurement:
-        measured = self.meter.measure(self.steps, self._memory.multipliers, self.mode.base_lrs())
+        layers = self.meter.measure(self.steps, self._factors, self.mode.base_lrs())
+        measured = self._with_guidance(layers)
         self._memory.observation = self.spec.encode(measured)
         return measured
+
+    def _with_guidance(self, layers: Measurement) -> Measurement:
+        return self.guidance.join(layers, self._memory.multipliers[len(self.groups) :])
 
     def _parameters(self) -> list[nn.Parameter]:
         return [p for group in self.groups for p in group.parameters]
@@ -275,15 +274,14 @@ class LRController(Seeing):
             )
         if self.policy is None:
             return
-        known = measured or unmeasured(
-            self.groups, self.steps, self.meter.total_steps, memory.multipliers
+        known = measured or self._with_guidance(
+            unmeasured(self.groups, self.steps, self.meter.total_steps, self._factors)
         )
         seen = None if measured is None else memory.observation
         chosen, memory.policy_state, failed = guard.choose(
             self.policy, seen, memory.policy_state, known
         )
-        scaled = chosen if guard.scale == 1.0 else chosen * guard.scale
-        self._use(self.ranks.agree(scaled), trouble or failed)
+        self._use(self.ranks.agree(guard.scaled(chosen, known)), trouble or failed)
 
     # Steps --------------------------------------------------------------------------------------
 
@@ -308,9 +306,9 @@ class LRController(Seeing):
                 self._decide()
         if self.meter.watching:
             self._guarded("the head cannot be measured", self.meter.begin_step)
-        if (self.steps + 1) % self.interval == 0:
+        if self._windows.ends_at(self.steps + 1):
             self._guarded("the update cannot be measured", self.meter.before_step)
-        self.mode.before_step(self._memory.multipliers)
+        self.mode.before_step(self._factors)
 
     def step(self) -> None:
         """Take note of a step that was done; with `hooks=False` the loop calls it."""
@@ -323,7 +321,7 @@ class LRController(Seeing):
         A graph captured here reads learning rates that `before_step()` writes in place; it needs an
         optimizer with tensor learning rates.
         """
-        self.mode.before_step(self._memory.multipliers)
+        self.mode.before_step(self._factors)
         try:
             yield
         finally:
@@ -335,7 +333,7 @@ class LRController(Seeing):
         if found_inf is not None:
             self._skips.add(found_inf)
         # A skipped step was counted: the decision waits for the steps that make up for it.
-        if self.steps % self.interval == 0 and not self._settle_skips():
+        if self._windows.ends_at(self.steps) and not self._settle_skips():
             self._decide()
 
     def _settle_skips(self) -> int:
@@ -364,7 +362,7 @@ class LRController(Seeing):
             **self._memory.state_dict(),
             "parameters": [list(group.parameter_names) for group in self.groups],
             "signals": list(self.spec.names),
-            "interval": self.interval,
+            "interval": as_plain(self.interval),
             "mode": self.mode.state_dict(),
             "meter": self.meter.state_dict(),
             "guard": self.guard.state_dict() if self.guard else None,
@@ -378,10 +376,12 @@ class LRController(Seeing):
         Raises:
             ValueError: it belongs to other layer groups or signals, or to a newer format.
         """
-        check_state(state, self.groups, self.spec.names, self.layout.expects)
+        check_state(state, self.rows, self.spec.names, self.layout.expects)
         self._memory.load_state_dict(state)
+        self._apply_guidance()
         self._skips = Skips()
         load_meter(self.meter, state["meter"], state.get("parameters"))
+        self._windows = Windows(self.interval, self.meter.total_steps)
         self.mode.load_state_dict(state.get("mode", {}))
         if self.guard is not None and state["guard"] is not None:
             self.guard.load_state_dict(state["guard"])

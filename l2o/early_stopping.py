@@ -64,6 +64,7 @@ class EarlyStopping(Policy):
         self.patience = patience
         self.budget = budget
         self.interval = policy.interval
+        self.guidance_actions = policy.guidance_actions
         wanted = ["validation_loss", "has_validation_loss"] if patience is not None else []
         wanted += ["progress", "has_progress"] if budget is not None else []
         inner = policy.signals.names

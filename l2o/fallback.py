@@ -45,6 +45,7 @@ def unmeasured(
     """Return what is known of a run without measuring it: its layers and its progress."""
     known = {
         "present": torch.ones(len(groups)),
+        "is_guidance": torch.zeros(len(groups)),
         "is_head": torch.tensor([float(g.is_head) for g in groups]),
         "depth": torch.tensor([g.depth for g in groups], dtype=torch.float32),
         "numel": torch.tensor([float(sum(p.numel() for p in g.parameters)) for g in groups]),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -17,6 +18,7 @@ from l2o.checkpoint import to_host
 from l2o.checks import check_number
 from l2o.fallback import as_policy
 from l2o.groups import LayerGroup
+from l2o.guidance_rows import layers_of
 from l2o.health import Health
 from l2o.last_good import LastGood
 from l2o.policy import Policy, State
@@ -214,19 +216,28 @@ class Guard:
         count = len(measured.present)
         if self.dropped and self.fallback is not None:
             try:
-                if self._fallback_state is None or self._fallback_count != count:
-                    self._fallback_state = first_state(self.fallback, count)
-                    self._fallback_count = count
-                observation = self.fallback.signals.encode(measured)
-                self._chosen, self._fallback_state = ask(
-                    self.fallback, observation, self._fallback_state
-                )
+                known, layers = layers_of(measured)
+                of_layers = len(known.present)
+                if self._fallback_state is None or self._fallback_count != of_layers:
+                    self._fallback_state = first_state(self.fallback, of_layers)
+                    self._fallback_count = of_layers
+                observation = self.fallback.signals.encode(known)
+                rates, self._fallback_state = ask(self.fallback, observation, self._fallback_state)
+                # Guidance terms go back to their own weights.
+                self._chosen = torch.ones(count).masked_scatter(layers, rates)
             except Exception as error:
                 self.note(_worded("the fallback failed", error))
         if self._chosen is None or len(self._chosen) != count:
-            held = measured.multiplier / self.scale
+            held = measured.multiplier
+            held = torch.where(measured.is_guidance > 0, held, held / self.scale)
             self._chosen = checked_multipliers(held, count)
         return self._chosen
+
+    def scaled(self, chosen: Tensor, measured: Measurement) -> Tensor:
+        """Return multipliers times `scale`; only learning rates drop, not what guides."""
+        if self.scale == 1.0:
+            return chosen
+        return torch.where(measured.is_guidance > 0, chosen, chosen * self.scale)
 
     def fail(self, what: str, error: Exception) -> None:
         """Note that a decision failed; from now on the fallback decides, if there is one."""

@@ -13,7 +13,7 @@ class Decision:
 
     Attributes:
         step: optimizer steps done when it was taken.
-        multipliers: per layer group.
+        multipliers: per layer group, then per guidance term that the policy scales.
         learning_rates: per layer group, the user's rate times the multiplier.
         trouble: what the guard found wrong with the window before it, if anything.
     """

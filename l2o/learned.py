@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from l2o.frozen import FrozenNetwork
+from l2o.interval import Interval, as_interval
 from l2o.multipliers import MultiplierRange
 from l2o.policy import Policy, State
 from l2o.policy_network import PolicyNetwork
@@ -19,7 +22,8 @@ class LearnedPolicy(Policy):
         network: the trained network.
         multipliers: its action range.
         signals: the spec of its observations.
-        interval: optimizer steps per decision it was trained with.
+        interval: optimizer steps per decision it was trained with, or a rule of them.
+        guidance_actions: names of the guidance terms whose weights it scales, if any.
 
     Raises:
         ValueError: the network's sizes do not fit the signals or the range.
@@ -30,7 +34,8 @@ class LearnedPolicy(Policy):
         network: PolicyNetwork,
         multipliers: MultiplierRange,
         signals: SignalSpec,
-        interval: int = 10,
+        interval: Interval = 10,
+        guidance_actions: Sequence[str] = (),
     ) -> None:
         if network.features != len(signals):
             raise ValueError(
@@ -45,7 +50,8 @@ class LearnedPolicy(Policy):
         self._frozen = FrozenNetwork(network)
         self.multipliers = multipliers
         self.signals = signals
-        self.interval = interval
+        self.interval = as_interval(interval)
+        self.guidance_actions = tuple(guidance_actions)
 
     def initial_state(self, num_layers: int) -> State:
         """Return the zero state of a recurrent network, else nothing."""

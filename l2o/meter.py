@@ -216,6 +216,7 @@ def _fixed_rows(groups: Sequence[LayerGroup]) -> NDArray[np.float32]:
     """Return a table's rows as far as they never change; the rest is missing."""
     rows = np.full((len(ROWS), len(groups)), MISSING, dtype=np.float32)
     rows[ROW["present"]] = rows[ROW["one"]] = 1.0
+    rows[ROW["is_guidance"]] = 0.0
     rows[ROW["is_head"]] = [float(g.is_head) for g in groups]
     rows[ROW["depth"]] = [g.depth for g in groups]
     rows[ROW["numel"]] = [float(sum(p.numel() for p in g.parameters)) for g in groups]

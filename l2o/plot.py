@@ -28,6 +28,7 @@ def plot_history(
     steps: int,
     has_head: bool = True,
     path: str | os.PathLike[str] | None = None,
+    guidance: Sequence[str] = (),
 ) -> Figure:
     """Draw the learning rate of every layer group; with up to 10 groups as lines, else as a map.
 
@@ -40,6 +41,7 @@ def plot_history(
         steps: optimizer steps done.
         has_head: whether the last group is the head.
         path: where to write the picture, if anywhere; the ending says in which format.
+        guidance: names of guidance terms, whose multipliers come after those of the groups.
 
     Raises:
         ValueError: there is no decision yet.
@@ -55,11 +57,17 @@ def plot_history(
     lines = len(groups) <= MAX_LINES
     height = 3.8 if lines else min(9.0, 1.6 + 0.16 * len(groups))
     figure = Figure(figsize=(7.6, height), layout="constrained")
-    axes = figure.subplots()
+    axes, below = figure.subplots(), None
+    if guidance:
+        figure.clear()
+        figure.set_figheight(height + 1.6)
+        axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(height, 1.6))
     (_draw_lines if lines else _draw_map)(axes, edges, rates, names, has_head)
     _mark_trouble(axes, shown)
-    axes.set_xlabel("optimizer step")
     axes.set_xlim(edges[0], edges[-1])
+    if below is not None:
+        _draw_guidance(below, edges, [d.multipliers[len(groups) :] for d in shown], guidance)
+    (axes if below is None else below).set_xlabel("optimizer step")
     if path is not None:
         figure.savefig(path, dpi=150)
     return figure
@@ -94,6 +102,26 @@ def _draw_lines(axes: Axes, edges: Any, rates: Any, names: Sequence[str], has_he
         fontsize=8,
         handlelength=3.2,
     )
+
+
+def _draw_guidance(axes: Axes, edges: Any, multipliers: Any, names: Sequence[str]) -> None:
+    factors = np.array(multipliers, dtype=np.float64)
+    factors = np.where(factors > 0, factors, np.nan)
+    for index, name in enumerate(names):
+        axes.step(
+            edges,
+            np.append(factors[:, index], factors[-1, index]),
+            where="post",
+            color="#555555",
+            linestyle=_DASHES[index % len(_DASHES)],
+            label=name,
+        )
+    if np.isfinite(factors).any():
+        axes.set_yscale("log")
+    axes.set_ylabel("× guidance")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(True, color="#e4e4e4", linewidth=0.7)
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
 
 
 def _draw_map(axes: Axes, edges: Any, rates: Any, names: Sequence[str], has_head: bool) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from l2o.groups import LayerGroup
+from l2o.interval import Interval
 from l2o.spec import SignalSpec
 
 State = dict[str, Tensor]
@@ -19,7 +20,9 @@ class Policy(ABC):
 
     Attributes:
         signals: the spec of the observations it wants.
-        interval: optimizer steps between its decisions.
+        interval: optimizer steps between its decisions, or a rule of them (`l2o.interval`).
+        guidance_actions: names of the guidance terms whose weights it scales; its observation has
+            a row for each after the layers, and its multipliers a number (`l2o.guidance_rows`).
 
     Example:
         >>> class Halve(Policy):
@@ -28,14 +31,15 @@ class Policy(ABC):
     """
 
     signals: SignalSpec = SignalSpec(("present",))
-    interval: int = 10
+    interval: Interval = 10
+    guidance_actions: tuple[str, ...] = ()
 
     def initial_state(self, num_layers: int) -> State:
         """Return the state before the first decision."""
         del num_layers
         return {}
 
-    def decision_interval(self, total_steps: int | None) -> int:
+    def decision_interval(self, total_steps: int | None) -> Interval:
         """Return the optimizer steps between decisions in a training of this length.
 
         Args:
@@ -61,7 +65,8 @@ class Policy(ABC):
         """Decide once.
 
         Args:
-            observation: `[L, F]`, float32 on CPU, as `signals` encodes it.
+            observation: `[L, F]`, float32 on CPU, as `signals` encodes it; L counts the rows of
+                `guidance_actions`, too.
             state: what the last call returned, or `initial_state(L)`.
 
         Returns:

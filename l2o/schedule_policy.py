@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from l2o.groups import LayerGroup
+from l2o.interval import Interval, as_interval
 from l2o.policy import Policy, State
 from l2o.profiles import PROFILES, Profile
 from l2o.registry import lookup
@@ -22,7 +23,8 @@ class SchedulePolicy(Policy):
         schedule: a key of `l2o.schedules.SCHEDULES`, a dotted path `package.module:Name` or a
             `Schedule`.
         profile: the same for `l2o.profiles.PROFILES`.
-        interval: optimizer steps between decisions; 1 follows the schedule exactly.
+        interval: optimizer steps between decisions, or a rule of them (`l2o.interval`); 1 follows
+            the schedule exactly.
         schedule_args: arguments of the schedule when given by name.
         profile_args: arguments of the profile when given by name.
 
@@ -45,17 +47,15 @@ class SchedulePolicy(Policy):
         self,
         schedule: str | Schedule = "cosine",
         profile: str | Profile = "flat",
-        interval: int = 1,
+        interval: Interval = 1,
         schedule_args: Mapping[str, Any] | None = None,
         profile_args: Mapping[str, Any] | None = None,
     ) -> None:
-        if isinstance(interval, bool) or not isinstance(interval, int) or interval < 1:
-            raise ValueError(f"interval must be a whole number of steps, 1 or more, got {interval}")
         chosen = _build("schedule", SCHEDULES, schedule, schedule_args or {})
         shared = _build("profile", PROFILES, profile, profile_args or {})
         self.schedule: Schedule = _checked("schedule", chosen, Schedule)
         self.profile: Profile = _checked("profile", shared, Profile)
-        self.interval = interval
+        self.interval = as_interval(interval)
 
     @property
     def needs_progress(self) -> bool:

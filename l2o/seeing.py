@@ -1,4 +1,4 @@
-"""What a controller shows of itself: pictures and TensorBoard."""
+"""What a controller shows of itself: what is in force, pictures and TensorBoard."""
 
 from __future__ import annotations
 
@@ -6,31 +6,87 @@ import os
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
+from l2o.checkpoint import Memory
 from l2o.groups import LayerGroup
+from l2o.guard import Guard
+from l2o.guidance_rows import GuidanceRows
 from l2o.history import History
+from l2o.modes import Mode
+from l2o.ranks import Ranks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 class Seeing(ABC):
-    """Draws and logs a history; what that takes is imported only then.
+    """Tells what is in force, draws and logs a history; what that takes is imported only then.
 
     Attributes:
         groups: layer groups, input to head.
+        guidance: the guidance terms whose weights the policy scales.
         history: the decisions.
+        mode: how multipliers reach the optimizer, and `mode_reason`, why so.
+        guard: what steps in when things go wrong, if anything does.
+        ranks: the processes of the run.
     """
 
     groups: tuple[LayerGroup, ...]
+    guidance: GuidanceRows
     history: History
+    mode: Mode
+    mode_reason: str
+    guard: Guard | None
+    ranks: Ranks
+    _memory: Memory
 
     @property
     @abstractmethod
     def steps(self) -> int:
         """Optimizer steps done."""
 
+    @abstractmethod
+    def _settle_skips(self) -> int:
+        """Take back steps that were skipped, and return how many."""
+
+    @property
+    def rows(self) -> list[str]:
+        """Names of the observation's rows: layer groups, then `guidance/NAME` of scaled terms."""
+        return [*(group.name for group in self.groups), *self.guidance.names]
+
+    @property
+    def multipliers(self) -> dict[str, float]:
+        """The multipliers in force, by layer group and `guidance/NAME`."""
+        return dict(zip(self.rows, self._memory.multipliers.tolist(), strict=True))
+
+    def get_last_lr(self) -> dict[str, float]:
+        """Return the learning rates in force, by layer group."""
+        rates = zip(self.mode.base_lrs(), self._factors.tolist(), strict=True)
+        return {g.name: lr * m for g, (lr, m) in zip(self.groups, rates, strict=True)}
+
+    @property
+    def _factors(self) -> Tensor:
+        """Multipliers of the layers alone."""
+        every = self._memory.multipliers
+        return every[: len(self.groups)] if self.guidance else every
+
+    def report(self) -> dict[str, Any]:
+        """Return steps, decisions and the guard's interventions, counted by reason."""
+        self._settle_skips()
+        return {
+            "steps": self.steps,
+            "mode": self.mode.name,
+            "mode_reason": self.mode_reason,
+            "processes": self.ranks.size,
+            "decisions": len(self.history),
+            "interventions": dict(self.guard.counts) if self.guard else {},
+        }
+
     def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
         """Draw the learning rate of every layer group over the steps, as far as `history` goes.
+
+        Below them, the multipliers of guidance weights, if the policy has any.
 
         Args:
             path: where to write the picture ("rates.png"), if anywhere.
@@ -40,7 +96,11 @@ class Seeing(ABC):
         """
         from l2o.plot import plot_history
 
-        return plot_history(self.history, self._names(), self.steps, self.groups[-1].is_head, path)
+        names = [group.name for group in self.groups]
+        has_head = self.groups[-1].is_head
+        return plot_history(
+            self.history, names, self.steps, has_head, path, list(self.guidance.terms)
+        )
 
     def log_to(self, target: str | os.PathLike[str] | Any) -> Any:
         """Write every decision to TensorBoard, those so far included; return the writer.
@@ -50,11 +110,8 @@ class Seeing(ABC):
         """
         from l2o.tensorboard import TensorBoardLog
 
-        log = TensorBoardLog(target, self._names)
+        log = TensorBoardLog(target, lambda: self.rows)
         for decision in self.history:
             log(decision)
         self.history.listeners.append(log)
         return log.writer
-
-    def _names(self) -> list[str]:
-        return [group.name for group in self.groups]

@@ -13,10 +13,12 @@ from l2o.history import Decision
 class TensorBoardLog:
     """Writes `learning_rate/GROUP` and `multiplier/GROUP` at every decision.
 
+    Guidance terms that the policy scales have `multiplier/guidance/NAME` alone.
+
     Args:
         target: a folder for a new event file, or what has `add_scalar(tag, value, step)`, such as
             the `SummaryWriter` that the training loop writes to already.
-        names: gives the names of the layer groups.
+        names: gives the names of the layer groups, and of the rows after them.
 
     Raises:
         TypeError: the target is neither.
@@ -36,9 +38,11 @@ class TensorBoardLog:
 
     def __call__(self, decision: Decision) -> None:
         """Write one decision."""
-        rows = zip(self._names(), decision.learning_rates, decision.multipliers, strict=True)
-        for name, rate, multiplier in rows:
-            self.writer.add_scalar(f"learning_rate/{name}", rate, decision.step)
+        rates = decision.learning_rates
+        rows = zip(self._names(), decision.multipliers, strict=True)
+        for index, (name, multiplier) in enumerate(rows):
+            if index < len(rates):
+                self.writer.add_scalar(f"learning_rate/{name}", rates[index], decision.step)
             self.writer.add_scalar(f"multiplier/{name}", multiplier, decision.step)
 
 

@@ -87,13 +87,13 @@ def _run_drawn(arguments: tuple[TrainConfig, Named, LearnedPolicy, int]) -> floa
     environment = config.environment.model_copy(update={"rewards": {}})
     env = FineTuneEnv(build("task", TASKS, named), config.finetuning, environment)
     observation, info = env.reset(seed=number, options={"task_seed": TASK_SEEDS + number})
-    layers = info["layers"]
-    state = policy.initial_state(layers)
+    rows = info["layers"] + len(policy.guidance_actions)
+    state = policy.initial_state(rows)
     actions = np.zeros(env.action_space.shape or (), env.action_space.dtype)
     while not env.run.done:
-        seen = torch.from_numpy(observation[:layers])
+        seen = torch.from_numpy(observation[:rows])
         multipliers, state = policy(seen, state)
-        actions[:layers] = env.multipliers.encode(multipliers).numpy()
+        actions[:rows] = env.multipliers.encode(multipliers).numpy()
         observation, *_ = env.step(actions)
     return env.run.accuracy("target_validation")
 

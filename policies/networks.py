@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
+from l2o.architectures import make_policy
 from l2o.asg_network import SCALARS_FROM, ASGPolicyNetwork
 from l2o.configs.schema import TrainConfig
+from l2o.envs.finetuning import decision_interval
+from l2o.learned import LearnedPolicy
 from l2o.multipliers import LogRange, MultiplierRange, multipliers_from_dict
 from l2o.network import LayerPolicyNetwork
 from l2o.policy_network import PolicyNetwork
@@ -55,8 +60,24 @@ def build_layer_network(config: TrainConfig) -> LayerPolicyNetwork:
                 "an anchored network needs multipliers on a log scale; set "
                 "environment.multipliers={kind: log} or network.anchor=none"
             )
+        if config.environment.guidance_actions and "is_guidance" not in signals.names:
+            raise ValueError(
+                "an anchored network tells guidance_actions from layers by the signal is_guidance; "
+                "add it to environment.signals, or set network.anchor=none"
+            )
         made.anchor.aim(signals.names, multipliers, network.anchor)
     return made
+
+
+def export_policy(config: TrainConfig, network: PolicyNetwork) -> LearnedPolicy:
+    """Return a copy of a network as the policy that a config learns."""
+    return make_policy(
+        copy.deepcopy(network).cpu(),
+        action_range(config),
+        signal_spec(config),
+        decision_interval(config.finetuning),
+        config.environment.guidance_actions,
+    )
 
 
 def action_range(config: TrainConfig) -> MultiplierRange:

@@ -156,6 +156,25 @@ def test_keys_part_what_cannot_be_stacked_together():
     assert len({*same, *others}) == 6
 
 
+def test_contrastive_rows_are_stacked(unrounded):
+    """Rows of equal options but for the weight together; not those that draw views in each step."""
+    term = {"layers": ["first", "second"], "augment": None, "queue": 30}
+    rows = tuple(
+        Row(label=str(weight), guidance={"contrastive": {**term, "weight": weight}})
+        for weight in (0.3, 0.0)
+    )
+    config = settings("Double", rows=rows, tasks=2, seeds=1)
+    cells = make_plan(config).cells
+    assert len({stack_key(cell) for cell in cells} - {ALONE}) == 1
+    records, notes = stacked_records(config)
+    assert notes == []
+    for cell in cells:
+        assert_alike(records[cell.id], run_cell(cell), 1e-10)
+    fresh = Row(label="fresh", guidance={"contrastive": {**term, "views": 0}})
+    cell = make_plan(settings("Double", rows=(fresh,))).cells[0]
+    assert "views: 0" in why_alone(cell)
+
+
 def test_the_queue_shares_a_kind_among_its_takers():
     cells = make_plan(settings(rows=(Row(label="a"), Row(label="b", guidance={})))).cells
     queue = CellQueue(cells, takers=2)

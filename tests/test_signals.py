@@ -89,6 +89,7 @@ EXACT = {
     "window_progress": ({"window_progress": 0.3}, 0.3),
     "head_mean": ({"head_mean": -0.02}, -0.02),
     "head_std": ({"head_std": 0.07}, 0.07),
+    "is_guidance": ({"is_guidance": 1.0}, 1.0),
 }
 
 

@@ -50,6 +50,7 @@ def pair(starts, config, layers=LAYERS, **options):
             seed=start.seed,
             validate=runs.validate,
             signals=runs.spec,
+            guidance_actions=runs.guidance_actions,
         )
         for start in starts
     ]
@@ -61,9 +62,9 @@ def advance(runs, singles, multipliers, only=None):
     runs.advance(only)
     for number, single in enumerate(singles):
         if not single.done and (only is None or only[number]):
-            layers = len(single.controller.groups)
-            single.controller.set_multipliers(multipliers[number, :layers])
-            single.advance(single.config.interval)
+            rows = len(single.controller.rows)
+            single.controller.set_multipliers(multipliers[number, :rows])
+            single.advance(single.window)
 
 
 def assert_equal(runs, singles, tolerance, signals=1e-3):

@@ -66,6 +66,19 @@ def test_it_is_gymnasiums_own_vector_environment_but_stacked(mode):
             assert_same(got, expected)
 
 
+def test_contrastive_guidance(monkeypatch):
+    """Views, MLPs and queues begin anew with each episode."""
+    term = {"layers": ["first", "second"], "augment": None, "queue": 20, "dim": 6}
+    monkeypatch.setitem(FINETUNING, "guidance", {"contrastive": term})
+    one, other = stacked(), several()
+    one.action_space.seed(0)
+    assert_same(one.reset(seed=7)[0], other.reset(seed=7)[0])
+    for _ in range(5):
+        actions = one.action_space.sample()
+        for got, expected in zip(one.step(actions), other.step(actions), strict=True):
+            assert_same(got, expected)
+
+
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
 def test_one_that_diverges_begins_anew_while_its_neighbours_go_on(mode):
     env = stacked(6, {**ENVIRONMENT, "base_lr": (0.01, 1e30)}, autoreset_mode=mode)

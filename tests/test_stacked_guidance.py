@@ -28,8 +28,12 @@ from l2o.envs.stacked.guidance.terms import weights_over
 from l2o.envs.stacked.memory import predict_memory
 from l2o.envs.tasks import Examples, Task
 from l2o.envs.tasks.digits.family import DigitsFamily
-from l2o.guidance import GUIDANCE, Contrastive
+from l2o.guidance import GUIDANCE, ProxyKL
 from l2o.guidance.weight import as_weight
+
+
+class Own(ProxyKL):
+    """A term of somebody's own."""
 
 
 def config(guidance: dict[str, Any], **rest: Any) -> FineTuning:
@@ -37,10 +41,11 @@ def config(guidance: dict[str, Any], **rest: Any) -> FineTuning:
 
 
 def test_what_is_stacked() -> None:
-    """A new term is stacked, or left out on purpose."""
-    assert set(STACKED_GUIDANCE) == set(GUIDANCE.values()) - {Contrastive}
-    with pytest.raises(ValueError, match="contrastive has no stacked form"):
-        StackedFineTune(config({"proxy_kl": {}, "contrastive": {"layers": ["first"]}}), 1, 4)
+    """Every term; a new one is stacked, or left out here on purpose."""
+    assert set(STACKED_GUIDANCE) == set(GUIDANCE.values())
+    own = f"{__name__}:Own"
+    with pytest.raises(ValueError, match=f"{own} has no stacked form"):
+        StackedFineTune(config({"proxy_kl": {}, own: {}}), 1, 4)
 
 
 @pytest.mark.parametrize("guidance", GUIDED, ids=lambda g: "+".join(g) or "none")

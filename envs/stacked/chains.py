@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -61,10 +61,23 @@ class Chain(nn.Module):
 
 
 class _Tracer(fx.Tracer):
-    """Traces a method of a model; layers are leaves, whether torch's or stacked ones."""
+    """Traces a method of a model; layers are leaves, whether torch's or stacked ones.
+
+    Attributes:
+        outputs: module -> its last output.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outputs: dict[str, Any] = {}
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         return not any(module.children())
+
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        output = super().call_module(m, forward, args, kwargs)
+        self.outputs[self.path_of_module(m)] = output
+        return output
 
 
 class _Method(nn.Module):
@@ -80,7 +93,9 @@ class _Method(nn.Module):
         return getattr(self.model, self.method)(x)
 
 
-def chain_convolutions(model: nn.Module, method: str) -> fx.GraphModule:
+def chain_convolutions(
+    model: nn.Module, method: str, layers: Sequence[str] = (), rectified: bool = False
+) -> fx.GraphModule:
     """Return a method of a model as a module in which convolutions are joined into chains.
 
     A convolution is joined with a rectifier, or with another convolution, that is the only one to
@@ -89,14 +104,32 @@ def chain_convolutions(model: nn.Module, method: str) -> fx.GraphModule:
     Args:
         model: its convolutions are `ChainedConv2d`.
         method: takes one tensor.
+        layers: names of layers whose outputs are returned, too, by name; none changes nothing.
+        rectified: whether these outputs are returned rectified.
     """
     root = _Method(model, method)
-    graph = _Tracer().trace(root)
+    tracer = _Tracer()
+    graph = tracer.trace(root)
     modules = dict(root.named_modules())
+    if layers:
+        found = {name: tracer.outputs[f"model.{name}"].node for name in layers}
+        if rectified:
+            found = {name: _rectified(node, graph, modules) for name, node in found.items()}
+        last = next(node for node in graph.nodes if node.op == "output")
+        last.args = ((last.args[0], found),)
     convolutions = [node for node in graph.nodes if _convolution(node, modules) is not None]
     for first in [node for node in convolutions if not _continues(node, modules)]:
         _join(first, graph, root, modules)
     return fx.GraphModule(root, graph)
+
+
+def _rectified(node: fx.Node, graph: fx.Graph, modules: dict[str, nn.Module]) -> fx.Node:
+    """Return a rectifier of a node: the one that is its only reader, or a new one."""
+    readers = list(node.users)
+    if len(readers) == 1 and _rectifies(readers[0], modules):
+        return readers[0]
+    with graph.inserting_after(node):
+        return graph.call_function(torch.relu, (node,))
 
 
 def _join(first: fx.Node, graph: fx.Graph, root: nn.Module, modules: dict[str, nn.Module]) -> None:

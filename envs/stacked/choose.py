@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from l2o.envs.stacked.compiled import CompiledStack, compilable
+from l2o.envs.stacked.maps import WantedMaps
 from l2o.envs.stacked.stack import Stack
 from l2o.envs.stacked.substituted import SubstitutedStack
 from l2o.envs.stacked.vmapped import VmappedStack
@@ -17,18 +18,23 @@ _COUNT, _EXAMPLES = 2, 3
 
 
 def choose_stack(
-    model: nn.Module, proxy_head: nn.Module, example: Tensor, kernels: bool = True
+    model: nn.Module,
+    proxy_head: nn.Module,
+    example: Tensor,
+    kernels: bool = True,
+    maps: WantedMaps | None = None,
 ) -> tuple[type[Stack], str]:
     """Return the kind of stack for a model, and the reason if it is not a fast one.
 
     Two networks with random weights are run both ways on random input; logits of the classifier
-    and of the proxy head must agree, and so must the gradients.
+    and of the proxy head must agree, maps that are wanted, too, and so must the gradients.
 
     Args:
         model: one network, after timm's convention.
         proxy_head: its proxy head.
         example: one input, without a batch dimension.
         kernels: whether compiled kernels may be used: on CPU, not under autocast.
+        maps: of layers that are looked at.
     """
     tensors = _random(model)
     proxy_tensors = _random(proxy_head)
@@ -44,11 +50,11 @@ def choose_stack(
         try:
             stack = kind(model, proxy_head, tensors, proxy_tensors, _COUNT)
             # Twice: a stack may learn in its first pass what it does in all others.
-            passes = [_run(stack, examples, wanted) for _ in range(2)]
+            passes = [_run(stack, examples, wanted, maps) for _ in range(2)]
         except Exception as error:  # whatever the model's code does with stacked shapes
             reason = f"{type(error).__name__}: {error}"
             continue
-        theirs = theirs or _run(plain, examples, wanted)
+        theirs = theirs or _run(plain, examples, wanted, maps)
         if all(_agree(mine, theirs) for mine in passes):
             return kind, ""
         reason = "its numbers differ from those of torch.func.vmap"
@@ -86,9 +92,15 @@ def _random(module: nn.Module) -> dict[str, Tensor]:
 
 
 @torch.enable_grad()
-def _run(stack: Stack, examples: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
-    features = stack.features(stack.arrange(examples))
+def _run(
+    stack: Stack, examples: Tensor, tensors: Sequence[Tensor], maps: WantedMaps | None
+) -> list[Tensor]:
+    inputs = stack.arrange(examples)
+    features = stack.features(inputs)
     outputs = [stack.logits(features), stack.proxy_logits(features)]
+    if maps is not None:
+        features, caught = stack.features_and_maps(inputs, maps)
+        outputs += [stack.logits(features), *caught.values()]
     wanted = [tensor for tensor in tensors if tensor.requires_grad]
     total: Any = sum(output.square().sum() for output in outputs)
     gradients = torch.autograd.grad(total, wanted, allow_unused=True)

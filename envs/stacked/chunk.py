@@ -12,9 +12,11 @@ from torch.nn import functional
 from l2o.envs.stacked.data import EvaluationData, TrainingData
 from l2o.envs.stacked.guidance import Batch, Room, StackedGuidance
 from l2o.envs.stacked.head import HeadSums
+from l2o.envs.stacked.maps import WantedMaps
 from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS, StackedOptimizer
 from l2o.envs.stacked.stack import Stack
 from l2o.envs.stacked.start import Prepared
+from l2o.envs.stacked.views import ViewData
 from l2o.guidance import Guidance
 from l2o.measures import Outputs
 
@@ -33,6 +35,7 @@ class Chunk:
         guidance: terms by name; none for plain fine-tuning.
         keep_start: whether drift is measured, which needs the weights of the start.
         watch_head: whether the head's weights are watched at every step.
+        guidance_actions: names of the terms whose weights are scaled.
         device: of everything.
         evaluation_batch: images of each network per forward pass when evaluating.
     """
@@ -50,6 +53,7 @@ class Chunk:
         device: torch.device,
         evaluation_batch: int,
         watch_head: bool = False,
+        guidance_actions: Sequence[str] = (),
     ) -> None:
         self.count = count
         self.layout = like.layout
@@ -61,8 +65,8 @@ class Chunk:
         self.parameters = torch.zeros(size, dtype=like_parameter.dtype, device=device)
         self.gradients = torch.zeros_like(self.parameters)
         self.before = torch.empty_like(self.parameters)
-        room = Room(self.layout, count, self.parameters.dtype, device)
-        self.guidance = StackedGuidance(guidance, room, steps)
+        room = Room(self.layout, count, self.parameters.dtype, device, like)
+        self.guidance = StackedGuidance(guidance, room, steps, guidance_actions)
         keep_start = keep_start or self.guidance.needs_start
         self.start = torch.zeros_like(self.parameters) if keep_start else None
         make = STACKED_OPTIMIZERS[type(like.optimizer)]
@@ -70,12 +74,19 @@ class Chunk:
         self.loss_sum = torch.zeros(count, device=device)
         self.kl_sum = torch.zeros(count, device=device)
         self.head = HeadSums(like.layout, self.parameters, count) if watch_head else None
-        self.data = TrainingData(like, count, capacity, steps, device, self.guidance.needs_features)
+        self.maps = WantedMaps.of(guidance.values(), like)
+        self.data = self._make_data(like, capacity, steps, list(guidance.values()))
         self._splits: dict[str, EvaluationData] = {}
         self._unread: dict[str, set[int]] = {}
         self.leaves, self._tensors, self._proxies = self._make_tensors(like)
         model, head = like.model, like.proxy_head
         self.stack = kind(model, head, self._tensors, self._proxies, count)
+
+    def _make_data(
+        self, like: Prepared, capacity: int, steps: int, terms: list[Guidance[Any]]
+    ) -> TrainingData:
+        room = (like, self.count, capacity, steps, self.device, self.guidance.needs_features)
+        return TrainingData(*room) if self.maps is None else ViewData(*room, terms, self.maps)
 
     def _make_tensors(
         self, like: Prepared
@@ -120,6 +131,7 @@ class Chunk:
     def set_rates(self, rates: Tensor) -> None:
         """Set the learning rates `[N, L]` of the next steps."""
         self.layout.expand_into(self.optimizer.rates, rates.to(self.optimizer.rates))
+        self.guidance.set_rates(rates)
 
     def train(self, steps: Tensor, length: int) -> None:
         """Take `length` optimizer steps with all networks.
@@ -137,7 +149,8 @@ class Chunk:
         return [*self._moving(), self.gradients, self.before]
 
     def _moving(self) -> list[Tensor]:
-        return [self.parameters, *self.optimizer.state(), *self._sums()]
+        flat = [self.parameters, *self.optimizer.state()]
+        return [*flat, *self._sums(), *self.guidance.state()]
 
     def _sums(self) -> list[Tensor]:
         watched = [] if self.head is None else self.head.sums
@@ -156,8 +169,9 @@ class Chunk:
     def put_back(self, copies: Sequence[Tensor], moving: Tensor) -> None:
         """Undo training since the copies, but for networks that move `[N]`."""
         for tensor, copy in zip(self._moving(), copies, strict=True):
-            if tensor.shape == moving.shape:
-                tensor.copy_(torch.where(moving, tensor, copy))
+            if len(tensor) == len(moving):
+                mask = moving.view(-1, *(1,) * (tensor.dim() - 1))
+                tensor.copy_(torch.where(mask, tensor, copy))
             else:
                 self.layout.hold(tensor, copy, moving)
 
@@ -169,31 +183,44 @@ class Chunk:
         """Take one optimizer step.
 
         Args:
-            rows: `[B, N]`, of the training data.
+            rows: `[B, N]`, of the training data; pairs `[2, B, N]` where maps are compared.
             weights: `[terms, N]`, of the guidance.
         """
         total = self.forward(rows, weights)
-        gradients = torch.autograd.grad(total, self.leaves)
+        along = self.guidance.leaves
+        gradients = torch.autograd.grad(total, [*self.leaves, *along])
+        gradients, theirs = gradients[: len(self.leaves)], gradients[len(self.leaves) :]
         with torch.no_grad():
             self.layout.flatten_into(self.gradients, gradients)
             if self.guidance.needs_start:
                 assert self.start is not None
                 self.guidance.pull(self.gradients, self.parameters, self.start, weights)
             self.optimizer.step(self.gradients)
+            self.guidance.step(theirs)
 
     def forward(self, rows: Tensor, weights: Tensor) -> Tensor:
         """Return the sum of all networks' losses; cross-entropy and proxy KL are added up."""
         if self.head is not None:
             self.head.add()
+        maps: dict[str, Tensor] = {}
+        key_maps: dict[str, Tensor] = {}
+        if isinstance(self.data, ViewData):
+            rows, others = rows.unbind()
+            key_maps = self.data.key_maps(others)
         labels, teacher = self.data.targets(rows)
-        features = self.stack.features(self.stack.gather(self.data.images, rows))
+        inputs = self.stack.gather(self.data.images, rows)
+        if self.maps is None:
+            features = self.stack.features(inputs)
+        else:
+            features, maps = self.stack.features_and_maps(inputs, self.maps)
         loss = self._cross_entropy(self.stack.logits(features), labels).mean(dim=0)
         with torch.set_grad_enabled(self.guidance.needs_kl):
             kl = _proxy_kl(self.stack.proxy_logits(features), teacher).mean(dim=0)
         self.loss_sum += loss.detach()
         self.kl_sum += kl.detach()
         kept = self.data.teacher_features(rows)
-        terms = self.guidance.loss(Batch(kl, self.stack.by_network(features), kept), weights)
+        batch = Batch(kl, self.stack.by_network(features), kept, maps, key_maps)
+        terms = self.guidance.loss(batch, weights)
         return loss.sum() if terms is None else (loss + terms).sum()
 
     @staticmethod

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from l2o.envs.stacked.chains import ChainedConv2d, chain_convolutions
 from l2o.envs.stacked.kernels import gather_images, load_kernels, supports
 from l2o.envs.stacked.layers import STACKED
+from l2o.envs.stacked.maps import WantedMaps
 from l2o.envs.stacked.substituted import SubstitutedStack
 
 
@@ -36,6 +37,10 @@ class CompiledStack(SubstitutedStack):
     def _features(self) -> Any:
         return chain_convolutions(self._model, "forward_features")
 
+    @cached_property
+    def _watched(self) -> dict[Any, Any]:
+        return {}
+
     def arrange(self, examples: Tensor) -> Tensor:
         """Return `[B, N·C, ...]`, images innermost."""
         inputs = examples.flatten(1, 2)
@@ -49,6 +54,16 @@ class CompiledStack(SubstitutedStack):
         """Return `[B, N·F]`."""
         features: Tensor = self._features(inputs)
         return features
+
+    def features_and_maps(
+        self, inputs: Tensor, wanted: WantedMaps
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return features `[B, N·F]` and maps."""
+        asked = (tuple(wanted.shapes), wanted.rectified)
+        if asked not in self._watched:
+            self._watched[asked] = chain_convolutions(self._model, "forward_features", *asked)
+        features, maps = self._watched[asked](inputs)
+        return features, wanted.by_network(maps, self.count)
 
 
 def compilable(model: nn.Module) -> bool:

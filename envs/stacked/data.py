@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import torch
@@ -59,22 +59,38 @@ class TrainingData:
 
     def load(self, position: int, start: Prepared) -> None:
         """Bring a start's examples, unless they are there, and its batch order."""
-        task, device = start.task, self.order.device
-        source = task.source_train
-        block, new = self._blocks.place(position, task)
+        block, new = self._blocks.place(position, start.task, self.variant(start))
         begin = block * self.capacity
         if new:
-            here = slice(begin, begin + len(source))
-            self.images[here] = source.images.to(device)
-            self.labels[here] = source.labels.to(device)
-            teacher = task.teacher_logits.to(device)
-            log_p = torch.log_softmax(teacher.to(_at_least_single(teacher)), dim=1)
-            self.teacher[here, 0], self.teacher[here, 1] = log_p.exp(), log_p
-            if self.features is not None:
-                found = frozen_features(start.model, source.images)
-                self.features[here] = found.to(self.features)
-        table = batch_table(len(source), start.batch_size, start.seed, start.steps)
-        self.order[position, : start.steps] = (table + begin).to(device)
+            self.fill(begin, start)
+        self.order[position, : start.steps] = (self.table(start) + begin).to(self.order.device)
+
+    def variant(self, start: Prepared) -> Hashable:
+        """Return what tells examples of one task from others of it; here there are no others."""
+        del start
+        return 0
+
+    def fill(self, begin: int, start: Prepared) -> None:
+        """Bring a start's examples to a block that begins at this row."""
+        source = start.task.source_train
+        here = slice(begin, begin + len(source))
+        self.put(here, source.images, source.labels, start.task.teacher_logits)
+        if self.features is not None:
+            found = frozen_features(start.model, source.images)
+            self.features[here] = found.to(self.features)
+
+    def table(self, start: Prepared) -> Tensor:
+        """Return the batch order `[steps, B]`, in rows of a block."""
+        examples = len(start.task.source_train)
+        return batch_table(examples, start.batch_size, start.seed, start.steps)
+
+    def put(self, here: slice, images: Tensor, labels: Tensor, teacher: Tensor) -> None:
+        """Write examples, and the teacher's predictions as p and log p."""
+        self.images[here] = images.to(self.images)
+        self.labels[here] = labels.to(self.labels)
+        logits = teacher.to(self.teacher.device)
+        log_p = torch.log_softmax(logits.to(_at_least_single(logits)), dim=1)
+        self.teacher[here, 0], self.teacher[here, 1] = log_p.exp(), log_p
 
     def window(self, steps: Tensor, length: int) -> Tensor:
         """Return rows of the pool `[length, B, N]` for the next steps of each task.
@@ -86,7 +102,7 @@ class TrainingData:
         wanted = steps[:, None] + torch.arange(length, device=steps.device)
         wanted = wanted.clamp_max(self.steps - 1)
         each = torch.arange(self.count, device=steps.device)[:, None]
-        return self.order[each, wanted].permute(1, 2, 0).contiguous()
+        return self.order[each, wanted].movedim(0, -1).contiguous()
 
     def targets(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return labels `[B, N]` and the teacher `[B, N, 2, K]` of rows."""

@@ -43,7 +43,7 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         precision: "float32", "tf32" (CUDA) or "bf16".
         memory: bytes that may be used; None takes what is free.
 
-    Observation: float32 `[N, max_layers, F]`. Action: `[N, max_layers]`. In mode SameStep the last
+    Observation: float32 `[N, rows, F]`. Action: `[N, rows]`. In mode SameStep the last
     observation and info of an episode are in `infos["final_obs"]` and `infos["final_info"]`.
 
     `reset(options=...)` takes what `FineTuneEnv` takes, and `reset_mask`, a boolean array of the
@@ -93,9 +93,10 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         self.runs = StackedFineTune(
             self.single.finetuning,
             num_envs,
-            self.single.family.max_layers,
+            self.single.rows,
             validate=self.single.config.validation,
             signals=self.single.signals,
+            guidance_actions=self.single.config.guidance_actions,
             chunk=chunk,
             precision=precision,
         )

@@ -13,7 +13,7 @@ from torch import Tensor
 from l2o.configs.schema import FineTuning
 from l2o.envs.build import build
 from l2o.envs.device import resolve_device
-from l2o.envs.finetuning import build_guidance
+from l2o.envs.finetuning import build_guidance, check_guidance_actions, decision_interval
 from l2o.envs.optimizers import OPTIMIZERS
 from l2o.envs.stacked.choose import choose_stack
 from l2o.envs.stacked.chunk import Chunk
@@ -23,6 +23,7 @@ from l2o.envs.stacked.graph import SharedMemory
 from l2o.envs.stacked.guidance import check_stackable
 from l2o.envs.stacked.heap import keep_heap
 from l2o.envs.stacked.link import HostLink
+from l2o.envs.stacked.maps import WantedMaps
 from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS
 from l2o.envs.stacked.orders import Orders
 from l2o.envs.stacked.placement import Placement
@@ -33,6 +34,7 @@ from l2o.envs.stacked.start import Prepared, Start
 from l2o.envs.stacked.trainer import Trainer
 from l2o.envs.stacked.vmapped import VmappedStack
 from l2o.envs.stopwatch import Stopwatch
+from l2o.interval import Windows
 from l2o.measures import Outputs
 from l2o.spec import SignalSpec
 
@@ -53,9 +55,12 @@ class StackedFineTune:
     Args:
         config: length, optimizer, guidance, decision interval, device.
         runs: N.
-        layers: rows of the observations; at least as many as any network has layer groups.
+        layers: rows of the observations; at least as many as any network has layer groups, and
+            one more for each guidance action.
         validate: whether the source validation loss is measured at each decision.
         signals: the spec to observe with.
+        guidance_actions: names of guidance terms whose weights the multipliers scale, too; their
+            rows come after those of a network's layers.
         chunk: networks computed at once; None takes 16 on CPU, all of them elsewhere.
         substitute: whether layers are replaced by stacked ones where that gives the same numbers;
             else, and where it does not, `torch.func.vmap` does the stacking.
@@ -82,6 +87,7 @@ class StackedFineTune:
         *,
         validate: bool = False,
         signals: SignalSpec | None = None,
+        guidance_actions: Sequence[str] = (),
         chunk: int | None = None,
         substitute: bool = True,
         precision: str = "float32",
@@ -101,6 +107,10 @@ class StackedFineTune:
         self.optimizer = build("optimizer", OPTIMIZERS, config.optimizer)
         self.guidance = build_guidance(config)
         check_stackable(self.guidance)
+        check_guidance_actions(guidance_actions, self.guidance)
+        self.guidance_actions = tuple(guidance_actions)
+        self.interval = decision_interval(config)
+        self._windows: dict[int, Windows] = {}
         self.reasons: dict[str, str] = {}
         self._kinds: dict[Any, type[Stack]] = {}
         self.chunk = chunk or (CPU_CHUNK if self.device.type == "cpu" else runs)
@@ -124,6 +134,14 @@ class StackedFineTune:
         """Whether each run has ended: all steps taken, or diverged. `[N]`."""
         return self.diverged | (self.step >= self.steps)
 
+    @property
+    def windows(self) -> NDArray[np.int64]:
+        """Optimizer steps of each run's next decision window, 0 where none has begun. `[N]`."""
+        found = np.zeros(self.runs, np.int64)
+        for run, windows in self._windows.items():
+            found[run] = windows.end_after(int(self.step[run])) - self.step[run]
+        return found
+
     def reset(self, starts: Mapping[int, Start], splits: Sequence[str] = ()) -> None:
         """Begin runs anew, by number; the others go on.
 
@@ -146,6 +164,7 @@ class StackedFineTune:
         for run, start in prepared.items():
             self.starts[run] = start
             self.step[run], self.steps[run], self.diverged[run] = 0, start.steps, False
+            self._windows[run] = Windows(self.interval, start.steps)
             orders.base_lr[run], orders.multipliers[run] = start.base_lr, 1.0
             orders.progress[run], orders.steps_left[run] = 0.0, start.steps
             orders.begins[run] = 1.0
@@ -157,10 +176,10 @@ class StackedFineTune:
         self._finish(new, splits)
 
     def _check(self, start: Prepared) -> None:
-        layers = len(start.layout.groups)
-        if layers > self.layers:
+        layers, room = len(start.layout.groups), self.layers - len(self.guidance_actions)
+        if layers > room:
             raise ValueError(
-                f"a network of {layers} layer groups does not fit observations of {self.layers} "
+                f"a network of {layers} layer groups does not fit observations of {room} "
                 "rows; the family's max_layers must be that of its deepest network"
             )
         if type(start.optimizer) not in STACKED_OPTIMIZERS:
@@ -184,15 +203,18 @@ class StackedFineTune:
             device=self.device,
             evaluation_batch=EVALUATION_BATCH,
             watch_head="head" in self.spec.needs,
+            guidance_actions=self.guidance_actions,
         )
-        return Trainer(chunk, self.layers, self.config.interval, self.validate, self._shared)
+        actions = len(self.guidance_actions)
+        return Trainer(chunk, self.layers, actions, self.validate, self._shared)
 
     def _choose(self, like: Prepared) -> type[Stack]:
         if not self.substitute:
             return VmappedStack
         example = like.task.source_train.images[0]
         kernels = self.device.type == "cpu" and self.precision != "bf16"
-        kind, reason = choose_stack(like.model, like.proxy_head, example, kernels)
+        maps = WantedMaps.of(self.guidance.values(), like)
+        kind, reason = choose_stack(like.model, like.proxy_head, example, kernels, maps)
         if reason:
             self.reasons[type(like.model).__name__] = reason
         return kind
@@ -216,7 +238,7 @@ class StackedFineTune:
         self._orders.multipliers[:-1] = chosen.numpy()
 
     def advance(self, only: NDArray[np.bool_] | None = None, splits: Sequence[str] = ()) -> None:
-        """Take up to `interval` optimizer steps with all runs that have not ended.
+        """Take the optimizer steps of a decision window with all runs that have not ended.
 
         Orders go to the device in one copy; observations, losses and scores come back in one.
 
@@ -225,8 +247,11 @@ class StackedFineTune:
             splits: what to score the trained runs on; see `scores`.
         """
         active = ~self.done if only is None else ~self.done & only
-        counts = np.where(active, np.minimum(self.config.interval, self.steps - self.step), 0)
+        windows = self.windows
+        counts = np.where(active, np.minimum(windows, self.steps - self.step), 0)
+        whole = active & (counts == windows)
         orders, after = self._orders, self.step + counts
+        orders.whole[:-1] = whole
         orders.begun[:-1], orders.count[:-1], orders.begins[:] = self.step, counts, 0.0
         orders.progress[:-1] = np.minimum(after / np.maximum(self.steps, 1), 1.0)
         orders.steps_left[:-1] = np.maximum(self.steps - after, 0)
@@ -234,7 +259,9 @@ class StackedFineTune:
         table = self._send()
         with computing_in(self.precision, self.device):
             for trainer, part, runs in self._parts_of(active):
-                trainer.train(Orders(table[part]), np.append(counts, 0)[runs])
+                trainer.train(
+                    Orders(table[part]), np.append(counts, 0)[runs], np.append(whole, False)[runs]
+                )
         self.step = after
         self._finish(active, splits)
         self.diverged = self.diverged | (active & np.isinf(self._results.loss))

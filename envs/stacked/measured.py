@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from l2o.envs.stacked.layout import Layout
 from l2o.signals import MISSING, Measurement
 from l2o.signals.table import RUN_FIELDS
 
-_FIXED = ("present", "is_head", "depth", "numel")
+_FIXED = ("present", "is_head", "is_guidance", "depth", "numel")
 """The same for all networks of one architecture."""
 _LAYER = (
     "multiplier",
@@ -35,15 +36,26 @@ class Measured:
         layers: rows of an observation; shallower networks leave the rest absent.
         layout: of the architecture.
         device: of the tables.
+        guidance: rows of guidance terms, after those of the layers.
+
+    Attributes:
+        own: layer groups of the networks.
+        rows: these, and the rows of guidance terms.
     """
 
-    def __init__(self, count: int, layers: int, layout: Layout, device: torch.device) -> None:
-        self.rows = len(layout.groups)
+    def __init__(
+        self, count: int, layers: int, layout: Layout, device: torch.device, guidance: int = 0
+    ) -> None:
+        self.own = len(layout.groups)
+        self.rows = self.own + guidance
         per_layer = torch.full((len(_FIXED) + len(_LAYER), count, layers), MISSING)
         per_layer[0] = 0.0
-        facts = (torch.ones(self.rows), layout.is_head, layout.depth, layout.layer_numel)
+        nothing = torch.zeros(self.own)
+        facts = (nothing + 1, layout.is_head, nothing, layout.depth, layout.layer_numel)
         for row, fact in enumerate(facts):
-            per_layer[row, :, : self.rows] = torch.as_tensor(fact, dtype=torch.float32)
+            per_layer[row, :, : self.own] = torch.as_tensor(fact, dtype=torch.float32)
+        for name, fact in (("present", 1.0), ("is_head", 0.0), ("is_guidance", 1.0)):
+            per_layer[_FIXED.index(name), :, self.own : self.rows] = fact
         self.per_layer = per_layer.to(device)
         self.whole = torch.full((len(RUN_FIELDS), count), MISSING, device=device)
         self._missing = torch.full((count,), MISSING, device=device)
@@ -67,7 +79,8 @@ class Measured:
 
         Args:
             mask: `[N]`, which networks.
-            layers: quantities `[N, L]`; those not given stay.
+            layers: quantities `[N, L]`; those not given stay. Of guidance terms what is missing
+                at the end is not measured.
             whole: global quantities `[N]`; those not given stay.
         """
         previous = {
@@ -81,7 +94,12 @@ class Measured:
     def _write_layers(self, mask: Tensor, values: Mapping[str, Tensor]) -> None:
         current = self.per_layer[len(_FIXED) :, :, : self.rows]
         rows = [values.get(name, current[index]) for index, name in enumerate(_LAYER)]
-        current.copy_(torch.where(mask[:, None], torch.stack([r.float() for r in rows]), current))
+        rows = [self._with_guidance(row.float()) for row in rows]
+        current.copy_(torch.where(mask[:, None], torch.stack(rows), current))
+
+    def _with_guidance(self, row: Tensor) -> Tensor:
+        missing = self.rows - row.shape[-1]
+        return functional.pad(row, (0, missing), value=MISSING) if missing else row
 
     def _write_whole(self, mask: Tensor, values: Mapping[str, Tensor]) -> None:
         rows = [values.get(name, self.whole[index]) for index, name in enumerate(RUN_FIELDS)]

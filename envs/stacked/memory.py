@@ -13,8 +13,11 @@ from torch import Tensor
 from l2o.envs.stacked.data import frozen_features, room_for
 from l2o.envs.stacked.finetuning import EVALUATION_BATCH, StackedFineTune
 from l2o.envs.stacked.guidance import STACKED_GUIDANCE
+from l2o.envs.stacked.guidance.contrastive import bytes_computing, bytes_kept, bytes_of_maps
+from l2o.envs.stacked.maps import WantedMaps
 from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS
 from l2o.envs.stacked.start import Prepared, Start
+from l2o.envs.teacher import the_contrastive
 
 _SHARE = 0.9
 """Of the free memory, what may be planned with."""
@@ -58,15 +61,22 @@ def predict_memory(start: Start, runs: StackedFineTune, splits: Iterable[str]) -
     changed = _CHANGED_BUFFERS + STACKED_OPTIMIZERS[type(prepared.optimizer)].buffers
     buffers = _FIXED_BUFFERS + 2 * changed
     tensors = [*prepared.model.parameters(), *prepared.proxy_head.parameters()]
+    term = the_contrastive(list(runs.guidance.values()))
+    views = 1 if term is None else term.views
     source = (*vars(task.source_train).values(), task.teacher_logits, task.teacher_logits)
     room = room_for(len(task.source_train)) / len(task.source_train)
     # As they are, and as the stack takes them.
     data = 2 * [tensor for name in splits for tensor in vars(getattr(task, name)).values()]
     each = parameters * buffers + sum(_bytes(tensor) for tensor in (*tensors, *data))
-    each += int(room * sum(_bytes(tensor) for tensor in source))
+    each += int(views * room * sum(_bytes(tensor) for tensor in source))
     each += prepared.steps * (prepared.batch_size + len(runs.guidance)) * 8
-    each += _guidance(prepared, runs, parameters)
-    return Need(each, _working(prepared))
+    each += _guidance(prepared, runs, parameters, views)
+    working = _working(prepared)
+    if term is not None:
+        each += prepared.steps * prepared.batch_size * 8
+        each += bytes_kept(term, prepared)
+        working += bytes_computing(term, prepared)
+    return Need(each, working)
 
 
 def check_memory(
@@ -107,16 +117,18 @@ def free_memory(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def _guidance(start: Prepared, runs: StackedFineTune, parameters: int) -> int:
-    """Return the bytes that guidance keeps of one fine-tune: curvatures, frozen features."""
+def _guidance(start: Prepared, runs: StackedFineTune, parameters: int, views: int) -> int:
+    """Return the bytes that guidance keeps of one fine-tune: curvatures, the frozen network's."""
     kinds = [STACKED_GUIDANCE[type(term)] for term in runs.guidance.values()]
     curvatures = sum(kind.needs_start for kind in kinds) * parameters
-    if not any(kind.needs_features for kind in kinds):
-        return curvatures
     source = start.task.source_train
-    return curvatures + room_for(len(source)) * _bytes(
-        frozen_features(start.model, source.images[:1])
-    )
+    of_one = 0
+    if any(kind.needs_features for kind in kinds):
+        of_one += _bytes(frozen_features(start.model, source.images[:1]))
+    maps = WantedMaps.of(runs.guidance.values(), start)
+    if maps is not None:
+        of_one += bytes_of_maps(maps, start.task.teacher_logits.element_size())
+    return curvatures + views * room_for(len(source)) * of_one
 
 
 def _working(start: Prepared) -> int:

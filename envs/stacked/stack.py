@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from l2o.envs.stacked.maps import WantedMaps
+
 TENSORS = Mapping[str, Tensor]
 """Dotted name -> stacked tensor `[N, *shape]`."""
 
@@ -50,6 +52,12 @@ class Stack(ABC):
     @abstractmethod
     def features(self, inputs: Tensor) -> Tensor:
         """Return the features of arranged inputs, in this stack's own layout."""
+
+    @abstractmethod
+    def features_and_maps(
+        self, inputs: Tensor, wanted: WantedMaps
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the features and, by name, the outputs of layers as `[B, N, ...]`."""
 
     @abstractmethod
     def by_network(self, features: Tensor) -> Tensor:

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from l2o.envs.stacked.in_place import RectifyInPlace
 from l2o.envs.stacked.layers import STACKED, unstackable
+from l2o.envs.stacked.maps import WantedMaps
 from l2o.envs.stacked.stack import TENSORS, Stack
+from l2o.guidance import LayerMaps
 
 
 class SubstitutedStack(Stack):
@@ -51,6 +53,18 @@ class SubstitutedStack(Stack):
         with RectifyInPlace(inputs):
             features: Tensor = self._model.forward_features(inputs)
         return features
+
+    def features_and_maps(
+        self, inputs: Tensor, wanted: WantedMaps
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return features `[B, N·F]` and maps."""
+        with LayerMaps(self._model, list(wanted.shapes)) as caught:
+            with RectifyInPlace(inputs, caught.maps):
+                features: Tensor = self._model.forward_features(inputs)
+            maps = dict(caught.maps)
+        if wanted.rectified:
+            maps = {name: each.relu() for name, each in maps.items()}
+        return features, wanted.by_network(maps, self.count)
 
     def by_network(self, features: Tensor) -> Tensor:
         """Return `[B, N, F]`."""

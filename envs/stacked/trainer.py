@@ -23,7 +23,7 @@ class Trainer:
     Args:
         chunk: the networks.
         layers: rows of an observation.
-        interval: optimizer steps of a whole window.
+        guidance: rows of guidance terms whose weights are scaled, after those of the layers.
         validate: whether the source validation loss is measured before a window's last step.
         shared: scratch memory of captured computations.
 
@@ -37,14 +37,14 @@ class Trainer:
         self,
         chunk: Chunk,
         layers: int,
-        interval: int,
+        guidance: int,
         validate: bool,
         shared: SharedMemory | None = None,
     ) -> None:
         self.chunk = chunk
-        self.interval = interval
         self.validate = validate
-        self.measured = Measured(chunk.count, layers, chunk.layout, chunk.device)
+        self.measured = Measured(chunk.count, layers, chunk.layout, chunk.device, guidance)
+        self._length: int | None = None
         self.means = torch.full((2, chunk.count), torch.nan, device=chunk.device)
         self.graphs = Graphs(chunk.device, self._state, shared)
         self._scores: dict[str, Tensor] = {}
@@ -57,11 +57,10 @@ class Trainer:
     def begin(self, orders: Orders) -> None:
         """Measure networks that begin anew, at their start."""
         begins = orders.begins > 0
-        ones = torch.ones_like(orders.multipliers[:, : self.measured.rows])
         norms = self.chunk.norms()
         layers = {
-            "multiplier": ones,
-            "base_lr": orders.base_lr[:, None].expand_as(ones),
+            "multiplier": torch.ones_like(orders.multipliers[:, : self.measured.rows]),
+            "base_lr": orders.base_lr[:, None].expand(-1, self.measured.own),
             "start_norm": norms["weight_norm"],
             **norms,
         }
@@ -70,50 +69,78 @@ class Trainer:
 
     # Training -----------------------------------------------------------------------------------
 
-    def train(self, orders: Orders, counts: NDArray[np.int64]) -> None:
+    def train(self, orders: Orders, counts: NDArray[np.int64], whole: NDArray[np.bool_]) -> None:
         """Take each network's steps and measure it; a network without steps stays as it is.
 
         Args:
             orders: on the device.
             counts: `[N]`, `orders.count` as the host knows it: it says how the work is cut.
+            whole: `[N]`, `orders.whole` likewise.
         """
         if self.validate:
             self._prepare("source_validation")
-        if np.isin(counts, (0, self.interval)).all():
+        lengths = set(counts[counts > 0].tolist())
+        if len(lengths) == 1 and whole[counts > 0].all() and self._may_be_one(*lengths):
             # A captured window serves any that hold still; else copies only where they are needed.
             hold = self.graphs.capturing or not counts.all()
-            self.graphs.run("window", partial(self._whole_window, hold), orders.table)
+            run = partial(self._whole_window, hold, *lengths)
+            self.graphs.run("window", run, orders.table)
         else:
-            self._cut_window(orders, counts)
+            self._cut_window(orders, counts, whole)
 
-    def _whole_window(self, hold: bool, table: Tensor) -> None:
+    def _may_be_one(self, length: int) -> bool:
+        """Whether a window of this length is one computation; of captured ones, the first is."""
+        if self._length is None:
+            self._length = length
+        return length == self._length or not self.graphs.capturing
+
+    def _whole_window(self, hold: bool, length: int, table: Tensor) -> None:
         orders = Orders(table)
         self._open(orders)
         held = self.chunk.copies() if hold else []
-        self._to_the_end(orders.begun.long(), self.interval, one_by_one=False)
+        self._to_the_end(orders.begun.long(), length, one_by_one=False)
         if hold:
             self.chunk.put_back(held, orders.count > 0)
         self._close(orders)
 
-    def _cut_window(self, orders: Orders, counts: NDArray[np.int64]) -> None:
-        """Take a window in which networks end: they hold still for the rest of it."""
+    def _cut_window(
+        self, orders: Orders, counts: NDArray[np.int64], whole: NDArray[np.bool_]
+    ) -> None:
+        """Take windows of different lengths: networks hold still once theirs has ended."""
         self._open(orders)
         begun = orders.begun.long()
         taken = 0
         for until in sorted(set(counts[counts > 0].tolist())):
             held = self.chunk.copies()
-            if until == self.interval:
+            measured = whole[(counts > 0) & (counts <= taken)].any()
+            last = self._last_step() if measured else None
+            if whole[counts == until].any():
                 self._to_the_end(begun + taken, until - taken, one_by_one=True)
             else:
                 self._steps(begun + taken, until - taken, one_by_one=True)
-            self.chunk.put_back(held, orders.count >= until)
+            moving = orders.count >= until
+            self.chunk.put_back(held, moving)
+            if last is not None:
+                self._put_back_last_step(last, moving)
             taken = until
         self._close(orders)
 
+    def _last_step(self) -> list[Tensor]:
+        """Return copies of what is measured at the end of a window."""
+        return [t.clone() for t in (self.chunk.gradients, self.chunk.before, self._validation)]
+
+    @torch.no_grad()
+    def _put_back_last_step(self, copies: Sequence[Tensor], moving: Tensor) -> None:
+        gradients, before, validation = copies
+        self.chunk.layout.hold(self.chunk.gradients, gradients, moving)
+        self.chunk.layout.hold(self.chunk.before, before, moving)
+        self._validation.copy_(torch.where(moving, self._validation, validation))
+
     @torch.no_grad()
     def _open(self, orders: Orders) -> None:
-        multipliers = orders.multipliers[:, : self.measured.rows]
-        self.chunk.set_rates(orders.base_lr[:, None] * multipliers)
+        own, rows = self.measured.own, self.measured.rows
+        self.chunk.set_rates(orders.base_lr[:, None] * orders.multipliers[:, :own])
+        self.chunk.guidance.rescale(orders.multipliers[:, own:rows])
         self.chunk.begin_window()
 
     def _to_the_end(self, begun: Tensor, length: int, one_by_one: bool) -> None:
@@ -145,7 +172,7 @@ class Trainer:
         if self.validate:
             whole["validation_loss"] = self._validation[0]
         layers = {"multiplier": multipliers, **self.chunk.norms(), **self.chunk.last_step()}
-        self.measured.update(orders.count == self.interval, layers, whole)
+        self.measured.update(orders.whole > 0, layers, whole)
 
     # Evaluation ---------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -10,7 +10,9 @@ from torch.func import functional_call, vmap
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from l2o.envs.stacked.maps import WantedMaps
 from l2o.envs.stacked.stack import TENSORS, Stack
+from l2o.guidance import LayerMaps
 
 
 class VmappedStack(Stack):
@@ -41,6 +43,19 @@ class VmappedStack(Stack):
         with _ContiguousGroupNorm():
             features: Tensor = self._features(self._inner, inputs)
         return features
+
+    def features_and_maps(
+        self, inputs: Tensor, wanted: WantedMaps
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return features `[N, B, ...]` and maps."""
+        layers = tuple(wanted.shapes)
+        run = _mapped(_Method(self.model, "forward_features", layers))
+        with _ContiguousGroupNorm():
+            features, caught = run(self._inner, inputs)
+        maps = {name: each.transpose(0, 1) for name, each in zip(layers, caught, strict=True)}
+        if wanted.rectified:
+            maps = {name: each.relu() for name, each in maps.items()}
+        return features, maps
 
     def by_network(self, features: Tensor) -> Tensor:
         """Return `[B, N, ...]`."""
@@ -74,21 +89,27 @@ class _ContiguousGroupNorm(TorchFunctionMode):
 
 
 class _Method(nn.Module):
-    """A method of a model as the forward of a module, which is what functional_call calls."""
+    """A method of a model as the forward of a module, which is what functional_call calls.
 
-    def __init__(self, model: Any, method: str) -> None:
+    With the names of layers it returns their outputs, too.
+    """
+
+    def __init__(self, model: Any, method: str, layers: Sequence[str] = ()) -> None:
         super().__init__()
         self.model = model
         self.method = method
+        self.layers = layers
 
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = getattr(self.model, self.method)(x)
-        return out
+    def forward(self, x: Tensor) -> Any:
+        if not self.layers:
+            return getattr(self.model, self.method)(x)
+        with LayerMaps(self.model, self.layers) as caught:
+            out = getattr(self.model, self.method)(x)
+            return out, tuple(caught.maps[name] for name in self.layers)
 
 
 def _mapped(module: nn.Module) -> Any:
-    def run(tensors: dict[str, Tensor], x: Tensor) -> Tensor:
-        out: Tensor = functional_call(module, tensors, (x,))
-        return out
+    def run(tensors: dict[str, Tensor], x: Tensor) -> Any:
+        return functional_call(module, tensors, (x,))
 
     return vmap(run, randomness="different")

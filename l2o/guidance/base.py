@@ -23,7 +23,7 @@ outputs of named layers) are tensors by name."""
 
 @dataclass(frozen=True, eq=False)
 class Guidance(ABC, Generic[Compared]):
-    """A term to add to the training loss: min(weight · divergence(student, teacher), cap).
+    """A term to add to the training loss: min(weight · scale · divergence(student, teacher), cap).
 
     The student is what is trained, the teacher the frozen pretrained copy; gradient flows to the
     student alone. Above the cap the term is constant, so its gradient is zero. A term with a state
@@ -36,6 +36,8 @@ class Guidance(ABC, Generic[Compared]):
 
     Attributes:
         compares: one of `COMPARED`: what student and teacher are.
+        scale: factor on the weight; 1 but where a controller sets it, whose policy has an action
+            for this term (`rescale`).
 
     Raises:
         ValueError: a negative or non-finite weight or cap.
@@ -75,8 +77,33 @@ class Guidance(ABC, Generic[Compared]):
         return term if self.cap is None else term.clamp_max(self.cap)
 
     def weight_at(self, progress: float) -> float:
-        """Return the weight at a progress in [0, 1]."""
-        return self.weight.at(progress) if isinstance(self.weight, ScheduledWeight) else self.weight
+        """Return the weight in force at a progress in [0, 1]: its scale is part of it."""
+        weight = self.weight
+        now = weight.at(progress) if isinstance(weight, ScheduledWeight) else weight
+        return now * self.scale
+
+    @property
+    def scale(self) -> float:
+        """Factor on the weight."""
+        scale: float = vars(self).get("_scale", 1.0)
+        return scale
+
+    def rescale(self, scale: float) -> None:
+        """Set the factor on the weight, from the next loss on.
+
+        Raises:
+            ValueError: a negative or non-finite one.
+
+        Example:
+            >>> from l2o.guidance import FeatureL2
+            >>> term = FeatureL2(weight=0.5)
+            >>> term.rescale(0.1)
+            >>> term(torch.ones(1, 2), torch.zeros(1, 2))
+            tensor(0.1000)
+        """
+        check_number("scale", scale)
+        # No field: it is the state of a run, not what the term is.
+        object.__setattr__(self, "_scale", float(scale))
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """Yield what the optimizer must train beside the student; most terms have nothing."""

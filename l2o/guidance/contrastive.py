@@ -193,7 +193,7 @@ class Contrastive(Guidance[Mapping[str, Tensor]]):
             query, key = query.relu(), key.relu()
         if query.dim() == 2 and self.crops is None:
             return query, key
-        crops = _table(tuple(query.shape[2:]), self.crops or 1).to(query)
+        crops = position_table(tuple(query.shape[2:]), self.crops).to(query)
         maps, others = query.flatten(2), key.flatten(2)
         if self.pooling == "average":
             weights = average_weights(crops)
@@ -239,7 +239,13 @@ def _same(images: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=32)
-def _table(shape: tuple[int, ...], crops: int) -> Tensor:
+def position_table(shape: tuple[int, ...], parts: int | None) -> Tensor:
+    """Return which position of a map of this shape lies in which crop `[P, parts²]`.
+
+    Raises:
+        ValueError: a map without rows and columns cannot be cut.
+    """
+    crops = parts or 1
     if crops > 1 and len(shape) != 2:
         raise ValueError(
             f"crops are cut from maps [N, C, H, W]; this layer's have {2 + len(shape)} dimensions"

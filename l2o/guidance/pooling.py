@@ -44,14 +44,14 @@ def attention_weights(maps: Tensor, crops: Tensor) -> Tensor:
     normalisation with it undefined, positions count alike.
 
     Args:
-        maps: v, `[N, C, P]`, with P positions.
+        maps: v, `[..., C, P]`, with P positions.
         crops: `[P, G]`, from `crop_table`.
 
     Returns:
-        Weights `[N, P]`.
+        Weights `[..., P]`.
     """
     means = maps @ (crops / crops.sum(0))
-    scores = (maps * (means @ crops.T)).sum(dim=1)
+    scores = (maps * (means @ crops.T)).sum(dim=-2)
     totals = scores @ crops @ crops.T
     defined = totals > torch.finfo(totals.dtype).tiny
     safe = torch.where(defined, totals, torch.ones_like(totals))
@@ -71,6 +71,16 @@ def pool(maps: Tensor, weights: Tensor, crops: Tensor) -> Tensor:
         weights: `[N, P]` or `[P]`.
         crops: `[P, G]`.
     """
-    weighted = maps * (weights[:, None] if weights.dim() == 2 else weights)
-    pooled = weighted.sum(dim=2)[:, :, None] if crops.shape[1] == 1 else weighted @ crops
-    return pooled.movedim(1, 2).flatten(0, 1)
+    return pool_crops(maps, weights, crops).movedim(1, 2).flatten(0, 1)
+
+
+def pool_crops(maps: Tensor, weights: Tensor, crops: Tensor) -> Tensor:
+    """Return Σ_p a_p v_p of each crop: `[..., C, G]`.
+
+    Args:
+        maps: `[..., C, P]`.
+        weights: `[..., P]` or `[P]`.
+        crops: `[P, G]`.
+    """
+    weighted = maps * (weights.unsqueeze(-2) if weights.dim() > 1 else weights)
+    return weighted.sum(dim=-1, keepdim=True) if crops.shape[1] == 1 else weighted @ crops

@@ -3,7 +3,7 @@
 from l2o.signals.base import MISSING, Measurement, Quantity, Signal, log_ratio
 from l2o.signals.drift import Drift
 from l2o.signals.gradient import GradientAlignment, GradientNorm, HasGradient
-from l2o.signals.layer import Depth, IsHead, Present, Size
+from l2o.signals.layer import Depth, IsGuidance, IsHead, Present, Size
 from l2o.signals.learning_rate import BaseLR, Multiplier
 from l2o.signals.loss import HasLoss, Loss, LossTrend
 from l2o.signals.progress import HasProgress, Progress, StepsLeft
@@ -49,6 +49,7 @@ SIGNALS: dict[str, type[Signal]] = {
     "window_progress": WindowProgress,
     "head_mean": HeadMean,
     "head_std": HeadStd,
+    "is_guidance": IsGuidance,
 }
 
 RAW_SIGNALS = (
@@ -60,7 +61,7 @@ RAW_SIGNALS = (
     "head_std",
 )
 """Signals on no common scale, for policies that ask for them."""
-DEFAULT_SIGNALS = tuple(name for name in SIGNALS if name not in RAW_SIGNALS)
+DEFAULT_SIGNALS = tuple(name for name in SIGNALS if name not in (*RAW_SIGNALS, "is_guidance"))
 """What an observation is made of unless a spec says otherwise."""
 
 __all__ = [

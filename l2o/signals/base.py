@@ -29,6 +29,7 @@ class Measurement:
     Attributes:
         present: 1 for a real layer, 0 for padding.
         is_head: 1 for the new head.
+        is_guidance: 1 for the row of a guidance term (`l2o.guidance_rows`), 0 for a layer.
         depth: 0 at the input, 1 at the head.
         numel: number of parameters.
         multiplier: the multiplier the last window was trained with.
@@ -54,6 +55,7 @@ class Measurement:
 
     present: Tensor
     is_head: Tensor
+    is_guidance: Tensor
     depth: Tensor
     numel: Tensor
     multiplier: Tensor

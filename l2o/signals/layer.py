@@ -17,6 +17,15 @@ class IsHead(Field):
     field = "is_head"
 
 
+class IsGuidance(Field):
+    """1 for the row of a guidance term whose weight the policy scales, 0 for a layer.
+
+    Not among the default signals.
+    """
+
+    field = "is_guidance"
+
+
 class Depth(Field):
     """Position from the input (0) to the head (1)."""
 

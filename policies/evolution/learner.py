@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call, vmap
 
 from l2o.checks import check_number
@@ -18,7 +17,8 @@ from l2o.learned import LearnedPolicy
 from l2o.multipliers import LogRange
 from l2o.policies.base import Learner
 from l2o.policies.evolution.gradient import antithetic_noise, estimate_gradient
-from l2o.policies.networks import action_range, build_layer_network, signal_spec
+from l2o.policies.imitation import imitate
+from l2o.policies.networks import action_range, build_layer_network, export_policy
 from l2o.policies.sb3.environments import (
     count_environments,
     make_environments,
@@ -101,6 +101,9 @@ class EvolutionLearner(Learner):
     def iterate(self) -> dict[str, float]:
         """Collect whole episodes of all groups that end, and take one step."""
         started = time.perf_counter()
+        if self.iterations == 0 and self.config.imitation is not None:
+            imitate(self.network, self.config)
+            self.episodes += self.config.imitation.episodes
         if self._seen is None:
             self._begin()
         noise: list[NDArray[np.float64]] = []
@@ -175,14 +178,9 @@ class EvolutionLearner(Learner):
 
     def policy(self) -> LearnedPolicy:
         """Return a copy of the network as a policy."""
-        network: nn.Module = copy.deepcopy(self.network)
-        network.zero_grad()
-        return LearnedPolicy(
-            network,  # type: ignore[arg-type]
-            action_range(self.config),
-            signal_spec(self.config),
-            self.config.finetuning.interval,
-        )
+        policy = export_policy(self.config, self.network)
+        policy.network.zero_grad()
+        return policy
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights, optimizer and counters; episodes under way are not kept."""

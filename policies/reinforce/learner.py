@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from typing import Any
 
@@ -11,13 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from l2o.architectures import make_policy
 from l2o.checks import check_number
 from l2o.configs.schema import TrainConfig
 from l2o.learned import LearnedPolicy
 from l2o.multipliers import Bins
 from l2o.policies.base import Learner
-from l2o.policies.networks import action_range, build_network, signal_spec
+from l2o.policies.networks import action_range, build_network, export_policy, signal_spec
 from l2o.policies.reinforce.baselines import BASELINES, discounted_returns
 from l2o.policies.reinforce.rollout import Actor, Batch, replay
 from l2o.policies.sb3.environments import (
@@ -151,7 +149,7 @@ class ReinforceLearner(Learner):
         return np.asarray(left / np.where(scale > 0, scale, 1.0))
 
     def _behaviour(self, batch: Batch) -> dict[str, float]:
-        """Return the mean multipliers that were tried, of the head and of the backbone."""
+        """Return the mean multipliers that were tried: of head, backbone and guidance."""
         signals = signal_spec(self.config)
         if "is_head" not in signals.names:
             is_head = torch.zeros(batch.actions.shape[-1], dtype=torch.bool)
@@ -159,19 +157,19 @@ class ReinforceLearner(Learner):
             head = is_head.expand_as(batch.actions)
         else:
             head = batch.observations[..., signals.index("is_head")] > 0
-        real = torch.from_numpy(batch.mask)[..., None] & (batch.observations[..., 0] > 0)
+        present = batch.observations[..., 0] > 0
+        real = torch.from_numpy(batch.mask)[..., None] & present
         tried = action_range(self.config).decode(batch.actions)
-        parts = {"multiplier_head": real & head, "multiplier_backbone": real & ~head}
+        # Rows of guidance terms are the last that are there.
+        layers = present.sum(-1, keepdim=True) - len(self.config.environment.guidance_actions)
+        layer = present.cumsum(-1) <= layers
+        parts = {"multiplier_head": real & head, "multiplier_backbone": real & ~head & layer}
+        parts["multiplier_guidance"] = real & ~layer
         return {name: float(tried[part].mean()) for name, part in parts.items() if part.any()}
 
     def policy(self) -> LearnedPolicy:
         """Return a copy of the network as a policy."""
-        return make_policy(
-            copy.deepcopy(self.network),
-            action_range(self.config),
-            signal_spec(self.config),
-            self.config.finetuning.interval,
-        )
+        return export_policy(self.config, self.network)
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights, optimizer and counters; episodes under way are not kept."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from functools import partial
 from typing import Any
@@ -16,9 +15,10 @@ from stable_baselines3.common.logger import Logger
 
 from l2o.configs.schema import TrainConfig
 from l2o.learned import LearnedPolicy
-from l2o.multipliers import multipliers_from_dict
+from l2o.network import LayerPolicyNetwork
 from l2o.policies.base import Learner
-from l2o.policies.networks import build_layer_network
+from l2o.policies.imitation import imitate
+from l2o.policies.networks import build_layer_network, export_policy
 from l2o.policies.sb3.environments import (
     count_environments,
     make_environments,
@@ -26,8 +26,6 @@ from l2o.policies.sb3.environments import (
 )
 from l2o.policies.sb3.episodes import TimeShares, summarise
 from l2o.policies.sb3.policy import LayerActorCriticPolicy
-from l2o.signals import DEFAULT_SIGNALS
-from l2o.spec import SignalSpec
 
 
 class PPOLearner(Learner):
@@ -44,6 +42,8 @@ class PPOLearner(Learner):
         clip: of the policy ratio.
         entropy: weight of the entropy bonus.
         value: weight of the value loss.
+        critic_first: iterations in which only the critic learns: after imitation, so that what
+            was imitated is not undone by a critic that knows nothing yet.
         max_grad_norm: gradient clipping.
         target_kl: an iteration's passes stop early beyond it; None for never.
         log_std: initial log standard deviation of actions in [-1, 1].
@@ -71,6 +71,7 @@ class PPOLearner(Learner):
         max_grad_norm: float = 0.5,
         target_kl: float | None = 0.05,
         log_std: float = -1.0,
+        critic_first: int = 0,
         group_baseline: bool = False,
         decay: bool = False,
     ) -> None:
@@ -92,6 +93,7 @@ class PPOLearner(Learner):
         if group_baseline and self.group < 2:
             raise ValueError("group_baseline needs environment.group of 2 or more")
         self._decay, self._learning_rate = decay, learning_rate
+        self._critic_first = critic_first
         self.environments = make_environments(config)
         self.iterations = 0
         self.decisions = decisions
@@ -122,16 +124,22 @@ class PPOLearner(Learner):
         self.model.set_logger(Logger(None, []))
 
     def iterate(self) -> dict[str, float]:
-        """Collect `decisions` decisions and update."""
+        """Collect `decisions` decisions and update; before the first time, imitate if asked to."""
         started = time.perf_counter()
-        watch = _EpisodeWatch(self.group)
+        if self.iterations == 0 and self.config.imitation is not None:
+            imitate(self._network, self.config)
+            self.episodes += self.config.imitation.episodes
+        watch = _EpisodeWatch(self.group, advantages=self.iterations >= self._critic_first)
         if self._decay:
             left = max(0.0, 1.0 - self.episodes / self.config.episodes)
             self.model.lr_schedule = lambda _: self._learning_rate * (0.1 + 0.9 * left)
         self.model.learn(self.decisions, callback=watch, reset_num_timesteps=False)
         self.iterations += 1
         self.episodes += len(watch.episodes)
-        steps = self.decisions * self.config.finetuning.interval
+        interval = self.config.finetuning.interval
+        # Windows that grow are counted as fine-tunes end.
+        ended = sum(int(episode["step"]) for episode in watch.episodes)
+        steps = self.decisions * interval if isinstance(interval, int) else ended
         self.fine_tune_steps += steps
         total = time.perf_counter() - started
         logged = {
@@ -150,17 +158,15 @@ class PPOLearner(Learner):
             **self._shares.read(watch.seconds / total),
         }
 
-    def policy(self) -> LearnedPolicy:
-        """Return a copy of the network as a policy."""
+    @property
+    def _network(self) -> LayerPolicyNetwork:
         policy = self.model.policy
         assert isinstance(policy, LayerActorCriticPolicy)
-        environment = self.config.environment
-        return LearnedPolicy(
-            copy.deepcopy(policy.network).cpu(),
-            multipliers_from_dict(environment.multipliers),
-            SignalSpec(environment.signals or DEFAULT_SIGNALS),
-            self.config.finetuning.interval,
-        )
+        return policy.network
+
+    def policy(self) -> LearnedPolicy:
+        """Return a copy of the network as a policy."""
+        return export_policy(self.config, self._network)
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights, optimizer and counters; episodes under way are not kept."""
@@ -193,9 +199,10 @@ class PPOLearner(Learner):
 class _EpisodeWatch(BaseCallback):
     """Gathers the episodes that end, and the time spent collecting."""
 
-    def __init__(self, group: int) -> None:
+    def __init__(self, group: int, advantages: bool = True) -> None:
         super().__init__()
         self.group = group
+        self.advantages = advantages
         self.episodes: list[dict[str, Any]] = []
         self.seconds = 0.0
         self._started = 0.0
@@ -205,8 +212,10 @@ class _EpisodeWatch(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         self.seconds = time.perf_counter() - self._started
-        if self.group > 1:
-            buffer = self.locals["rollout_buffer"]
+        buffer = self.locals["rollout_buffer"]
+        if not self.advantages:
+            buffer.advantages[:] = 0.0
+        elif self.group > 1:
             buffer.advantages = less_group_mean(buffer.advantages, self.group)
 
     def _on_step(self) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -22,12 +22,14 @@ class Room:
         count: N.
         dtype: of the parameters.
         device: of everything.
+        like: one of the fine-tunes, for its architecture and its optimizer.
     """
 
     layout: Layout
     count: int
     dtype: torch.dtype
     device: torch.device
+    like: Prepared
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,15 @@ class Batch:
         proxy_kl: the divergence that is measured anyway, `[N]`.
         features: `[B, N, ...]`.
         teacher_features: the frozen networks', None where no term needs them.
+        maps: outputs `[B, N, ...]` of layers, by name, where a term looks at some.
+        key_maps: the frozen networks', of other views of the same images.
     """
 
     proxy_kl: Tensor
     features: Tensor
     teacher_features: Tensor | None
+    maps: Mapping[str, Tensor] = field(default_factory=dict)
+    key_maps: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class StackedTerm:
@@ -55,6 +61,7 @@ class StackedTerm:
     Attributes:
         needs_features: whether the frozen networks' features are compared.
         needs_start: whether the parameters of the start are.
+        leaves: tensors of its own `[N, ...]` that are trained along with the networks.
     """
 
     needs_features: ClassVar[bool] = False
@@ -63,9 +70,20 @@ class StackedTerm:
     def __init__(self, term: Any, room: Room) -> None:
         self.cap: float | None = term.cap
         self.room = room
+        self.leaves: list[Tensor] = []
 
     def load(self, starts: Mapping[int, Prepared]) -> None:
         """Prepare for fine-tunes that begin, by position."""
+
+    def state(self) -> list[Tensor]:
+        """Return the tensors `[N, ...]` of its own that training changes."""
+        return []
+
+    def set_rates(self, rates: Tensor) -> None:
+        """Note the learning rates `[N, L]` of the next steps, for what is trained along."""
+
+    def step(self, gradients: Sequence[Tensor]) -> None:
+        """Take an optimizer step with `leaves`, and whatever else ends a step."""
 
     def divergence(self, batch: Batch) -> Tensor | None:
         """Return the unweighted loss of each network `[N]`; None if this term is a pull."""

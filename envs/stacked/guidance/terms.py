@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from l2o.envs.stacked.guidance.base import Batch, Room, StackedTerm
+from l2o.envs.stacked.guidance.contrastive import StackedContrastive
 from l2o.envs.stacked.guidance.distance import StackedL2SP, StackedSynapticIntelligence
 from l2o.envs.stacked.guidance.feature_l2 import StackedFeatureL2
 from l2o.envs.stacked.guidance.proxy_kl import StackedProxyKL
 from l2o.envs.stacked.start import Prepared
-from l2o.guidance import L2SP, FeatureL2, Guidance, ProxyKL, ScheduledWeight, SynapticIntelligence
+from l2o.guidance import (
+    L2SP,
+    Contrastive,
+    FeatureL2,
+    Guidance,
+    ProxyKL,
+    ScheduledWeight,
+    SynapticIntelligence,
+)
 from l2o.guidance.weight import Weight, as_weight
 
 STACKED_GUIDANCE: dict[type[Guidance[Any]], type[StackedTerm]] = {
@@ -21,6 +30,7 @@ STACKED_GUIDANCE: dict[type[Guidance[Any]], type[StackedTerm]] = {
     L2SP: StackedL2SP,
     SynapticIntelligence: StackedSynapticIntelligence,
     FeatureL2: StackedFeatureL2,
+    Contrastive: StackedContrastive,
 }
 """Guidance -> its stacked form."""
 
@@ -32,15 +42,23 @@ class StackedGuidance:
         terms: by name, of a single fine-tune.
         room: where tensors live.
         steps: of the longest fine-tune.
+        actions: names of the terms whose weights are scaled.
 
     Attributes:
         weights: `[terms, N, steps]`, of each step; a schedule is evaluated once.
+        scales: `[terms, N]`, factors on them.
 
     Raises:
         ValueError: a term has no stacked form.
     """
 
-    def __init__(self, terms: Mapping[str, Guidance[Any]], room: Room, steps: int) -> None:
+    def __init__(
+        self,
+        terms: Mapping[str, Guidance[Any]],
+        room: Room,
+        steps: int,
+        actions: Sequence[str] = (),
+    ) -> None:
         check_stackable(terms)
         self.defaults = {name: term.weight for name, term in terms.items()}
         self.terms = [STACKED_GUIDANCE[type(term)](term, room) for term in terms.values()]
@@ -49,6 +67,8 @@ class StackedGuidance:
         self.needs_kl = any(isinstance(term, StackedProxyKL) for term in self.terms)
         shape = (len(self.terms), room.count, steps)
         self.weights = torch.zeros(shape, dtype=room.dtype, device=room.device)
+        self.scales = torch.ones(shape[:2], dtype=room.dtype, device=room.device)
+        self._scaled = [list(terms).index(name) for name in actions]
 
     def load(self, starts: Mapping[int, Prepared]) -> None:
         """Prepare for fine-tunes that begin, by position."""
@@ -61,6 +81,31 @@ class StackedGuidance:
         for term in self.terms:
             term.load(starts)
 
+    @property
+    def leaves(self) -> list[Tensor]:
+        """Tensors of the terms' own that are trained along with the networks."""
+        return [leaf for term in self.terms for leaf in term.leaves]
+
+    def state(self) -> list[Tensor]:
+        """Return the tensors `[N, ...]` of the terms' own that training changes."""
+        return [tensor for term in self.terms for tensor in term.state()]
+
+    def set_rates(self, rates: Tensor) -> None:
+        """Note the learning rates `[N, L]` of the next steps."""
+        for term in self.terms:
+            term.set_rates(rates)
+
+    def step(self, gradients: Sequence[Tensor]) -> None:
+        """End a step, given the gradients of `leaves`."""
+        rest = iter(gradients)
+        for term in self.terms:
+            term.step([next(rest) for _ in term.leaves])
+
+    def rescale(self, scales: Tensor) -> None:
+        """Set the factors `[N, actions]` on the weights of the next steps."""
+        for column, row in enumerate(self._scaled):
+            self.scales[row].copy_(scales[:, column])
+
     def window(self, steps: Tensor, length: int) -> Tensor:
         """Return the weights `[length, terms, N]` of the next steps.
 
@@ -71,7 +116,8 @@ class StackedGuidance:
         last = self.weights.shape[2] - 1
         wanted = (steps[:, None] + torch.arange(length, device=steps.device)).clamp_max(last)
         each = wanted.expand(len(self.terms), -1, -1)
-        return self.weights.gather(2, each).permute(2, 0, 1).contiguous()
+        weights = self.weights.gather(2, each).permute(2, 0, 1)
+        return weights * self.scales if self._scaled else weights.contiguous()
 
     def loss(self, batch: Batch, weights: Tensor) -> Tensor | None:
         """Return the sum of the terms that are losses, `[N]`; None if there are none.
@@ -122,4 +168,10 @@ def check_stackable(terms: Mapping[str, Guidance[Any]]) -> None:
 
 def unstackable(terms: Mapping[str, Guidance[Any]]) -> list[str]:
     """Return the names of terms without a stacked form."""
-    return [name for name, term in terms.items() if type(term) not in STACKED_GUIDANCE]
+    missing = []
+    for name, term in terms.items():
+        if type(term) not in STACKED_GUIDANCE:
+            missing.append(name)
+        elif isinstance(term, Contrastive) and term.views == 0:
+            missing.append(f"{name} with views: 0, new ones in each step,")
+    return missing

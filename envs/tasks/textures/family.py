@@ -47,9 +47,8 @@ class TexturesFamily(TaskFamily):
 
     Which of eight photographs is a patch from? A proxy network is pretrained on half of their
     tiles. A task fine-tunes it, with a new head, on random-phase noise made from a few of the
-    patches that the proxy saw; it is scored on patches of the other tiles, taken from further away
-    in duller light. Nothing is downloaded: the photographs come inside scikit-image (extra
-    `textures`).
+    patches that the proxy saw; it is scored on patches of the other tiles, in duller light. Nothing
+    is downloaded: the photographs come inside scikit-image (extra `textures`).
 
     Made to try on what was learned on `digits`: no shipped policy is trained on it. The splits
     "train" and "heldout" (the default) share no photograph and no pretrained network. Proxy,

@@ -105,25 +105,37 @@ def load_scaled(file: str, scale: float) -> Tensor:
 
 
 @cache
-def find_textured(file: str, scale: float, field: str, rows: tuple[int, ...]) -> Tensor:
-    """Return the (top, left) corners of the textured patches within tiles, `[P, 2]`.
+def measure_texture(file: str, scale: float) -> Tensor:
+    """Return the texture of the patch at each (top, left), `[H // scale - 15, W // scale - 15]`.
 
     Texture is the standard deviation of the pixels within a patch, mean over the channels.
+    """
+    image = load_scaled(file, scale)[None]
+    variance = _patch_mean(image.square()) - _patch_mean(image).square()
+    return variance.clamp(min=0.0).sqrt().mean(dim=1)[0]
+
+
+def _patch_mean(images: Tensor) -> Tensor:
+    columns = functional.avg_pool2d(images, (SIZE, 1), stride=1)
+    return functional.avg_pool2d(columns, (1, SIZE), stride=1)
+
+
+@cache
+def find_textured(file: str, scale: float, field: str, rows: tuple[int, ...]) -> Tensor:
+    """Return the (top, left) corners of the textured patches within tiles, `[P, 2]`.
 
     Args:
         file: the photograph.
         scale: its pixels per patch pixel.
         field: which tiles, one of `FIELDS`.
-        rows: rows of tiles, from the top, modulo 4.
+        rows: rows of tiles, counted from the top.
     """
-    image = load_scaled(file, scale)
-    mean = functional.avg_pool2d(image[None], SIZE, stride=1)
-    square = functional.avg_pool2d(image.square()[None], SIZE, stride=1)
-    texture = (square - mean.square()).clamp(min=0.0).sqrt().mean(dim=1)[0]
-    texture[~_within_tiles(texture.shape, int(SHORT_SIDE / TILES / scale), field, rows)] = -1.0
-    within = texture[texture >= 0.0].numpy()
+    texture = measure_texture(file, scale)
+    tile = int(SHORT_SIDE / TILES / scale)
+    within = _within_tiles(texture.shape, tile, field, rows)
     # numpy's quantile: torch's refuses the number of places that a photograph has.
-    return torch.nonzero(texture >= float(np.quantile(within, 1.0 - TEXTURED)))
+    threshold = float(np.quantile(texture[within].numpy(), 1.0 - TEXTURED))
+    return torch.nonzero(within & (texture >= threshold))
 
 
 def _within_tiles(shape: Sequence[int], tile: int, field: str, rows: tuple[int, ...]) -> Tensor:
@@ -132,6 +144,7 @@ def _within_tiles(shape: Sequence[int], tile: int, field: str, rows: tuple[int, 
         (torch.arange(size) // tile, torch.arange(size) % tile + SIZE <= tile) for size in shape
     )
     fits = top_fits[:, None] & left_fits
+    # Modulo: an upright photograph has more than four rows.
     chosen = torch.isin(row % TILES, torch.tensor(rows))[:, None]
     return fits & chosen & ((row[:, None] + column) % 2 == FIELDS.index(field))
 

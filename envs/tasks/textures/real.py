@@ -28,8 +28,8 @@ class Condition:
 
 
 PROXY = Condition((1.5, 2.0, 3.0), Light((0.8, 1.25), 0.1, 0.03))
-TARGET = Condition((2.0, 3.0, 4.0), Light((0.6, 1.0), 0.1, 0.05))
-"""The target's images are taken from further away, in duller light."""
+TARGET = Condition((1.5, 2.0, 3.0), Light((0.6, 1.0), 0.1, 0.05))
+"""The target's images are taken in duller light."""
 
 ROLES = {
     "proxy_train": (0, 2, 3),

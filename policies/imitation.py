@@ -1,0 +1,185 @@
+"""Beginning with what an expert does: imitating a hand-tuned schedule at the right base LR."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from l2o.configs.schema import Imitation, Named, TrainConfig
+from l2o.envs.build import build
+from l2o.envs.finetuning import decision_interval
+from l2o.envs.stacked import StackedFineTuneEnv
+from l2o.envs.tasks import TASKS
+from l2o.multipliers import LogRange
+from l2o.network import LayerPolicyNetwork
+from l2o.policies.networks import action_range
+from l2o.profiles import PROFILES
+from l2o.schedule_policy import SchedulePolicy
+from l2o.schedules import SCHEDULES
+
+SEEDS = 2**20
+"""Demonstrations are drawn from environment seeds from here on; training's own are smaller."""
+
+
+class Teacher:
+    """Sets the multipliers of a schedule at the right base LR, which the pupil is not told.
+
+        multiplier_l = (right / base LR) · schedule(p) · profile(l)
+
+    The right base LR of an optimizer is the geometric mean of the range that episodes draw from.
+
+    Args:
+        config: the training config; its `imitation` names schedule and profile.
+        environment: the environment to act in.
+    """
+
+    def __init__(self, config: TrainConfig, environment: StackedFineTuneEnv) -> None:
+        imitation = _imitation(config)
+        self.environment = environment
+        self.policy = SchedulePolicy(
+            build("schedule", SCHEDULES, _named(imitation.schedule)),
+            build("profile", PROFILES, _named(imitation.profile)),
+        )
+        shared = config.environment.base_lr
+        spans = [each.base_lr or shared for each in config.environment.optimizers] or [shared]
+        self._right = [math.sqrt(low * high) for low, high in spans]
+        self._factors = np.ones(environment.num_envs)
+
+    def note(self, infos: Mapping[int, Mapping[str, Any]]) -> None:
+        """Note with which base LR and optimizer episodes have begun."""
+        for number, info in infos.items():
+            if "base_lr" in info:
+                self._factors[number] = self._right[info.get("optimizer", 0)] / info["base_lr"]
+
+    def __call__(self) -> Tensor:
+        """Return the multipliers `[N, L]` of the next window; 1 in rows of padding."""
+        runs = self.environment.runs
+        interval = decision_interval(runs.config)
+        # The middle of the window stands for it; of windows that grow, their beginning.
+        half = interval / 2 if isinstance(interval, int) else 0.0
+        chosen = torch.ones(runs.runs, runs.layers)
+        for number in range(runs.runs):
+            layout = runs.starts[number].layout
+            length = float(runs.steps[number])
+            middle = min(1.0, (float(runs.step[number]) + half) / length)
+            layers = zip(layout.is_head, layout.depth, strict=True)
+            rows = [[1.0, float(is_head), depth, middle, 1.0] for is_head, depth in layers]
+            told, _ = self.policy(torch.tensor(rows), {})
+            chosen[number, : len(rows)] = told * self._factors[number]
+        return chosen
+
+
+def imitate(network: LayerPolicyNetwork, config: TrainConfig) -> dict[str, float]:
+    """Fit a policy network to a teacher, on fine-tunes like those that training draws.
+
+    In the first half of the demonstrations the teacher acts, with noise; in the second the pupil
+    does, and is told what the teacher would have done (Ross et al., A Reduction of Imitation
+    Learning and Structured Prediction to No-Regret Online Learning). The loss is the mean squared
+    error of actions in [-1, 1], over layers that are present.
+
+    Args:
+        network: changed in place.
+        config: the training config, with `imitation`.
+
+    Returns:
+        Number of demonstrations, and the loss before and after.
+
+    Raises:
+        ValueError: no `imitation`, or actions that are not on a log scale.
+    """
+    imitation = _imitation(config)
+    multipliers = action_range(config)
+    if not isinstance(multipliers, LogRange):
+        raise ValueError("imitation needs environment.multipliers={kind: log}")
+    environment = StackedFineTuneEnv(
+        build("task", TASKS, config.task),
+        config.finetuning,
+        # The target is not looked at.
+        config.environment.model_copy(update={"rewards": {}}),
+        num_envs=config.environments,
+        autoreset_mode="SameStep",
+    )
+    generator = torch.Generator().manual_seed(config.seed)
+    seen: list[Tensor] = []
+    wanted: list[Tensor] = []
+    losses: list[float] = []
+    for part in range(2):
+        demonstrations = _demonstrate(
+            environment, network if part else None, config, multipliers, generator
+        )
+        seen.append(demonstrations[0])
+        wanted.append(demonstrations[1])
+        losses += _fit(network, torch.cat(seen), torch.cat(wanted), imitation, generator)
+    environment.close()
+    return {"demonstrations": imitation.episodes, "before": losses[0], "after": losses[-1]}
+
+
+def _demonstrate(
+    environment: StackedFineTuneEnv,
+    network: LayerPolicyNetwork | None,
+    config: TrainConfig,
+    multipliers: LogRange,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Return observations `[M, L, F]` and the teacher's actions `[M, L]` of half the episodes."""
+    imitation = _imitation(config)
+    teacher = Teacher(config, environment)
+    observation, _ = environment.reset(seed=config.seed + SEEDS * (1 + (network is not None)))
+    teacher.note(environment.reset_infos)
+    seen, wanted, ended = [], [], 0
+    while ended < imitation.episodes / 2:
+        now = torch.from_numpy(observation)
+        right = multipliers.encode(teacher())
+        seen.append(now)
+        wanted.append(right)
+        if network is None:
+            noise = torch.randn(right.shape, generator=generator) * imitation.noise
+            actions = (right + noise).clamp(-1.0, 1.0)
+        else:
+            with torch.no_grad():
+                actions = network(now)[0].squeeze(-1).clamp(-1.0, 1.0)
+        told: NDArray[np.bool_]
+        observation, _, told, infos = environment.step_each(actions.numpy())
+        teacher.note(infos)
+        ended += int(told.sum())
+    return torch.cat(seen), torch.cat(wanted)
+
+
+def _fit(
+    network: LayerPolicyNetwork,
+    seen: Tensor,
+    wanted: Tensor,
+    imitation: Imitation,
+    generator: torch.Generator,
+) -> list[float]:
+    """Fit the network; return the mean loss of each pass over the data."""
+    optimizer = torch.optim.Adam(network.parameters(), lr=imitation.learning_rate)
+    passes = []
+    for _ in range(imitation.epochs):
+        losses = []
+        for rows in torch.randperm(len(seen), generator=generator).split(256):
+            present = seen[rows, :, 0]
+            error = (network(seen[rows])[0].squeeze(-1) - wanted[rows]).square() * present
+            loss = error.sum() / present.sum()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(float(loss.detach()))
+        passes.append(float(np.mean(losses)))
+    return passes
+
+
+def _imitation(config: TrainConfig) -> Imitation:
+    if config.imitation is None:
+        raise ValueError("the training config has no `imitation`")
+    return config.imitation
+
+
+def _named(choice: Named | str) -> Named:
+    return Named(name=choice) if isinstance(choice, str) else choice

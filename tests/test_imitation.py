@@ -1,0 +1,102 @@
+"""Imitation: what the teacher does, that the pupil does it, and that training begins there."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from test_train import config
+from tiny import TinyFamily
+
+from l2o.envs.stacked import StackedFineTuneEnv
+from l2o.policies.imitation import Teacher, imitate
+from l2o.policies.networks import build_layer_network
+from l2o.policies.sb3.ppo import PPOLearner
+
+ENVIRONMENT = {
+    "optimizers": [
+        {"name": "sgd", "base_lr": [0.01, 1.0]},
+        {"name": "adamw", "base_lr": [1e-4, 1e-2]},
+    ],
+    "multipliers": {"kind": "log", "low": 1e-4, "high": 1e3},
+    "rewards": {"target_accuracy_change": 10.0},
+}
+
+
+def settings(**fields):
+    base = {
+        "environment": ENVIRONMENT,
+        "imitation": {"schedule": "linear", "episodes": 16, "epochs": 60},
+        "network": {"anchor": "update", "hidden": 16},
+        "environments": 8,
+    }
+    return config(**(base | fields))
+
+
+def test_the_teacher_knows_the_right_base_lr_of_each_optimizer():
+    given = settings()
+    env = StackedFineTuneEnv(TinyFamily(steps=20), given.finetuning, given.environment, num_envs=8)
+    _, infos = env.reset(seed=0)
+    teacher = Teacher(given, env)
+    teacher.note(env.reset_infos)
+    multipliers = teacher()
+    right = np.where(infos["optimizer"] == 0, 0.1, 1e-3)
+    # The middle of the first window of 5 steps of 20, linearly from 1 to 0.
+    rates = multipliers[:, :3] * torch.from_numpy(infos["base_lr"])[:, None]
+    expected = torch.from_numpy(right)[:, None] * torch.tensor([0.1, 0.1, 1.0]) * (1 - 2.5 / 20)
+    torch.testing.assert_close(rates, expected, rtol=1e-5, atol=0, check_dtype=False)
+    assert (multipliers[:, 3] == 1).all(), "padding"
+
+
+def test_the_pupil_comes_near_the_teacher():
+    given = settings()
+    network = build_layer_network(given)
+    told = imitate(network, given)
+    assert told["demonstrations"] == 16
+    assert told["after"] < told["before"] / 4
+    # A root mean square of 0.07 of half the range, 3.5 decades: a factor of 1.8.
+    assert told["after"] < 0.005
+
+
+def test_training_begins_where_imitation_ends():
+    given = settings(
+        algorithm={
+            "name": "ppo",
+            "options": {"decisions": 16, "minibatches": 2, "epochs": 2, "critic_first": 1},
+        }
+    )
+    expected = build_layer_network(given)
+    learner = PPOLearner(given, decisions=16, minibatches=2, epochs=2, critic_first=1)
+    try:
+        before = copy.deepcopy(learner._network.state_dict())
+        learner.iterate()
+        after = learner._network.state_dict()
+        assert learner.episodes >= 16
+        imitated = not torch.equal(before["anchor.seen.weight"], after["anchor.seen.weight"])
+        assert imitated
+        # Only the critic has learned since: the head's last layer is as imitation left it.
+        expected.load_state_dict(before)
+        imitate(expected, given)
+        for name in ("head.2.weight", "anchor.blind.bias"):
+            torch.testing.assert_close(after[name], expected.state_dict()[name])
+        assert not torch.equal(after["value.2.weight"], expected.state_dict()["value.2.weight"])
+    finally:
+        learner.close()
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"imitation": None}, ["imitation"]),
+        (
+            {"environment": {"multipliers": {"kind": "bins"}}, "network": {"hidden": 8}},
+            ["kind: log"],
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused(fields, words):
+    given = settings(**fields)
+    network = build_layer_network(given)
+    with pytest.raises(ValueError) as error:
+        imitate(network, given)
+    assert all(word in str(error.value) for word in words)

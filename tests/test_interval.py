@@ -1,0 +1,207 @@
+"""Decision windows that grow: the exact sequence, in controller, FineTune, stacks, policies."""
+
+import doctest
+import importlib
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_stacked import LAYERS, advance, assert_equal, in_double, pair
+from tiny import TinyFamily
+from torch import nn
+
+import l2o
+from l2o.asg_network import ASGPolicyNetwork
+from l2o.asg_policy import ASG_SIGNALS, ASGPolicy
+from l2o.benchmarks.cell import stops
+from l2o.bundle import CARD, BundleError
+from l2o.configs.errors import ConfigError
+from l2o.configs.load import load_config
+from l2o.configs.schema import FineTuning
+from l2o.envs.finetune import FineTuneEnv
+from l2o.envs.finetuning import FineTune
+from l2o.envs.stacked import StackedFineTuneEnv, Start
+from l2o.interval import GrowingInterval, Windows, as_interval, as_plain
+from l2o.multipliers import Bins
+from l2o.network import LayerPolicyNetwork
+from l2o.policy import Policy
+from l2o.schedule_policy import SchedulePolicy
+from l2o.spec import SignalSpec
+
+RULE = {"first": 2, "growth": 0.5, "share": 0.1}
+"""Over 20 steps: max(2, 2 + done // 2); the last window is cut short, and not measured."""
+ENDS = [2, 5, 9, 15, 20]
+
+
+def test_the_release_s_sequence():
+    """max(10, steps // 20 + done // 20), by hand, for 300 steps and for ten times as many."""
+    rule = GrowingInterval(10, growth=0.05, share=0.05)
+    windows = np.diff([0, *Windows(rule, 300).ends(300)]).tolist()
+    assert windows == [15, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 28, 11]
+    assert np.diff([0, *Windows(rule, 3000).ends(3000)]).tolist()[:4] == [150, 157, 165, 173]
+    # Without the length, the part that is a share of it is not there.
+    assert Windows(rule).ends(300)[:3] == [10, 20, 30]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    first=st.integers(1, 30),
+    parts=st.tuples(st.integers(0, 100), st.integers(0, 100)),
+    total=st.one_of(st.none(), st.integers(1, 500)),
+    data=st.data(),
+)
+def test_windows_are_those_of_a_plain_loop(first, parts, total, data):
+    growth, share = (part / 100 for part in parts)
+    rule = GrowingInterval(first, growth, share)
+    ends, done = [], 0
+    while done < 500:
+        # In whole hundredths: no rounding.
+        done += max(first, parts[1] * (total or 0) // 100 + parts[0] * done // 100)
+        ends.append(done)
+    windows = Windows(as_interval(as_plain(rule)), total)
+    for step in data.draw(st.lists(st.integers(0, 499), min_size=1, max_size=20)):
+        assert windows.end_after(step) == next(end for end in ends if end > step)
+        assert windows.ends_at(step) == (step == 0 or step in ends)
+    fixed, growing = Windows(first), Windows(GrowingInterval(first, growth=0.0))
+    assert fixed.ends(100) == growing.ends(100)
+
+
+def test_a_controller_decides_at_the_ends_of_windows_and_goes_on_after_a_checkpoint():
+    def run(controller, optimizer, model, steps):
+        for _ in range(steps):
+            model(torch.ones(2, 4)).square().mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        return [decision.step for decision in controller.history]
+
+    def attach():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 1))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        policy = SchedulePolicy("cosine", interval=as_interval(RULE))
+        return l2o.LRController(policy, optimizer, model, total_steps=20), optimizer, model
+
+    whole = attach()
+    assert run(*whole, 24) == [0, 2, 5, 9, 15, 24]
+    assert whole[0].state_dict()["interval"] == RULE
+    first, again = attach(), attach()
+    assert run(*first, 7) == [0, 2, 5]
+    again[2].load_state_dict(first[2].state_dict())
+    again[1].load_state_dict(first[1].state_dict())
+    assert run(*again, 17) == [9, 15, 24]
+    assert all(torch.equal(a, b) for a, b in zip(again[2].parameters(), whole[2].parameters()))
+
+
+def config(**fields):
+    return FineTuning.model_validate({"interval": RULE, **fields})
+
+
+class Seen(Policy):
+    """Notes the progress at each decision, and whether a validation loss is known."""
+
+    signals = SignalSpec(("present", "progress", "has_validation_loss", "update_norm"))
+
+    def __init__(self):
+        self.rows = []
+
+    def __call__(self, observation, state):
+        self.rows.append(observation[0].tolist())
+        return torch.full((len(observation),), 0.5), state
+
+
+def test_fine_tune_measures_at_the_ends_of_windows():
+    policy = Seen()
+    run = FineTune(TinyFamily().sample(0), config(), policy=policy, validate=True)
+    assert [run.window, run.interval] == [2, GrowingInterval(**RULE)]
+    while not run.done:
+        run.advance(run.window)
+    assert [round(row[1] * 20) for row in policy.rows] == [0, *ENDS[:-1]]
+    assert [row[2] for row in policy.rows] == [0.0, *[1.0] * 4]
+    assert all(row[3] < 0.0 for row in policy.rows[1:])
+
+
+def test_an_episode_has_as_many_steps_as_windows():
+    options = {"task": TinyFamily(), "finetuning": {"interval": RULE}}
+    env, stack = FineTuneEnv(**options), StackedFineTuneEnv(**options, num_envs=2)
+    env.reset(seed=0)
+    stack.reset(seed=0)
+    for end in ENDS:
+        *_, ended, _, info = env.step(env.action_space.sample())
+        *_, all_ended, _, infos = stack.step(stack.action_space.sample())
+        assert info["step"] == end
+        assert infos["step"].tolist() == [end, end]
+        assert [ended, *all_ended] == [end == 20] * 3
+
+
+@pytest.mark.parametrize("validate", [True, False])
+@pytest.mark.parametrize("substitute", [True, False])
+def test_a_stack_equals_single_runs(validate, substitute):
+    """Runs begin at different times, so that windows of different lengths go side by side."""
+    torch.manual_seed(0)
+    starts = [
+        Start(in_double(TinyFamily(steps=steps).sample(steps)), steps, 0.03)
+        for steps in (20, 17, 20, 31)
+    ]
+    runs, singles = pair(starts, config(), validate=validate, substitute=substitute)
+    first = [True, True, False, False]
+    for turn in range(9):
+        only = np.array(first if turn < 2 else [True] * 4)
+        advance(runs, singles, torch.rand(4, LAYERS), only)
+        assert_equal(runs, singles, 1e-9)
+    assert runs.done.all()
+
+
+def test_the_curve_of_a_benchmark_is_measured_at_ends_of_windows():
+    assert stops(20, 4, GrowingInterval(**RULE)) == [5, 9, 15, 20]
+    assert stops(20, 40, GrowingInterval(**RULE)) == ENDS
+
+
+def test_policies_keep_the_rule_in_their_cards(tmp_path):
+    signals = SignalSpec(("present", "progress"))
+    rule = as_interval(RULE)
+    policy = l2o.LearnedPolicy(LayerPolicyNetwork(2, 1), l2o.LogRange(), signals, rule)
+    l2o.save_policy(tmp_path, policy, {})
+    assert l2o.read_card(tmp_path)["interval"] == RULE
+    assert l2o.load_policy(tmp_path).decision_interval(20) == rule
+    asg = ASGPolicy(ASGPolicyNetwork(3), Bins(), SignalSpec(ASG_SIGNALS), rule)
+    assert asg.decision_interval(300) == rule
+    card = json.loads((tmp_path / CARD).read_text())
+    (tmp_path / CARD).write_text(json.dumps({**card, "interval": {"last": 3}}))
+    with pytest.raises(BundleError, match="first, growth and share"):
+        l2o.load_policy(tmp_path)
+
+
+def test_asg_2020_with_the_growing_window_is_an_override():
+    rule = "finetuning.interval={first: 10, growth: 0.05, share: 0.05}"
+    changed = load_config("train", "asg-2020", [rule])
+    ends = Windows(as_interval(changed.finetuning.interval.model_dump()), 150).ends(150)
+    assert np.diff([0, *ends]).tolist() == [10, 10, 10, 10, 10, 10, 10, 10, 11, 11, 12, 12, 13, 11]
+    assert load_config("train", "asg-2020").finetuning.interval == 10
+
+
+@pytest.mark.parametrize("module", ["l2o.interval", "l2o.guidance_rows", "l2o.benchmarks.cell"])
+def test_docstrings_run(module):
+    found = importlib.import_module(module)
+    assert doctest.testmod(found, extraglobs={"torch": torch}).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (0, "interval must be at least 1"),
+        (2.5, "whole number"),
+        (True, "whole number"),
+        ({"first": 0}, "interval.first must be at least 1"),
+        ({"growth": -0.1}, "interval.growth"),
+        ({"share": 1.5}, "interval.share"),
+        ({"grows": 1}, "first, growth and share"),
+    ],
+)
+def test_bad_intervals_name_value_and_rule(given, message):
+    with pytest.raises(ValueError, match=message):
+        as_interval(given)
+    with pytest.raises(ConfigError):
+        load_config("train", "demo", [f"finetuning.interval={json.dumps(given)}"])
