@@ -24,7 +24,7 @@ from l2o.envs.finetuning import FineTune
 from l2o.policies.algorithms import ALGORITHMS
 from l2o.policies.checkpoint import CHECKPOINT, load_checkpoint
 from l2o.policies.evaluation import Evaluator
-from l2o.policies.sb3 import LayerActorCriticPolicy
+from l2o.policies.sb3 import LayerActorCriticPolicy, PPOLearner
 from l2o.policies.sb3.distributions import layer_distribution
 from l2o.policies.train import Training, train
 
@@ -271,3 +271,22 @@ def test_it_learns(tmp_path):
         gains.append(run.loss("source_validation"))
     assert gains[0] < gains[1] - 0.2
     assert "ppo" in ALGORITHMS
+
+
+def test_a_critic_of_its_own_moves_no_policy_and_is_not_exported():
+    options = {"decisions": 16, "minibatches": 2, "epochs": 2, "critic_first": 1}
+    learner = PPOLearner(config(), separate_critic=True, **options)
+    try:
+        before = {k: v.clone() for k, v in learner.model.policy.network.state_dict().items()}
+        critic = {k: v.clone() for k, v in learner.model.policy.critic.state_dict().items()}
+        learner.iterate()
+        after = learner.model.policy.network.state_dict()
+        assert all(torch.equal(before[name], after[name]) for name in before)
+        now = learner.model.policy.critic.state_dict()
+        assert any(not torch.equal(critic[name], now[name]) for name in critic)
+        learner.iterate()
+        after = learner.model.policy.network.state_dict()
+        assert any(not torch.equal(before[name], after[name]) for name in before)
+        assert not any("critic" in name for name in learner.policy().network.state_dict())
+    finally:
+        learner.close()

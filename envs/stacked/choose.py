@@ -67,14 +67,18 @@ def _agree(mine: Sequence[Tensor], theirs: Sequence[Tensor]) -> bool:
     What is left of sums that cancel (the gradient of a bias before a normalisation) is as large as
     the rounding of the largest numbers, so that counts, too.
     """
-    largest = max(float(other.detach().abs().max()) for other in theirs)
+    scales = [_largest(other) for other in theirs]
     return all(
         one.shape == other.shape
-        and torch.allclose(
-            one, other, rtol=1e-3, atol=1e-3 * float(other.detach().abs().max()) + 1e-6 * largest
-        )
-        for one, other in zip(mine, theirs, strict=True)
+        and torch.allclose(one, other, rtol=1e-3, atol=1e-3 * scale + 1e-6 * max(scales))
+        for one, other, scale in zip(mine, theirs, scales, strict=True)
     )
+
+
+def _largest(tensor: Tensor) -> float:
+    """Return the largest absolute value that is a finite number; 0 if there is none."""
+    numbers = tensor.detach()
+    return float(torch.where(torch.isfinite(numbers), numbers.abs(), 0.0).max())
 
 
 def _random(module: nn.Module) -> dict[str, Tensor]:

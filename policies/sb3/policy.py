@@ -17,7 +17,7 @@ from l2o.policies.sb3.distributions import LayerDistribution, layer_distribution
 
 
 class LayerActorCriticPolicy(ActorCriticPolicy):
-    """Actor and critic are one `LayerPolicyNetwork`, the very one that deployment runs.
+    """The actor is a `LayerPolicyNetwork`, the very one that deployment runs; so may the critic be.
 
     Args:
         observation_space: `Box [L, F]`.
@@ -25,6 +25,8 @@ class LayerActorCriticPolicy(ActorCriticPolicy):
         lr_schedule: of the optimizer.
         hidden: width of the network.
         make_network: makes the untrained network; None makes a plain one of that width.
+        separate_critic: whether the critic is a network of its own. One that shares the actor's
+            layers moves the policy whenever it learns.
         log_std: initial log standard deviation of Gaussian actions.
         **kwargs: as of `ActorCriticPolicy`.
 
@@ -39,6 +41,7 @@ class LayerActorCriticPolicy(ActorCriticPolicy):
         lr_schedule: Schedule,
         hidden: int = 64,
         make_network: Callable[[], LayerPolicyNetwork] | None = None,
+        separate_critic: bool = False,
         log_std: float = -1.0,
         **kwargs: Any,
     ) -> None:
@@ -46,6 +49,7 @@ class LayerActorCriticPolicy(ActorCriticPolicy):
             raise ValueError(f"observations must be Box [L, F], got {observation_space}")
         self.hidden = hidden
         self.make_network = make_network
+        self.separate_critic = separate_critic
         self.initial_log_std = log_std
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
 
@@ -58,6 +62,8 @@ class LayerActorCriticPolicy(ActorCriticPolicy):
                 f"the network has (features, outputs) {self.network.features, self.network.outputs}"
                 f", the spaces ask for {wanted}"
             )
+        own = LayerPolicyNetwork(wanted[0], 1, self.hidden) if self.separate_critic else None
+        self.critic = own
         gaussian = isinstance(self.action_space, spaces.Box)
         start = torch.tensor(self.initial_log_std)
         self.log_std = nn.Parameter(start, requires_grad=gaussian)
@@ -67,6 +73,8 @@ class LayerActorCriticPolicy(ActorCriticPolicy):
     def _run(self, observation: PyTorchObs) -> tuple[LayerDistribution, Tensor]:
         assert isinstance(observation, Tensor)
         outputs, value, _ = self.network(observation.float())
+        if self.critic is not None:
+            value = self.critic(observation.float())[1]
         log_std = self.log_std if self.log_std.requires_grad else None
         return layer_distribution(outputs, log_std, observation[..., 0]), value.unsqueeze(-1)
 

@@ -42,6 +42,7 @@ class PPOLearner(Learner):
         clip: of the policy ratio.
         entropy: weight of the entropy bonus.
         value: weight of the value loss.
+        separate_critic: whether the critic is a network of its own.
         critic_first: iterations in which only the critic learns: after imitation, so that what
             was imitated is not undone by a critic that knows nothing yet.
         max_grad_norm: gradient clipping.
@@ -71,18 +72,13 @@ class PPOLearner(Learner):
         max_grad_norm: float = 0.5,
         target_kl: float | None = 0.05,
         log_std: float = -1.0,
+        separate_critic: bool = False,
         critic_first: int = 0,
         group_baseline: bool = False,
         decay: bool = False,
     ) -> None:
         super().__init__(config)
-        if config.network.kind != "layer_shared":
-            raise ValueError(
-                f"algorithm ppo has no policy of kind {config.network.kind}; set "
-                "algorithm.name=reinforce or network.kind=layer_shared"
-            )
-        if config.network.recurrent:
-            raise ValueError("algorithm ppo has no recurrent policy; set network.recurrent=false")
+        _check_network(config)
         count = count_environments(config)
         if decisions % count or decisions % minibatches:
             raise ValueError(
@@ -114,7 +110,9 @@ class PPOLearner(Learner):
             max_grad_norm=max_grad_norm,
             target_kl=target_kl,
             policy_kwargs={
+                "hidden": config.network.hidden,
                 "make_network": partial(build_layer_network, config),
+                "separate_critic": separate_critic,
                 "log_std": log_std,
             },
             seed=config.seed,
@@ -194,6 +192,16 @@ class PPOLearner(Learner):
     def close(self) -> None:
         """End the environments' processes."""
         self.environments.close()
+
+
+def _check_network(config: TrainConfig) -> None:
+    if config.network.kind != "layer_shared":
+        raise ValueError(
+            f"algorithm ppo has no policy of kind {config.network.kind}; set "
+            "algorithm.name=reinforce or network.kind=layer_shared"
+        )
+    if config.network.recurrent:
+        raise ValueError("algorithm ppo has no recurrent policy; set network.recurrent=false")
 
 
 class _EpisodeWatch(BaseCallback):

@@ -32,7 +32,6 @@ from l2o.envs.tasks.digits.setting import Setting, mislabel, only, relabel
 from l2o.envs.tasks.digits.shapes import list_shapes
 from l2o.envs.tasks.digits.synthetic import Rendering, draw_colours, draw_synthetic
 from l2o.envs.tasks.digits.writers import WRITERS, images_of
-from l2o.registry import unknown_name
 
 _SPLITS = {"train": 0, "heldout": 1}
 _PROXY_WRITERS = 4
@@ -124,12 +123,8 @@ class DigitsFamily(TaskFamily):
         batch_size: int | Sequence[int] = 32,
         base_lr: float = 0.03,
     ) -> None:
-        if split not in _SPLITS:
-            raise ValueError(unknown_name("split", split, list(_SPLITS)))
-        if photograph not in (*PHOTOGRAPHS, "either"):
-            raise ValueError(unknown_name("photograph", photograph, [*PHOTOGRAPHS, "either"]))
-        self.split = split
-        self.photograph = photograph
+        (self.split,) = check_names("split", split, list(_SPLITS))
+        (self.photograph,) = check_names("photograph", photograph, [*PHOTOGRAPHS, "either"])
         self.networks = check_whole("networks", networks, 1, 1000)
         self.first_network = check_whole("first_network", first_network, 0, 1_000_000)
         self.width = check_choices("width", width, range(1, 65))
