@@ -66,7 +66,7 @@ class DoG(ExtraOptimizer):
 def _averaged(kind: Any, gamma: float) -> Any:
     """Return DoG with a mean of its iterates, in place of them between `eval()` and `train()`."""
 
-    class Averaged(kind):  # type: ignore[misc]
+    class Averaged(kind):
         averages: list[torch.Tensor] | None = None
         steps, judged = 0, False
 
