@@ -61,7 +61,7 @@ class FineTuning(Strict):
     steps: PositiveInt | None = None
     """Length in optimizer steps; null takes the task's."""
     optimizer: Named = Named(name="sgd")
-    """Inner optimizer: sgd, sgd_lr_momentum, adam, adamw, rmsprop."""
+    """Inner optimizer: sgd, sgd_lr_momentum, adam, adamw, rmsprop, or one of the table's rivals."""
     guidance: dict[str, Options] = {"proxy_kl": {"weight": 0.3}}
     """Guidance terms added to the loss: name -> arguments; {} is plain fine-tuning."""
     interval: PositiveInt | GrowingWindows = 10
@@ -161,8 +161,10 @@ class Evaluation(Strict):
 
 
 class Imitation(Strict):
-    """What a policy begins with: a schedule at the right base LR, learned from demonstrations."""
+    """What a policy begins with: a schedule at the right base LR, or another policy, imitated."""
 
+    policy: str | None = None
+    """Policy to imitate, by name or folder, of any signals; null imitates the schedule."""
     schedule: Named | str = "one_cycle"
     """Schedule to imitate."""
     profile: Named | str = "small_backbone"

@@ -1,24 +1,26 @@
-"""Beginning with what an expert does: imitating a hand-tuned schedule at the right base LR."""
+"""Beginning with what an expert does: imitating a hand-tuned schedule, or another policy."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from l2o.bundle import load_policy
 from l2o.configs.schema import Imitation, Named, TrainConfig
 from l2o.envs.build import build
 from l2o.envs.finetuning import decision_interval
 from l2o.envs.stacked import StackedFineTuneEnv
 from l2o.envs.tasks import TASKS
+from l2o.learned import LearnedPolicy
 from l2o.multipliers import LogRange
 from l2o.network import LayerPolicyNetwork
-from l2o.policies.networks import action_range
+from l2o.policies.networks import action_range, signal_spec
+from l2o.policy import Policy
 from l2o.profiles import PROFILES
 from l2o.schedule_policy import SchedulePolicy
 from l2o.schedules import SCHEDULES
@@ -27,7 +29,17 @@ SEEDS = 2**20
 """Demonstrations are drawn from environment seeds from here on; training's own are smaller."""
 
 
-class Teacher:
+class Teacher(Protocol):
+    """Tells what to do in an environment."""
+
+    def note(self, infos: Mapping[int, Mapping[str, Any]]) -> None:
+        """Note how episodes have begun."""
+
+    def __call__(self, observation: Tensor) -> Tensor:
+        """Return the multipliers `[N, L]` of the next window; rows of padding do not matter."""
+
+
+class ScheduleTeacher:
     """Sets the multipliers of a schedule at the right base LR, which the pupil is not told.
 
         multiplier_l = (right / base LR) · schedule(p) · profile(l)
@@ -57,8 +69,9 @@ class Teacher:
             if "base_lr" in info:
                 self._factors[number] = self._right[info.get("optimizer", 0)] / info["base_lr"]
 
-    def __call__(self) -> Tensor:
+    def __call__(self, observation: Tensor) -> Tensor:
         """Return the multipliers `[N, L]` of the next window; 1 in rows of padding."""
+        del observation
         runs = self.environment.runs
         interval = decision_interval(runs.config)
         # The middle of the window stands for it; of windows that grow, their beginning.
@@ -75,8 +88,36 @@ class Teacher:
         return chosen
 
 
+class PolicyTeacher:
+    """Sets the multipliers of a learned policy, which may see more than the pupil does.
+
+    Args:
+        policy: of the layer-shared kind, without memory.
+
+    Raises:
+        ValueError: a policy of another kind.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        if not isinstance(policy, LearnedPolicy) or policy.network.initial_state(1) is not None:
+            raise ValueError("imitation.policy must be a learned policy without memory")
+        self.policy = policy
+
+    def note(self, infos: Mapping[int, Mapping[str, Any]]) -> None:
+        """Do nothing: it goes by what it sees."""
+
+    @torch.no_grad()
+    def __call__(self, observation: Tensor) -> Tensor:
+        """Return the multipliers of all fine-tunes at once."""
+        outputs, _, _ = self.policy.network(observation)
+        return self.policy.multipliers.best(outputs)
+
+
 def imitate(network: LayerPolicyNetwork, config: TrainConfig) -> dict[str, float]:
     """Fit a policy network to a teacher, on fine-tunes like those that training draws.
+
+    The teacher is a schedule at the right base LR or, with `imitation.policy`, a policy with its
+    own signals, of which the pupil sees those that it has.
 
     In the first half of the demonstrations the teacher acts, with noise; in the second the pupil
     does, and is told what the teacher would have done (Ross et al., A Reduction of Imitation
@@ -91,64 +132,88 @@ def imitate(network: LayerPolicyNetwork, config: TrainConfig) -> dict[str, float
         Number of demonstrations, and the loss before and after.
 
     Raises:
-        ValueError: no `imitation`, or actions that are not on a log scale.
+        ValueError: no `imitation`, actions that are not on a log scale, or a policy to imitate
+            that lacks signals of the pupil.
     """
     imitation = _imitation(config)
     multipliers = action_range(config)
     if not isinstance(multipliers, LogRange):
         raise ValueError("imitation needs environment.multipliers={kind: log}")
-    environment = StackedFineTuneEnv(
-        build("task", TASKS, config.task),
-        config.finetuning,
-        # The target is not looked at.
-        config.environment.model_copy(update={"rewards": {}}),
-        num_envs=config.environments,
-        autoreset_mode="SameStep",
-    )
+    scene = Scene(config, multipliers)
     generator = torch.Generator().manual_seed(config.seed)
     seen: list[Tensor] = []
     wanted: list[Tensor] = []
     losses: list[float] = []
     for part in range(2):
-        demonstrations = _demonstrate(
-            environment, network if part else None, config, multipliers, generator
-        )
+        demonstrations = scene.play(network if part else None, generator)
         seen.append(demonstrations[0])
         wanted.append(demonstrations[1])
         losses += _fit(network, torch.cat(seen), torch.cat(wanted), imitation, generator)
-    environment.close()
+    scene.environment.close()
     return {"demonstrations": imitation.episodes, "before": losses[0], "after": losses[-1]}
 
 
-def _demonstrate(
-    environment: StackedFineTuneEnv,
-    network: LayerPolicyNetwork | None,
-    config: TrainConfig,
-    multipliers: LogRange,
-    generator: torch.Generator,
-) -> tuple[Tensor, Tensor]:
-    """Return observations `[M, L, F]` and the teacher's actions `[M, L]` of half the episodes."""
-    imitation = _imitation(config)
-    teacher = Teacher(config, environment)
-    observation, _ = environment.reset(seed=config.seed + SEEDS * (1 + (network is not None)))
-    teacher.note(environment.reset_infos)
-    seen, wanted, ended = [], [], 0
-    while ended < imitation.episodes / 2:
-        now = torch.from_numpy(observation)
-        right = multipliers.encode(teacher())
-        seen.append(now)
-        wanted.append(right)
-        if network is None:
-            noise = torch.randn(right.shape, generator=generator) * imitation.noise
-            actions = (right + noise).clamp(-1.0, 1.0)
-        else:
-            with torch.no_grad():
-                actions = network(now)[0].squeeze(-1).clamp(-1.0, 1.0)
-        told: NDArray[np.bool_]
-        observation, _, told, infos = environment.step_each(actions.numpy())
-        teacher.note(infos)
-        ended += int(told.sum())
-    return torch.cat(seen), torch.cat(wanted)
+class Scene:
+    """Where demonstrations take place.
+
+    Args:
+        config: the training config.
+        multipliers: the pupil's range.
+    """
+
+    def __init__(self, config: TrainConfig, multipliers: LogRange) -> None:
+        self.config, self.multipliers = config, multipliers
+        self.imitation = _imitation(config)
+        pupil = signal_spec(config).names
+        policy = None if self.imitation.policy is None else load_policy(self.imitation.policy)
+        seen = pupil if policy is None else policy.signals.names
+        if missing := set(pupil) - set(seen):
+            raise ValueError(
+                f"imitation.policy={self.imitation.policy!r} does not have the signals "
+                f"{', '.join(sorted(missing))}; take them out of environment.signals"
+            )
+        self.columns = [seen.index(name) for name in pupil]
+        # The target is not looked at.
+        changed = {"rewards": {}, "signals": tuple(seen)}
+        self.environment = StackedFineTuneEnv(
+            build("task", TASKS, config.task),
+            config.finetuning,
+            config.environment.model_copy(update=changed),
+            num_envs=config.environments,
+            autoreset_mode="SameStep",
+        )
+        self.teacher: Teacher = (
+            ScheduleTeacher(config, self.environment) if policy is None else PolicyTeacher(policy)
+        )
+
+    def play(
+        self, network: LayerPolicyNetwork | None, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Play half of the episodes; return observations `[M, L, F]` and actions `[M, L]`.
+
+        Args:
+            network: the pupil, if it is to act; None lets the teacher act, with noise.
+            generator: draws the noise.
+        """
+        environment, encode = self.environment, self.multipliers.encode
+        observation, _ = environment.reset(seed=self.config.seed + SEEDS * (1 + bool(network)))
+        self.teacher.note(environment.reset_infos)
+        seen, wanted, ended = [], [], 0
+        while ended < self.imitation.episodes / 2:
+            whole = torch.from_numpy(observation)
+            now, right = whole[..., self.columns], encode(self.teacher(whole))
+            seen.append(now)
+            wanted.append(right)
+            if network is None:
+                noise = torch.randn(right.shape, generator=generator) * self.imitation.noise
+                actions = (right + noise).clamp(-1.0, 1.0)
+            else:
+                with torch.no_grad():
+                    actions = network(now)[0].squeeze(-1).clamp(-1.0, 1.0)
+            observation, _, told, infos = environment.step_each(actions.numpy())
+            self.teacher.note(infos)
+            ended += int(told.sum())
+        return torch.cat(seen), torch.cat(wanted)
 
 
 def _fit(

@@ -8,9 +8,10 @@ import torch
 from test_train import config
 from tiny import TinyFamily
 
+from l2o.bundle import save_policy
 from l2o.envs.stacked import StackedFineTuneEnv
-from l2o.policies.imitation import Teacher, imitate
-from l2o.policies.networks import build_layer_network
+from l2o.policies.imitation import ScheduleTeacher, imitate
+from l2o.policies.networks import build_layer_network, export_policy
 from l2o.policies.sb3.ppo import PPOLearner
 
 ENVIRONMENT = {
@@ -37,9 +38,9 @@ def test_the_teacher_knows_the_right_base_lr_of_each_optimizer():
     given = settings()
     env = StackedFineTuneEnv(TinyFamily(steps=20), given.finetuning, given.environment, num_envs=8)
     _, infos = env.reset(seed=0)
-    teacher = Teacher(given, env)
+    teacher = ScheduleTeacher(given, env)
     teacher.note(env.reset_infos)
-    multipliers = teacher()
+    multipliers = teacher(torch.zeros(0))
     right = np.where(infos["optimizer"] == 0, 0.1, 1e-3)
     # The middle of the first window of 5 steps of 20, linearly from 1 to 0.
     rates = multipliers[:, :3] * torch.from_numpy(infos["base_lr"])[:, None]
@@ -82,6 +83,33 @@ def test_training_begins_where_imitation_ends():
         assert not torch.equal(after["value.2.weight"], expected.state_dict()["value.2.weight"])
     finally:
         learner.close()
+
+
+FEW = (
+    "present",
+    "is_head",
+    "depth",
+    "multiplier",
+    "base_lr",
+    "update_norm",
+    "has_gradient",
+    "progress",
+)
+
+
+def test_a_policy_of_few_signals_learns_from_one_of_many(tmp_path):
+    expert = build_layer_network(settings())
+    imitate(expert, settings())
+    save_policy(tmp_path, export_policy(settings(), expert), {"name": "expert"})
+    given = settings(
+        environment=ENVIRONMENT | {"signals": FEW},
+        imitation={"policy": str(tmp_path), "episodes": 16, "epochs": 60},
+    )
+    pupil = build_layer_network(given)
+    assert pupil.features == len(FEW)
+    told = imitate(pupil, given)
+    assert told["after"] < told["before"] / 4
+    assert told["after"] < 0.005
 
 
 @pytest.mark.parametrize(

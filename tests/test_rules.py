@@ -164,7 +164,7 @@ def test_rows_have_their_own_optimizer_and_base_lr(tmp_path):
     assert first["fine_tunes"] == second["fine_tunes"] == 2
     assert absolute["missing"] == theirs["missing"] == 0
     records, _ = stacked_records(config)
-    for row, rates in zip(plan.rows, ([0.002, 0.06], [0.002, 0.06], [0.001]), strict=True):
+    for row, rates in zip(plan.rows, ([0.005, 0.15], [0.005, 0.15], [0.001]), strict=True):
         made = {records[cell.id]["learning_rates"]["base_lr"] for cell in row.cells}
         assert sorted(made) == pytest.approx(rates)
 

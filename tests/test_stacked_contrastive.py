@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from test_stacked import LAYERS, advance, assert_equal, assert_scores_equal, in_double, pair
@@ -89,6 +90,19 @@ def two_starts() -> list[Start]:
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_equals_single_runs(options: dict[str, Any]) -> None:
     both_to_the_end(two_starts(), config(contrastive(**options)))
+
+
+@pytest.mark.parametrize("interval", [4, {"first": 2, "growth": 0.5}], ids=["fixed", "growing"])
+def test_its_weight_may_be_an_action(interval: Any) -> None:
+    """Windows that grow, too: of runs begun at different times they differ in length."""
+    settings = config(contrastive(), interval=interval)
+    starts = [Start(image_task(s, steps=13, examples=40), s, 0.03) for s in range(2)]
+    runs, singles = pair(starts, settings, LAYERS + 1, guidance_actions=("contrastive",))
+    torch.manual_seed(0)
+    for turn in range(6):
+        advance(runs, singles, torch.rand(2, LAYERS + 1), np.array([True, turn > 0]))
+        assert_all_equal(runs, singles)
+    assert runs.done.all()
 
 
 @pytest.mark.parametrize("kind", ["compiled", "substituted", "vmapped"])

@@ -241,11 +241,13 @@ def test_without_a_lite_policy_its_row_and_claim_are_left_out():
 def test_rivals_are_no_schedules_and_run_at_fewer_base_lrs_have_no_mean():
     rows = [
         {"label": "L2-SP", "profile": "flat", "guidance": {"l2_sp": {"weight": 0.1}}},
+        {"label": "rule", "rule": "auto_rgn", "base_lr_factors": [1.0]},
         {"label": "at one", "schedule": "cosine", "profile": "flat", "base_lr_factors": [1.0]},
     ]
     found = summarise(config(rows=rows), records_of(config(rows=rows)), workers=1)
     rows = {row["label"]: row for row in found["rows"]}
-    assert (rows["L2-SP"]["kind"], rows["at one"]["kind"]) == ("rival", "schedule")
+    kinds = [rows[label]["kind"] for label in ("L2-SP", "rule", "at one")]
+    assert kinds == ["rival", "rival", "schedule"]
     assert rows["at one"]["mean"] is None
     assert rows["at one"]["against"][MISJUDGED]["value"] is None
     assert rows["at one"]["against"][DEFAULT]["value"] == pytest.approx(0.215)
