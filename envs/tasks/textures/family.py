@@ -51,9 +51,9 @@ class TexturesFamily(TaskFamily):
     is downloaded: the photographs come inside scikit-image (extra `textures`).
 
     As on `digits`, one rate for all layers forgets the real world where it is large (from 3 x the
-    default base LR on), a backbone at 0.1 x forgets less, and source validation does not tell.
-    Proxy KL of weight 0.3 changes little here. Difficulty and base LR were chosen on the split
-    "train" alone.
+    default base LR on), and a backbone at 0.1 x forgets less. Unlike there, source validation
+    tells such rates apart, and proxy KL of weight 0.3 changes little. Difficulty and base LR were
+    chosen on the split "train" alone.
 
     Made to try on what was learned on `digits`: no shipped policy is trained on it. The splits
     "train" and "heldout" (the default) share no photograph and no pretrained network. Proxy,
