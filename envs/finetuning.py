@@ -16,6 +16,7 @@ from l2o.controller import LRController
 from l2o.envs.build import build
 from l2o.envs.device import resolve_device
 from l2o.envs.optimizers import OPTIMIZERS, InnerOptimizer
+from l2o.envs.optimizers.base import judged
 from l2o.envs.tasks.base import Examples, Task
 from l2o.envs.teacher import Teacher
 from l2o.groups import group_layers, param_groups
@@ -220,28 +221,32 @@ class FineTune:
     def accuracy(self, split: str) -> float:
         """Return the share of right answers on one of `SPLITS`."""
         data = self._data(split)
-        return _accuracy(self.model.forward_head(self._features(data.images)), data.labels)
+        with judged(self.optimizer):
+            return _accuracy(self.model.forward_head(self._features(data.images)), data.labels)
 
     @torch.no_grad()
     def loss(self, split: str) -> float:
         """Return the mean cross-entropy on one of `SPLITS`."""
         data = self._data(split)
-        logits = self.model.forward_head(self._features(data.images))
+        with judged(self.optimizer):
+            logits = self.model.forward_head(self._features(data.images))
         return float(functional.cross_entropy(logits, data.labels))
 
     @torch.no_grad()
     def outputs(self, split: str) -> Outputs:
         """Return logits, labels and features on one of `SPLITS`, for `l2o.measures`."""
         data = self._data(split)
-        features = self._features(data.images)
-        logits = self.model.forward_head(features)
+        with judged(self.optimizer):
+            features = self._features(data.images)
+            logits = self.model.forward_head(features)
         return Outputs(logits=logits, labels=data.labels, features=features)
 
     @torch.no_grad()
     def proxy_accuracy(self) -> float:
         """Return the accuracy of the proxy head on the fine-tuned backbone: what is kept."""
         data = self._data("proxy_test")
-        return _accuracy(self.proxy_head(self._features(data.images)), data.labels)
+        with judged(self.optimizer):
+            return _accuracy(self.proxy_head(self._features(data.images)), data.labels)
 
 
 def build_optimizer(config: FineTuning) -> InnerOptimizer:

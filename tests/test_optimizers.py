@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import l2o.envs.optimizers
+import l2o.hypergradient_sgd
 import l2o.momentum_lr_sgd
 from l2o.envs.optimizers import OPTIMIZERS, SGD, SGDLRMomentum
 from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS
@@ -71,7 +72,7 @@ def gradients(steps: int, shape: tuple[int, ...] = (3, 2)) -> Tensor:
     return torch.randn(steps, *shape, generator=generator, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", PLAIN)
 def test_equals_plain_loop_while_the_rate_moves(name: str) -> None:
     weight = nn.Parameter(torch.linspace(-1, 1, 6, dtype=torch.float64).reshape(3, 2))
     optimizer = OPTIMIZERS[name](weight_decay=DECAY).build([{"params": [weight], "lr": 1.0}])
@@ -97,7 +98,7 @@ def weights(count: int = 3) -> list[nn.Parameter]:
     return [nn.Parameter(torch.ones(4, dtype=torch.float64)) for _ in range(count)]
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", PLAIN)
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_stacked_form_equals_it_step_by_step(name: str, momentum: float) -> None:
     settings = {"momentum": momentum} if "momentum" in vars(OPTIMIZERS[name]()) else {}
@@ -155,10 +156,10 @@ def test_contract(name: str) -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
     config = OPTIMIZERS[name]()
     assert config == OPTIMIZERS[name]()
-    optimizer = config.build(param_groups(group_layers(model), base_lr=0.01))
+    optimizer = config.build(param_groups(group_layers(model), base_lr=1.0))
     wanted = config.weight_decay  # type: ignore[attr-defined]
     for group in optimizer.param_groups:
-        assert group["lr"] == 0.01
+        assert group["lr"] == 1.0
         assert group["weight_decay"] == wanted
     explicit = config.build(param_groups(group_layers(model), 0.01, weight_decay=0.7))
     assert explicit.param_groups[0]["weight_decay"] == 0.7
@@ -198,7 +199,7 @@ def test_bad_arguments(make: Callable[[], object]) -> None:
 
 def test_docstrings_run() -> None:
     package = l2o.envs.optimizers
-    modules = [l2o.momentum_lr_sgd]
+    modules = [l2o.momentum_lr_sgd, l2o.hypergradient_sgd]
     for info in pkgutil.iter_modules(package.__path__):
         modules.append(importlib.import_module(f"{package.__name__}.{info.name}"))
     for module in modules:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from torch.optim import Optimizer
@@ -44,6 +45,23 @@ class InnerOptimizer(ABC):
                     "make param groups with l2o.groups.param_groups(groups, base_lr)"
                 )
         return self.make(groups)
+
+
+@contextmanager
+def judged(optimizer: Optimizer) -> Iterator[None]:
+    """Hold the weights that an optimizer is judged by, where it trains others (schedule-free).
+
+    Such an optimizer has `eval()` and `train()`, as schedulefree's have.
+    """
+    switch: Any = optimizer
+    if not (hasattr(switch, "eval") and hasattr(switch, "train")):
+        yield
+        return
+    switch.eval()
+    try:
+        yield
+    finally:
+        switch.train()
 
 
 def check_adam(betas: tuple[float, float], eps: float, weight_decay: float) -> None:

@@ -1,0 +1,58 @@
+"""Optimizers that packages of the extra `rivals` bring."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+from typing import Any, ClassVar
+
+from torch.optim import Optimizer
+
+from l2o.envs.optimizers.base import InnerOptimizer
+
+PACKAGES = {
+    "schedulefree": "schedulefree",
+    "prodigyopt": "prodigyopt",
+    "dadaptation": "dadaptation",
+    "dog": "dog-optimizer",
+}
+"""Modules, and what they are called where they are installed from."""
+
+
+class ExtraOptimizer(InnerOptimizer):
+    """An inner optimizer of a package that need not be installed.
+
+    Such optimizers set their steps themselves: they are run under the constant schedule and the
+    flat profile, one fine-tune after another.
+
+    Attributes:
+        module: imported when settings are made, so that a lack is known before any work.
+    """
+
+    module: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if the package is not installed."""
+        self.load()
+
+    def load(self) -> Any:
+        """Return the module.
+
+        Raises:
+            ValueError: its package is not installed.
+        """
+        try:
+            return importlib.import_module(self.module)
+        except ImportError as error:
+            raise ValueError(
+                f"optimizer {type(self).__name__} needs the package {PACKAGES[self.module]!r}, "
+                "which is not installed: pip install 'l2o[rivals]'"
+            ) from error
+
+
+def quietly(make: Any, *arguments: Any, **options: Any) -> Optimizer:
+    """Return what a constructor makes that prints what it does."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        made: Optimizer = make(*arguments, **options)
+    return made
