@@ -80,11 +80,7 @@ class PPOLearner(Learner):
         super().__init__(config)
         _check_network(config)
         count = count_environments(config)
-        if decisions % count or decisions % minibatches:
-            raise ValueError(
-                f"algorithm.options.decisions={decisions} must be a multiple of the {count} "
-                f"environments and of minibatches={minibatches}"
-            )
+        _check_counts(decisions, count, minibatches)
         self.group = config.environment.group if group_baseline else 1
         if group_baseline and self.group < 2:
             raise ValueError("group_baseline needs environment.group of 2 or more")
@@ -202,6 +198,14 @@ def _check_network(config: TrainConfig) -> None:
         )
     if config.network.recurrent:
         raise ValueError("algorithm ppo has no recurrent policy; set network.recurrent=false")
+
+
+def _check_counts(decisions: int, environments: int, minibatches: int) -> None:
+    if decisions % environments or decisions % minibatches:
+        raise ValueError(
+            f"algorithm.options.decisions={decisions} must be a multiple of the {environments} "
+            f"environments and of minibatches={minibatches}"
+        )
 
 
 class _EpisodeWatch(BaseCallback):
