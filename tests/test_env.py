@@ -141,6 +141,7 @@ def _hand_made(name, rates):
         "sgd_lr_momentum": lambda: MomentumLRSGD(rates, momentum=0.9, weight_decay=5e-4),
         "adam": lambda: torch.optim.Adam(rates),
         "adamw": lambda: torch.optim.AdamW(rates),
+        "rmsprop": lambda: torch.optim.RMSprop(rates),
     }[name]()
 
 
