@@ -48,7 +48,7 @@ def leftover(record: Record, reference: Record) -> float | None:
     one, other = log_rates(record), log_rates(reference)
     both = min(len(one), len(other))
     gaps = np.abs(one[:both] - other[:both])
-    return finite(np.nanmean(gaps), 4) if (~np.isnan(gaps)).any() else None
+    return finite(float(np.nanmean(gaps)), 4) if (~np.isnan(gaps)).any() else None
 
 
 def compare_factors(tasks: Sequence[Sequence[Record]]) -> list[Record]:

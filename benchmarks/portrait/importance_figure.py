@@ -77,7 +77,12 @@ def _draw_column(axes: Axes, rows: list[Record], key: str, scale: float) -> None
         )
         low, value, high = scale * found.T
         ends = np.clip(np.stack([value - low, high - value]), 0.0, None)
-        look = {"color": colour, "fmt": marker, "markersize": 4.5, "elinewidth": 1.4}
+        look: dict[str, Any] = {
+            "color": colour,
+            "fmt": marker,
+            "markersize": 4.5,
+            "elinewidth": 1.4,
+        }
         axes.errorbar(value, at, xerr=ends, label=label, **look)
     axes.axvline(0.0, color="#777777", linewidth=0.8)
     tidy(axes)

@@ -79,8 +79,8 @@ def run(arguments: argparse.Namespace) -> None:
         for shown, reference in zip(tasks[:few], plain)
     ]
     found = {
-        "noise": {"relative_size": spike.size, "at": spike.at, "on": "all trained parameters"},
         "tasks": [describe_spike(*pair) for pair in pairs],
         "fine_tunes": [spiked for _, spiked in pairs],
     }
-    write("spike", found, draw_spike(pairs))
+    noise = {"relative_size": spike.size, "at": spike.at, "on": "all trained parameters"}
+    write("spike", {"noise": noise, **found}, draw_spike(pairs))

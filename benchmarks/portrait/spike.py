@@ -24,6 +24,7 @@ from l2o.benchmarks.portrait.layers import (
 
 RECOVERED = 1.1
 """A loss is recovered when it is within this factor of the undisturbed run's."""
+_DASHES: Any = (0, (4, 1.5))
 _COLOURS = {"head": HEAD, "backbone": backbone_colour(0.2)}
 
 
@@ -86,7 +87,7 @@ def draw_spike(pairs: Sequence[tuple[Record, Record]]) -> Figure:
     figure = new_figure(max(5.0, 2.7 * len(pairs) + 0.6), 5.4)
     grid: Any = figure.subplots(2, len(pairs), sharex=True, sharey="row", squeeze=False)
     for (plain, spiked), (above, below) in zip(pairs, grid.T):
-        for record, dashes in ((plain, (0, (4, 1.5))), (spiked, "-")):
+        for record, dashes in ((plain, _DASHES), (spiked, "-")):
             _draw_loss(above, record, dashes)
             _draw_parts(below, record, dashes)
         for axes in (above, below):
@@ -123,6 +124,7 @@ def _legend() -> list[Line2D]:
     handles = [Line2D([], [], color=INK, label="loss")]
     for name, label in (("head", "head"), ("backbone", "backbone, geometric mean")):
         handles.append(Line2D([], [], color=_COLOURS[name], linewidth=1.8, label=label))
-    for dashes, label in (("-", "with noise on the weights"), ((0, (4, 1.5)), "without")):
+    styles: tuple[tuple[Any, str], ...] = (("-", "with noise on the weights"), (_DASHES, "without"))
+    for dashes, label in styles:
         handles.append(Line2D([], [], color="#777777", linestyle=dashes, label=label))
     return handles
