@@ -1,0 +1,1 @@
+"""How a learned policy behaves, in pictures, and which of its signals matter."""
