@@ -27,5 +27,5 @@ def test_curves_and_what_differs_of_several_runs(tmp_path):
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="metrics.jsonl"):
+    with pytest.raises(FileNotFoundError, match=r"metrics\.jsonl"):
         read_run(tmp_path)
