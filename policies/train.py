@@ -36,8 +36,8 @@ def train(
 
     The folder holds `config.yaml`, `metrics.jsonl`, `tensorboard/`, `checkpoints/latest.pt`,
     `results.json`, the best policy by evaluation as a bundle (`policy.safetensors`, `card.json`),
-    and every evaluated one as `snapshots/FINE_TUNES/`. Killed at any moment, it can be resumed from the last checkpoint; Ctrl-C saves
-    first.
+    and every evaluated one as `snapshots/FINE_TUNES/`. Killed at any moment, it can be resumed from
+    the last checkpoint; Ctrl-C saves first.
 
     Args:
         config: what to learn.
