@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from l2o.bundle import load_policy
-from l2o.configs.schema import Imitation, Named, TrainConfig
+from l2o.configs.schema import Imitation, TrainConfig
 from l2o.envs.build import build
 from l2o.envs.finetuning import decision_interval
 from l2o.envs.stacked import StackedFineTuneEnv
@@ -55,8 +55,8 @@ class ScheduleTeacher:
         imitation = _imitation(config)
         self.environment = environment
         self.policy = SchedulePolicy(
-            build("schedule", SCHEDULES, _named(imitation.schedule)),
-            build("profile", PROFILES, _named(imitation.profile)),
+            build("schedule", SCHEDULES, imitation.schedule),
+            build("profile", PROFILES, imitation.profile),
         )
         shared = config.environment.base_lr
         spans = [each.base_lr or shared for each in config.environment.optimizers] or [shared]
@@ -244,7 +244,3 @@ def _imitation(config: TrainConfig) -> Imitation:
     if config.imitation is None:
         raise ValueError("the training config has no `imitation`")
     return config.imitation
-
-
-def _named(choice: Named | str) -> Named:
-    return Named(name=choice) if isinstance(choice, str) else choice
