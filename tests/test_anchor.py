@@ -92,8 +92,8 @@ def test_relative_multipliers_begin_at_one_learning_rate_and_stay_there():
     run = FineTune(TinyFamily().sample(0), FineTuning(interval=5), policy=policy, base_lr=0.03)
     run.advance(run.steps)
     chosen = torch.tensor([decision.multipliers for decision in run.controller.history])
-    assert len(chosen) == 4
-    torch.testing.assert_close(chosen * 0.03, torch.full((4, 3), START), rtol=1e-3, atol=0)
+    assert len(chosen) == 5
+    torch.testing.assert_close(chosen * 0.03, torch.full((5, 3), START), rtol=1e-3, atol=0)
 
 
 def test_an_untrained_network_is_its_anchor():
