@@ -53,6 +53,7 @@ def build_layer_network(config: TrainConfig) -> LayerPolicyNetwork:
         network.hidden,
         network.recurrent,
         anchored=network.anchor != "none",
+        pooling=network.pooling,
     )
     if made.anchor is not None:
         if not isinstance(multipliers, LogRange):

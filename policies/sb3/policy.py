@@ -71,12 +71,20 @@ class LayerActorCriticPolicy(ActorCriticPolicy):
         self.optimizer = self.optimizer_class(self.parameters(), **kwargs)
 
     def _run(self, observation: PyTorchObs) -> tuple[LayerDistribution, Tensor]:
+        distribution, value, _ = self._decide(observation, None)
+        return distribution, value
+
+    def _decide(
+        self, observation: PyTorchObs, memory: Tensor | None
+    ) -> tuple[LayerDistribution, Tensor, Tensor | None]:
+        """Return the action distribution, the value `[N, 1]` and the next memory."""
         assert isinstance(observation, Tensor)
-        outputs, value, _ = self.network(observation.float())
+        outputs, value, memory = self.network(observation.float(), memory)
         if self.critic is not None:
             value = self.critic(observation.float())[1]
         log_std = self.log_std if self.log_std.requires_grad else None
-        return layer_distribution(outputs, log_std, observation[..., 0]), value.unsqueeze(-1)
+        distribution = layer_distribution(outputs, log_std, observation[..., 0])
+        return distribution, value.unsqueeze(-1), memory
 
     def forward(
         self, obs: PyTorchObs, deterministic: bool = False

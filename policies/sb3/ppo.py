@@ -26,10 +26,15 @@ from l2o.policies.sb3.environments import (
 )
 from l2o.policies.sb3.episodes import TimeShares, summarise
 from l2o.policies.sb3.policy import LayerActorCriticPolicy
+from l2o.policies.sb3.recurrent import MemoryKeeper, RecurrentLayerPolicy
+from l2o.policies.sb3.sequences import SequenceBuffer
 
 
 class PPOLearner(Learner):
     """PPO (Schulman et al., Proximal Policy Optimization Algorithms) on parallel environments.
+
+    With `network.recurrent`, minibatches are whole sequences: the decisions of an iteration in some
+    of the environments, replayed with gradients through time (`l2o.policies.sb3.recurrent`).
 
     Args:
         config: the training config.
@@ -53,7 +58,8 @@ class PPOLearner(Learner):
         decay: whether the learning rate falls linearly to a tenth over the budget of episodes.
 
     Raises:
-        ValueError: decisions that do not divide among environments and minibatches.
+        ValueError: decisions that do not divide among environments and minibatches; for a
+            recurrent network, environments that do not divide among minibatches.
     """
 
     def __init__(
@@ -80,20 +86,20 @@ class PPOLearner(Learner):
         super().__init__(config)
         _check_network(config)
         count = count_environments(config)
-        _check_counts(decisions, count, minibatches)
+        _check_counts(decisions, count, minibatches, recurrent := config.network.recurrent)
         self.group = config.environment.group if group_baseline else 1
         if group_baseline and self.group < 2:
             raise ValueError("group_baseline needs environment.group of 2 or more")
         self._decay, self._learning_rate = decay, learning_rate
         self._critic_first = critic_first
         self.environments = make_environments(config)
-        self.iterations = 0
-        self.decisions = decisions
+        self.iterations, self.decisions = 0, decisions
         self._shares = TimeShares(self.environments)
         torch.manual_seed(config.seed)
         self.model = PPO(
-            LayerActorCriticPolicy,
+            RecurrentLayerPolicy if recurrent else LayerActorCriticPolicy,
             self.environments,
+            rollout_buffer_class=SequenceBuffer if recurrent else None,
             learning_rate=learning_rate,
             n_steps=decisions // count,
             batch_size=decisions // minibatches,
@@ -127,7 +133,10 @@ class PPOLearner(Learner):
         if self._decay:
             left = max(0.0, 1.0 - self.episodes / self.config.episodes)
             self.model.lr_schedule = lambda _: self._learning_rate * (0.1 + 0.9 * left)
-        self.model.learn(self.decisions, callback=watch, reset_num_timesteps=False)
+        callbacks: list[BaseCallback] = [watch]
+        if self.config.network.recurrent:
+            callbacks.append(MemoryKeeper())
+        self.model.learn(self.decisions, callback=callbacks, reset_num_timesteps=False)
         self.iterations += 1
         self.episodes += len(watch.episodes)
         interval = self.config.finetuning.interval
@@ -196,15 +205,18 @@ def _check_network(config: TrainConfig) -> None:
             f"algorithm ppo has no policy of kind {config.network.kind}; set "
             "algorithm.name=reinforce or network.kind=layer_shared"
         )
-    if config.network.recurrent:
-        raise ValueError("algorithm ppo has no recurrent policy; set network.recurrent=false")
 
 
-def _check_counts(decisions: int, environments: int, minibatches: int) -> None:
+def _check_counts(decisions: int, environments: int, minibatches: int, recurrent: bool) -> None:
     if decisions % environments or decisions % minibatches:
         raise ValueError(
             f"algorithm.options.decisions={decisions} must be a multiple of the {environments} "
             f"environments and of minibatches={minibatches}"
+        )
+    if recurrent and environments % minibatches:
+        raise ValueError(
+            f"algorithm.options.minibatches={minibatches} must divide the {environments} "
+            "environments: a recurrent network learns from all decisions of some of them at a time"
         )
 
 
