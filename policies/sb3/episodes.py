@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
+
+from l2o.configs.schema import GrowingWindows
+
+
+class EpisodeWatch(BaseCallback):
+    """Gathers the episodes that end, and the seconds spent collecting."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.episodes: list[dict[str, Any]] = []
+        self.seconds = 0.0
+        self._started = 0.0
+
+    def _on_rollout_start(self) -> None:
+        self._started = time.perf_counter()
+
+    def _on_rollout_end(self) -> None:
+        self.seconds += time.perf_counter() - self._started
+
+    def _on_step(self) -> bool:
+        self.episodes += [info for info in self.locals["infos"] if "episode" in info]
+        return True
+
+    def steps(self, decisions: int, interval: int | GrowingWindows) -> int:
+        """Return the optimizer steps of so many decisions."""
+        if isinstance(interval, int):
+            return decisions * interval
+        # Windows that grow are counted as fine-tunes end.
+        return sum(int(episode["step"]) for episode in self.episodes)
 
 
 class TimeShares:
@@ -43,3 +75,32 @@ def summarise(infos: Sequence[dict[str, Any]]) -> dict[str, float]:
         if values:
             means[name] = float(np.mean(values))
     return means
+
+
+def learning_metrics(
+    watch: EpisodeWatch, logger: Logger, shares: TimeShares, steps: int, seconds: float
+) -> dict[str, float]:
+    """Return the metrics of an iteration of stable-baselines3.
+
+    Args:
+        watch: what it has seen.
+        logger: holds the algorithm's own values, named `train/...`.
+        shares: of the environments.
+        steps: optimizer steps of the inner networks.
+        seconds: the iteration's.
+    """
+    logged = {
+        name.removeprefix("train/"): float(value)
+        for name, value in logger.name_to_value.items()
+        if name.startswith("train/") and isinstance(value, (int, float, np.floating))
+    }
+    return {
+        **summarise(watch.episodes),
+        **logged,
+        "seconds": seconds,
+        "seconds_collecting": watch.seconds,
+        "seconds_learning": seconds - watch.seconds,
+        "fine_tune_steps_per_second": steps / seconds,
+        "fine_tunes_per_second": len(watch.episodes) / seconds,
+        **shares.read(watch.seconds / seconds),
+    }
