@@ -18,6 +18,7 @@ from tiny import TinyFamily
 
 import l2o
 from l2o.envs.finetune import FineTuneEnv
+from l2o.envs.finetuning import FineTune
 from l2o.policies.imitation import imitate
 from l2o.policies.networks import build_layer_network
 from l2o.policies.sb3 import LayerSACPolicy, SACLearner
@@ -195,6 +196,37 @@ def test_it_learns_what_each_layer_should_do():
 def make(options=FEW, **fields):
     settings = config(algorithm={"name": "sac", "options": options}, **fields)
     return SACLearner(settings, **options)
+
+
+def test_it_learns_on_fine_tunes():
+    """A policy that starts at a hundredth of a good LR learns to raise it."""
+    options = {
+        "decisions": 128,
+        "learning_starts": 128,
+        "batch_size": 64,
+        "learning_rate": 0.003,
+        "gradient_steps": 8,
+    }
+    learner = make(
+        options,
+        environment={
+            "base_lr": [0.0005, 0.0005],
+            "multipliers": {"kind": "log", "low": 0.1, "high": 1000.0},
+            "rewards": {"source_loss_change": 1.0},
+            "signal_dropout": 0.0,
+        },
+        environments=16,
+    )
+    while learner.episodes < 160:
+        learner.iterate()
+    losses = []
+    for policy in (learner.policy(), l2o.SchedulePolicy("constant")):
+        finetuning = learner.config.finetuning
+        run = FineTune(TinyFamily().sample(7), finetuning, policy=policy, base_lr=0.0005)
+        run.advance(run.steps)
+        losses.append(run.loss("source_validation"))
+    learner.close()
+    assert losses[0] < losses[1] - 0.2
 
 
 def weights(module):
