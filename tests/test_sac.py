@@ -323,6 +323,7 @@ def test_an_unstacked_run_writes_its_folder(tmp_path):
     [
         ({"environment": {"multipliers": {"kind": "bins"}}}, {}, ["sac", "kind: log"]),
         ({"network": {"recurrent": True}}, {}, ["sac", "network.recurrent=false"]),
+        ({"network": {"kind": "asg_2020"}}, {}, ["sac", "asg_2020", "network.kind=layer_shared"]),
         ({}, {"decisions": 18}, ["decisions=18", "4 environments"]),
         ({}, {"decisions": 16, "train_freq": 3}, ["multiple", "train_freq=3"]),
         ({}, {"train_freq": 0}, ["train_freq", "0"]),

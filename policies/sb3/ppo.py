@@ -18,7 +18,7 @@ from l2o.network import LayerPolicyNetwork
 from l2o.policies.base import Learner
 from l2o.policies.imitation import imitate
 from l2o.policies.networks import build_layer_network, export_policy
-from l2o.policies.sb3.checks import check_network
+from l2o.policies.sb3.checks import check_layer_shared, check_memoryless
 from l2o.policies.sb3.environments import (
     count_environments,
     make_environments,
@@ -78,7 +78,8 @@ class PPOLearner(Learner):
         decay: bool = False,
     ) -> None:
         super().__init__(config)
-        check_network(config, "ppo")
+        check_layer_shared(config, "ppo")
+        check_memoryless(config, "ppo")
         count = count_environments(config)
         _check_counts(decisions, count, minibatches)
         self.group = config.environment.group if group_baseline else 1

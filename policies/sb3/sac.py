@@ -19,7 +19,7 @@ from l2o.multipliers import LogRange
 from l2o.policies.base import Learner
 from l2o.policies.imitation import imitate
 from l2o.policies.networks import action_range, build_layer_network, export_policy
-from l2o.policies.sb3.checks import check_network
+from l2o.policies.sb3.checks import check_layer_shared, check_memoryless
 from l2o.policies.sb3.environments import (
     count_environments,
     make_environments,
@@ -79,11 +79,7 @@ class SACLearner(Learner):
         critic_first: int = 0,
     ) -> None:
         super().__init__(config)
-        check_network(config, "sac")
-        if not isinstance(action_range(config), LogRange):
-            raise ValueError(
-                "algorithm sac needs continuous actions; set environment.multipliers={kind: log}"
-            )
+        _check_policy(config)
         for name, number, high in (("learning_rate", learning_rate, np.inf), ("tau", tau, 1.0)):
             check_number(f"algorithm.options.{name}", number, 0.0, high, above=True)
         check_number("algorithm.options.discount", discount, 0.0, 1.0)
@@ -214,6 +210,15 @@ class _MeanLogger(Logger):
 
     def record(self, key: str, value: Any, exclude: Any = None) -> None:
         self.record_mean(key, value, exclude)
+
+
+def _check_policy(config: TrainConfig) -> None:
+    check_layer_shared(config, "sac")
+    check_memoryless(config, "sac")
+    if not isinstance(action_range(config), LogRange):
+        raise ValueError(
+            "algorithm sac needs continuous actions; set environment.multipliers={kind: log}"
+        )
 
 
 def _check_entropy(entropy: float | str) -> None:
