@@ -88,8 +88,7 @@ class PPOLearner(Learner):
         self._decay, self._learning_rate = decay, learning_rate
         self._critic_first = critic_first
         self.environments = make_environments(config)
-        self.iterations = 0
-        self.decisions = decisions
+        self.iterations, self.decisions = 0, decisions
         self._shares = TimeShares(self.environments)
         torch.manual_seed(config.seed)
         self.model = PPO(
