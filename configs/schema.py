@@ -197,7 +197,7 @@ class TrainConfig(Strict):
     network: Network = Network()
     """The policy network."""
     imitation: Imitation | None = None
-    """What to begin with (algorithms ppo and evolution); null for an untrained network."""
+    """What to begin with (algorithms ppo, sac and evolution); null for an untrained network."""
     algorithm: Named = Named(name="ppo")
     """Learning algorithm and its arguments."""
     episodes: PositiveInt = 2000

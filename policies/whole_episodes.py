@@ -19,8 +19,8 @@ from l2o.policies.sb3.environments import (
     make_environments,
     seed_environments,
 )
-from l2o.policies.sb3.episodes import TimeShares, summarise
-from l2o.policies.spent import time_metrics
+from l2o.policies.sb3.episodes import summarise
+from l2o.policies.spent import TimeShares, time_metrics
 from l2o.policy_network import PolicyNetwork
 
 

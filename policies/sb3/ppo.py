@@ -19,15 +19,17 @@ from l2o.network import LayerPolicyNetwork
 from l2o.policies.base import Learner
 from l2o.policies.imitation import imitate
 from l2o.policies.networks import build_layer_network, export_policy
+from l2o.policies.sb3.checks import check_layer_shared
 from l2o.policies.sb3.environments import (
     count_environments,
     make_environments,
     seed_environments,
 )
-from l2o.policies.sb3.episodes import TimeShares, summarise
+from l2o.policies.sb3.episodes import EpisodeWatch, learning_metrics
 from l2o.policies.sb3.policy import LayerActorCriticPolicy
 from l2o.policies.sb3.recurrent import MemoryKeeper, RecurrentLayerPolicy
 from l2o.policies.sb3.sequences import SequenceBuffer
+from l2o.policies.spent import TimeShares
 
 
 class PPOLearner(Learner):
@@ -84,7 +86,7 @@ class PPOLearner(Learner):
         decay: bool = False,
     ) -> None:
         super().__init__(config)
-        _check_network(config)
+        check_layer_shared(config, "ppo")
         count = count_environments(config)
         _check_counts(decisions, count, minibatches, recurrent := config.network.recurrent)
         self.group = config.environment.group if group_baseline else 1
@@ -129,7 +131,7 @@ class PPOLearner(Learner):
         if self.iterations == 0 and self.config.imitation is not None:
             imitate(self._network, self.config)
             self.episodes += self.config.imitation.episodes
-        watch = _EpisodeWatch(self.group, advantages=self.iterations >= self._critic_first)
+        watch = _RolloutWatch(self.group, advantages=self.iterations >= self._critic_first)
         if self._decay:
             left = max(0.0, 1.0 - self.episodes / self.config.episodes)
             self.model.lr_schedule = lambda _: self._learning_rate * (0.1 + 0.9 * left)
@@ -139,27 +141,10 @@ class PPOLearner(Learner):
         self.model.learn(self.decisions, callback=callbacks, reset_num_timesteps=False)
         self.iterations += 1
         self.episodes += len(watch.episodes)
-        interval = self.config.finetuning.interval
-        # Windows that grow are counted as fine-tunes end.
-        ended = sum(int(episode["step"]) for episode in watch.episodes)
-        steps = self.decisions * interval if isinstance(interval, int) else ended
+        steps = watch.steps(self.decisions, self.config.finetuning.interval)
         self.fine_tune_steps += steps
         total = time.perf_counter() - started
-        logged = {
-            name.removeprefix("train/"): float(value)
-            for name, value in self.model.logger.name_to_value.items()
-            if name.startswith("train/") and isinstance(value, (int, float, np.floating))
-        }
-        return {
-            **summarise(watch.episodes),
-            **logged,
-            "seconds": total,
-            "seconds_collecting": watch.seconds,
-            "seconds_learning": total - watch.seconds,
-            "fine_tune_steps_per_second": steps / total,
-            "fine_tunes_per_second": len(watch.episodes) / total,
-            **self._shares.read(watch.seconds / total),
-        }
+        return learning_metrics(watch, self.model.logger, self._shares, steps, total)
 
     @property
     def _network(self) -> LayerPolicyNetwork:
@@ -199,14 +184,6 @@ class PPOLearner(Learner):
         self.environments.close()
 
 
-def _check_network(config: TrainConfig) -> None:
-    if config.network.kind != "layer_shared":
-        raise ValueError(
-            f"algorithm ppo has no policy of kind {config.network.kind}; set "
-            "algorithm.name=reinforce or network.kind=layer_shared"
-        )
-
-
 def _check_counts(decisions: int, environments: int, minibatches: int, recurrent: bool) -> None:
     if decisions % environments or decisions % minibatches:
         raise ValueError(
@@ -220,31 +197,21 @@ def _check_counts(decisions: int, environments: int, minibatches: int, recurrent
         )
 
 
-class _EpisodeWatch(BaseCallback):
-    """Gathers the episodes that end, and the time spent collecting."""
+class _RolloutWatch(EpisodeWatch):
+    """Changes the advantages, too, once a rollout has ended."""
 
     def __init__(self, group: int, advantages: bool = True) -> None:
         super().__init__()
         self.group = group
         self.advantages = advantages
-        self.episodes: list[dict[str, Any]] = []
-        self.seconds = 0.0
-        self._started = 0.0
-
-    def _on_rollout_start(self) -> None:
-        self._started = time.perf_counter()
 
     def _on_rollout_end(self) -> None:
-        self.seconds = time.perf_counter() - self._started
+        super()._on_rollout_end()
         buffer = self.locals["rollout_buffer"]
         if not self.advantages:
             buffer.advantages[:] = 0.0
         elif self.group > 1:
             buffer.advantages = less_group_mean(buffer.advantages, self.group)
-
-    def _on_step(self) -> bool:
-        self.episodes += [info for info in self.locals["infos"] if "episode" in info]
-        return True
 
 
 def less_group_mean(advantages: NDArray[np.float32], group: int) -> NDArray[np.float32]:
