@@ -10,7 +10,7 @@ import numpy as np
 from l2o.benchmarks.cell import Record
 from l2o.benchmarks.plan import PlannedRow
 from l2o.benchmarks.statistics import Array, Matrix
-from l2o.benchmarks.target import ENERGIES
+from l2o.benchmarks.target import ENERGIES, HALVES
 
 METRICS = (
     "target_accuracy",
@@ -18,6 +18,7 @@ METRICS = (
     "source_accuracy",
     "source_validation_loss",
     *ENERGIES,
+    *HALVES,
 )
 
 
@@ -80,9 +81,9 @@ def common_factors(first: RowScores, second: RowScores) -> tuple[float, ...]:
 
 
 def _number(value: Any, metric: str) -> float:
-    """Read a measured value: a lost loss is the worst, a lost accuracy zero, an energy unknown."""
+    """Read a measured value: a lost loss is the worst, a lost accuracy zero, others unknown."""
     if value is not None:
         return float(value)
-    if metric in ENERGIES:
+    if metric in (*ENERGIES, *HALVES):
         return float("nan")
     return float("inf") if metric == "source_validation_loss" else 0.0

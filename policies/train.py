@@ -25,6 +25,9 @@ from l2o.policies.checkpoint import load_checkpoint, save_checkpoint
 from l2o.policies.evaluation import Evaluator, evaluation_task
 from l2o.policies.metrics import MetricsLog
 
+SNAPSHOTS = "snapshots"
+"""Folder of the policies as they stood at each evaluation, named by the fine-tunes until then."""
+
 
 def train(
     config: TrainConfig, out: str | Path, resume: bool = False, progress: bool | None = None
@@ -32,9 +35,9 @@ def train(
     """Learn a policy and write it, with all that explains it, into a run folder.
 
     The folder holds `config.yaml`, `metrics.jsonl`, `tensorboard/`, `checkpoints/latest.pt`,
-    `results.json`, and the best policy by evaluation as a bundle (`policy.safetensors`,
-    `card.json`). Killed at any moment, it can be resumed from the last checkpoint; Ctrl-C saves
-    first.
+    `results.json`, the best policy by evaluation as a bundle (`policy.safetensors`, `card.json`),
+    and every evaluated one as `snapshots/FINE_TUNES/`. Killed at any moment, it can be resumed from
+    the last checkpoint; Ctrl-C saves first.
 
     Args:
         config: what to learn.
@@ -160,9 +163,11 @@ class Training:
         }
         self._evaluated = self.iteration
         self.evaluations.append(result)
+        card = training_card(self.config, self.learner, result)
+        save_policy(self.out / SNAPSHOTS / f"{self.learner.episodes:06d}", policy, card)
         if self.best is None or score.target_accuracy > self.best["target_accuracy"]:
             self.best = result
-            save_policy(self.out, policy, training_card(self.config, self.learner, result))
+            save_policy(self.out, policy, card)
 
     def save(self) -> None:
         """Write the checkpoint and `results.json`."""

@@ -118,6 +118,11 @@ def test_a_run_folder_explains_itself(tmp_path, workers, stacked):
     assert card["results"]["evaluation"]["target_accuracy"] == results["best"]["target_accuracy"]
     best = max(e["target_accuracy"] for e in results["evaluations"])
     assert results["best"]["target_accuracy"] == best
+    kept = [out / "snapshots" / f"{e['episodes']:06d}" for e in results["evaluations"]]
+    assert sorted((out / "snapshots").iterdir()) == kept
+    assert [l2o.read_card(each)["results"]["evaluation"]["iteration"] for each in kept] == [
+        e["iteration"] for e in results["evaluations"]
+    ]
     evaluator = Evaluator(settings)
     score = evaluator.score(l2o.load_policy(out))
     evaluator.close()

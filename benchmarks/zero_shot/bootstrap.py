@@ -146,7 +146,12 @@ def compare(first: Strata, second: Strata, resamples: int, seed: int = 0) -> Com
         raise ValueError(f"need scores on the same tasks and runs, got shapes {shapes}")
     joined = [np.stack(pair, axis=-1) for pair in zip(first, second)]
     joined = [pair[~np.isnan(pair).any(axis=(1, 2))] for pair in joined]
-    found = estimate([pair.reshape(len(pair), -1) for pair in joined], _difference, resamples, seed)
+    found = estimate(
+        [pair.reshape(len(pair), 2 * pair.shape[1]) for pair in joined],
+        _difference,
+        resamples,
+        seed,
+    )
     if found.tasks == 0:
         return Comparison(found, np.nan, np.nan, 0)
     kept = np.concatenate(joined)

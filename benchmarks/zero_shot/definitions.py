@@ -51,6 +51,13 @@ _DEFINITIONS = (
         "noisy scores, scored by the same runs: optimistic.",
     ),
     (
+        "the same oracle, chosen by other target images",
+        "the setting that is best on one half of the target's test images (of every class), scored "
+        "on the other half, and the other way round; the mean of both. Still no user's choice, but "
+        "without the optimism of a maximum that is scored by what it was chosen by. No claim is "
+        "held against it.",
+    ),
+    (
         "untuned",
         "one fine-tune at the base LR as guessed, with no look at validation.",
     ),

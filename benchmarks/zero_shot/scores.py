@@ -9,17 +9,21 @@ import numpy as np
 
 from l2o.benchmarks.cell import Record
 from l2o.benchmarks.plan import LEARNED, Plan, PlannedRow
-from l2o.benchmarks.scores import gather
+from l2o.benchmarks.scores import RowScores, gather
 from l2o.benchmarks.selection import SELECTIONS, select
 from l2o.benchmarks.statistics import Array
 from l2o.benchmarks.summary import is_at_chance
-from l2o.benchmarks.tuning import grid_scores, grid_settings
+from l2o.benchmarks.tuning import cross_fitted, grid_scores, grid_settings
 from l2o.benchmarks.zero_shot.plan import LITE, UNTUNED, contender_label
 from l2o.configs.schema import Row
 from l2o.configs.zero_shot import ZeroShotConfig
 
-Kind = Literal["policy", "lite", "schedule", "rival", "source_validation", "target_accuracy"]
-"""`schedule` and `rival` are untuned; the last two are the grid, tuned by that selection."""
+Kind = Literal[
+    "policy", "lite", "schedule", "rival", "source_validation", "target_accuracy", "cross_fitted"
+]
+"""`schedule` and `rival` are untuned; the last three are the grid, tuned by that selection."""
+CROSS_FITTED = "the same oracle, chosen by other target images"
+"""Label of the oracle that is not scored by the images it chose by."""
 TUNED: dict[Kind, str] = {
     "source_validation": "grid tuned by source validation",
     "target_accuracy": "grid tuned by target accuracy (oracle)",
@@ -115,6 +119,8 @@ def gather_contenders(
     for rule, label in TUNED.items():
         found = {name: _tuned(rule, *families[name]) for name in families}
         contenders.append(Contender(label, rule, points * config.seeds, found))
+    fair = {name: _cross_fitted(*families[name]) for name in families}
+    contenders.append(Contender(CROSS_FITTED, "cross_fitted", points * config.seeds, fair))
     return contenders
 
 
@@ -155,8 +161,17 @@ def _untuned(config: ZeroShotConfig, row: PlannedRow, records: dict[str, Record]
     )
 
 
+def _grid(plan: Plan, records: dict[str, Record]) -> list[RowScores]:
+    return [gather(row, records) for row in plan.rows if row.kind == "grid"]
+
+
+def _cross_fitted(plan: Plan, records: dict[str, Record]) -> Scores:
+    accuracy = cross_fitted(_grid(plan, records))
+    return Scores(accuracy.T, accuracy.T)
+
+
 def _tuned(rule: str, plan: Plan, records: dict[str, Record]) -> Scores:
-    rows = [gather(row, records) for row in plan.rows if row.kind == "grid"]
+    rows = _grid(plan, records)
     picks, accuracy = select(rule, grid_scores(rows))
     settings = grid_settings(rows)
     chosen = tuple(

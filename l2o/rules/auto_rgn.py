@@ -19,7 +19,7 @@ class AutoRGN(Rule):
 
     Source: Lee et al., Surgical Fine-Tuning Improves Adaptation to Distribution Shifts, ICLR 2023,
     where learning rates are set anew at the start of each epoch. Here r is of the last step's
-    gradient and between 10⁻⁴ and 10⁴, the range of the signal `gradient_norm`. Where no layer has a
+    gradient and between 10⁻⁸ and 10⁸, the range of the signal `gradient_norm`. Where no layer has a
     gradient yet, before the first step, all multipliers are 1; a layer without one gets 0
     afterwards.
 

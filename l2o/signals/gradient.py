@@ -11,6 +11,7 @@ class GradientNorm(LogRatio):
     """log₁₀(‖g‖ / ‖θ‖) / 4 of the last step."""
 
     needs: ClassVar[frozenset[Quantity]] = frozenset({"gradient"})
+    limit: ClassVar[float] = 2.0
     numerator, denominator, scale = "gradient_norm", "weight_norm", 4.0
 
 

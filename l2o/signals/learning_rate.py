@@ -8,9 +8,9 @@ from l2o.signals.base import LogRatio
 
 
 class Multiplier(LogRatio):
-    """log₁₀(multiplier) / 3, the last action; zero counts as 10⁻⁴."""
+    """log₁₀(multiplier) / 3, the last action; zero counts as 10⁻⁶."""
 
-    limit: ClassVar[float] = 4.0 / 3.0
+    limit: ClassVar[float] = 2.0
     numerator, scale = "multiplier", 3.0
 
 
