@@ -71,13 +71,15 @@ def print_table(directory: Path, console: Console | None = None) -> None:
     kind = kind_of(directory)
     if kind is None:
         return terminal.print_table(directory, console)
+    missing = "fine-tunes"
     if kind == "zero_shot":
         from l2o.benchmarks.zero_shot.tables import terminal_tables
     else:
         from l2o.benchmarks.ablation.tables import terminal_tables
 
+        missing = "policies"
     data = json.loads((directory / RESULTS).read_text(encoding="utf-8"))
-    terminal.print_tables(terminal_tables(data), data["failures"], console)
+    terminal.print_tables(terminal_tables(data), data["failures"], console, missing)
 
 
 def kind_of(directory: Path) -> str | None:

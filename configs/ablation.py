@@ -18,6 +18,8 @@ class Variant(Strict):
     """Fields of the training config: dotted key -> value, as on the command line."""
     against: str | None = None
     """Label of the variant that it is compared with; null: the first."""
+    seed_shift: NonNegativeInt = 0
+    """Added to the learning seeds: alone, a control of what another seed does."""
 
 
 class AblationConfig(Strict):

@@ -52,6 +52,7 @@ VARIANTS = {
     "few signals": {"group": "signals", "changes": {"environment.signals": FEW}},
     "evolution": {"group": "algorithm", "changes": {"algorithm": {"name": "evolution"}}},
     "smaller": {"group": "network", "against": "few signals", "changes": {"network.hidden": 4}},
+    "shifted": {"group": "control", "seed_shift": 10},
 }
 
 
@@ -178,7 +179,11 @@ def test_the_preset_changes_one_thing_each():
         assert runs[label].config.environment.signals == kept
     lite = load_config("train", "asg-lite").environment.signals
     assert runs["optimizer alone"].config.environment.signals == lite
+    assert runs["another seed"].config == base.model_copy(
+        update={"name": "another seed", "seed": base.seed + 1000}
+    )
     assert {variant.group for variant in list(settings.variants.values())[1:]} == {
+        "control",
         "signals",
         "reward",
         "network",
@@ -256,6 +261,7 @@ def test_the_summary_against_a_plain_reference(config):
         "few signals": {0: [0.4, 0.7, 0.0], 1: [0.45, 0.5, 0.7]},
         "evolution": {1: [0.6, 0.9, 0.8]},
         "smaller": {0: [0.5, 0.5, 0.5], 1: [0.5, 0.5, 0.5]},
+        "shifted": {0: [0.5, 0.7, 0.9], 1: [0.4, 0.8, 0.6]},
     }
     settings = config(seeds=[0, 1])
     data = summarise(settings, made_up(settings, scores), [])
@@ -272,6 +278,8 @@ def test_the_summary_against_a_plain_reference(config):
     assert rows["few signals"]["diverged"] == 1
     assert (rows["base"]["fine_tunes"], rows["base"]["minutes"]) == (8, 1.01)
     assert rows["few signals"]["scores"] == [[0.4, 0.7, 0.0], [0.45, 0.5, 0.7]]
+    assert rows["shifted"]["changes"] == ["seed: 0 -> 10"]
+    assert rows["shifted"]["difference"]["low"] == rows["shifted"]["difference"]["high"] == 0.0
     assert rows["smaller"]["changes"] == [
         f"environment.signals: {FEW!r} -> None",
         "network.hidden: 8 -> 4",
@@ -304,6 +312,7 @@ def test_one_seed_resamples_episodes_alone():
 def test_a_variant_without_its_reference_has_no_difference(config):
     settings = config()
     scores = {"base": {}, "few signals": {0: [0.5, 0.6, 0.7]}, "evolution": {}, "smaller": {}}
+    scores["shifted"] = {}
     data = summarise(settings, made_up(settings, scores), [{"label": "base", "error": "oh"}])
     rows = {row["label"]: row for row in data["rows"]}
     assert rows["few signals"]["difference"] is None
@@ -369,5 +378,5 @@ def check_folder(out):
     print_table(out, console)
     shown = console.file.getvalue()
     assert "evolution" in shown
-    assert "1 fine-tunes are missing" in shown
+    assert "1 policies are missing" in shown
     assert max(map(len, shown.splitlines())) <= 100

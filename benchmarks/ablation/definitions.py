@@ -15,8 +15,9 @@ _DEFINITIONS = (
     (
         "accuracy",
         "final accuracy on the real validation images of the target, mean over {episodes} drawn "
-        "episodes of the meta-training split, of tasks and pretrained networks that learning never "
-        "draws. The held-out split is not looked at.",
+        "episodes of the meta-training split, of tasks that learning never draws, with the "
+        "pretrained networks of `evaluation.task` (in the preset, none that learning uses). The "
+        "held-out split is not looked at.",
     ),
     (
         "episodes",
@@ -46,8 +47,9 @@ _DEFINITIONS = (
     ),
     (
         "learning seeds",
-        "{count}: another one draws other tasks, noise and first weights, and may order variants "
-        "that are close differently.",
+        "{count}: another one draws other tasks, noise and first weights. How far apart policies "
+        "are that differ in nothing else, the rows of the group `control` show, if there are any: "
+        "a difference no larger than theirs may be the seed's.",
     ),
     ("minutes", "wall-clock of learning one policy in {processes}, scoring left out."),
     ("at chance", "accuracy of at most {near_chance:g} × chance."),

@@ -43,7 +43,7 @@ class Run:
 
     Attributes:
         label: the variant's.
-        seed: learning seed.
+        seed: learning seed, before the variant's shift: runs of one seed are compared.
         config: how it is learned.
         base: how the base is learned: episodes are drawn as there.
         episodes: how many it is scored on.
@@ -107,7 +107,12 @@ def learning(config: AblationConfig, label: str, seed: int) -> TrainConfig:
     variant = config.variants[label]
     _refuse(config.changes, "changes", tuple(SETTLED))
     _refuse(variant.changes, f"variants.{label}.changes", (*SETTLED, *SHARED))
-    given = {"name": label, "seed": seed, "episodes": config.fine_tunes, "minutes": None}
+    given = {
+        "name": label,
+        "seed": seed + variant.seed_shift,
+        "episodes": config.fine_tunes,
+        "minutes": None,
+    }
     data = set_fields(config_data(load_config("train", config.train)), config.changes)
     data = set_fields(set_fields(data, variant.changes), given)
     return check_config(TrainConfig, data, f"variant {label!r} of train config {config.train!r}")

@@ -55,6 +55,7 @@ def make_page(data: dict[str, Any], pictures: list[Picture]) -> Page:
         footer="Every policy is a training run of its own in `learned`; one line of cells.jsonl "
         "has its scores. All numbers of this page are in results.json, and config.yaml repeats "
         "the ablation.",
+        missing="policies",
     )
 
 

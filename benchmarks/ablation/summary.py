@@ -104,12 +104,13 @@ def _estimate(scores: dict[int, Array], resamples: int) -> dict[str, Any] | None
 
 def _changes(found: Found, label: str, against: str | None) -> list[str]:
     """Return in which fields a variant's training differs from that of its reference."""
-    configs = {run.label: run.config for run, _ in found}
+    configs = {}
+    for run, _ in found:
+        same = {"name": "", "seed": run.config.seed - run.seed}
+        configs[run.label] = run.config.model_copy(update=same)
     if against is None or label not in configs or against not in configs:
         return []
-    same = {"name": "", "seed": 0}
-    pair = [configs[name].model_copy(update=same) for name in (against, label)]
-    return differences(*pair)
+    return differences(configs[against], configs[label])
 
 
 def _at_chance(record: Record) -> int:
