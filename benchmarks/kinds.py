@@ -1,4 +1,4 @@
-"""The two kinds of benchmark, one family's table and a comparison over several, behind one door."""
+"""The kinds of benchmark behind one door: a family's table, several families, an ablation."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from l2o.benchmarks import report, run, terminal
 from l2o.benchmarks.results import RESULTS
+from l2o.configs.ablation import AblationConfig
 from l2o.configs.schema import BenchmarkConfig
 from l2o.configs.zero_shot import ZeroShotConfig
 
@@ -16,17 +17,22 @@ if TYPE_CHECKING:
 
 
 def run_benchmark(
-    config: BenchmarkConfig | ZeroShotConfig,
+    config: BenchmarkConfig | ZeroShotConfig | AblationConfig,
     out: Path,
     workers: int | None = None,
     progress: bool = True,
 ) -> Path:
     """Run what is missing of a benchmark and write its results.
 
-    See `l2o.benchmarks.run.run_benchmark` and `l2o.benchmarks.zero_shot.run.run_zero_shot`.
+    See `l2o.benchmarks.run.run_benchmark`, `l2o.benchmarks.zero_shot.run.run_zero_shot` and
+    `l2o.benchmarks.ablation.run.run_ablation`.
     """
     if isinstance(config, BenchmarkConfig):
         return run.run_benchmark(config, out, workers, progress)
+    if isinstance(config, AblationConfig):
+        from l2o.benchmarks.ablation.run import run_ablation
+
+        return run_ablation(config, out, workers, progress)
     from l2o.benchmarks.zero_shot.run import run_zero_shot
 
     return run_zero_shot(config, out, workers, progress)
@@ -39,11 +45,16 @@ def write_report(directory: Path) -> Path:
         FileNotFoundError: no results there.
         ValueError: results of another layout.
     """
-    if not is_zero_shot(directory):
-        return report.write_report(directory)
-    from l2o.benchmarks.zero_shot.report import write_report as write
+    kind = kind_of(directory)
+    if kind == "zero_shot":
+        from l2o.benchmarks.zero_shot.report import write_report as write_zero_shot
 
-    return write(directory)
+        return write_zero_shot(directory)
+    if kind == "ablation":
+        from l2o.benchmarks.ablation.report import write_report as write_ablation
+
+        return write_ablation(directory)
+    return report.write_report(directory)
 
 
 def print_table(directory: Path, console: Console | None = None) -> None:
@@ -57,18 +68,24 @@ def print_table(directory: Path, console: Console | None = None) -> None:
         FileNotFoundError: no results there.
         ValueError: results of another layout.
     """
-    if not is_zero_shot(directory):
+    kind = kind_of(directory)
+    if kind is None:
         return terminal.print_table(directory, console)
-    from l2o.benchmarks.zero_shot.tables import terminal_tables
+    missing = "fine-tunes"
+    if kind == "zero_shot":
+        from l2o.benchmarks.zero_shot.tables import terminal_tables
+    else:
+        from l2o.benchmarks.ablation.tables import terminal_tables
 
+        missing = "policies"
     data = json.loads((directory / RESULTS).read_text(encoding="utf-8"))
-    terminal.print_tables(terminal_tables(data), data["failures"], console)
+    terminal.print_tables(terminal_tables(data), data["failures"], console, missing)
 
 
-def is_zero_shot(directory: Path) -> bool:
-    """Tell whether a folder holds the results of a comparison over several families."""
+def kind_of(directory: Path) -> str | None:
+    """Return "zero_shot" or "ablation" where a folder holds such results, else None."""
     path = directory / RESULTS
     if not path.is_file():
-        return False
-    found = json.loads(path.read_text(encoding="utf-8"))
-    return bool(found.get("kind") == "zero_shot")
+        return None
+    kind = json.loads(path.read_text(encoding="utf-8")).get("kind")
+    return kind if kind in ("zero_shot", "ablation") else None

@@ -50,12 +50,13 @@ class Page:
     Attributes:
         title: its heading.
         summary: one paragraph that says what was run.
-        failures: fine-tunes that are missing: `label` and `error` of each.
+        failures: what is missing: `label` and `error` of each.
         main: tables at the top.
         details: tables after the figures.
         pictures: the figures.
         definitions: what the words mean: word, meaning.
         footer: where the numbers come from.
+        missing: what the failures are, in the plural.
     """
 
     title: str
@@ -66,6 +67,7 @@ class Page:
     pictures: Sequence[Picture]
     definitions: Sequence[tuple[str, str]]
     footer: str
+    missing: str = "fine-tunes"
 
     def to_html(self) -> str:
         """Return the page: no script, nothing loaded from elsewhere, everything escaped."""

@@ -22,6 +22,8 @@ _WORDS = (
     "must",
     "goal",
     "population",
+    "group",
+    "change",
 )
 
 

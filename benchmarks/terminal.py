@@ -45,7 +45,10 @@ def print_table(directory: Path, console: Console | None = None) -> None:
 
 
 def print_tables(
-    tables: Sequence[Table], failures: Sequence[dict[str, Any]], console: Console | None = None
+    tables: Sequence[Table],
+    failures: Sequence[dict[str, Any]],
+    console: Console | None = None,
+    missing: str = "fine-tunes",
 ) -> None:
     """Print tables, and how many fine-tunes are missing.
 
@@ -53,6 +56,7 @@ def print_tables(
         tables: in this order.
         failures: `label` and `error` of each missing fine-tune.
         console: as `print_table` takes it.
+        missing: what the failures are, in the plural.
     """
     from rich.console import Console
 
@@ -64,7 +68,7 @@ def print_tables(
         _print(table, console)
     if failures:
         first = failures[0]
-        text = f"{len(failures)} fine-tunes are missing; the first, of {first['label']!r}: "
+        text = f"{len(failures)} {missing} are missing; the first, of {first['label']!r}: "
         console.print(text + first["error"], style="bold red", markup=False)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, overload
 
 from pydantic import ValidationError
 
+from l2o.configs.ablation import AblationConfig
 from l2o.configs.catalog import Kind
 from l2o.configs.errors import ConfigError
 from l2o.configs.explain import explain, locate
@@ -24,8 +25,9 @@ SCHEMAS: dict[str, type[Strict]] = {
     "finetune": FinetuneConfig,
     "benchmark": BenchmarkConfig,
     "zero_shot": ZeroShotConfig,
+    "ablation": AblationConfig,
 }
-"""Schemas by kind; a benchmark that names `families` is of the last one."""
+"""Schemas by kind; a benchmark that names `families` or `variants` is of the last two."""
 
 S = TypeVar("S", bound=Strict)
 
@@ -41,7 +43,7 @@ def load_config(
 @overload
 def load_config(
     kind: Literal["benchmark"], source: str | Path, overrides: Sequence[str] = ...
-) -> BenchmarkConfig | ZeroShotConfig: ...
+) -> BenchmarkConfig | ZeroShotConfig | AblationConfig: ...
 def load_config(kind: Kind, source: str | Path, overrides: Sequence[str] = ()) -> Strict:
     """Return a checked config.
 
@@ -71,9 +73,14 @@ def load_table(source: str | Path, overrides: Sequence[str] = ()) -> BenchmarkCo
     """Return the config of a benchmark of one family: `load_config` for those who take no other.
 
     Raises:
-        ConfigError: wrong fields, or a comparison over several families.
+        ConfigError: wrong fields, a comparison over several families, or an ablation.
     """
     config = load_config("benchmark", source, overrides)
+    if isinstance(config, AblationConfig):
+        raise ConfigError(
+            f"{source} compares policies that it learns first ({', '.join(config.variants)}), and "
+            "a benchmark of one family is needed here"
+        )
     if isinstance(config, ZeroShotConfig):
         raise ConfigError(
             f"{source} compares over families ({', '.join(config.families)}), and a benchmark of "
@@ -89,7 +96,10 @@ def schema_of(kind: Kind, data: dict[str, Any]) -> type[Strict]:
         >>> schema_of("benchmark", {"families": {}}).__name__
         'ZeroShotConfig'
     """
-    return SCHEMAS["zero_shot" if kind == "benchmark" and "families" in data else kind]
+    if kind == "benchmark":
+        told = {"families": "zero_shot", "variants": "ablation"}
+        return SCHEMAS[next((told[field] for field in told if field in data), kind)]
+    return SCHEMAS[kind]
 
 
 def check_config(schema: type[S], data: dict[str, Any], where: str) -> S:

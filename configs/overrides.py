@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from l2o.configs.errors import ConfigError
 from l2o.configs.yaml_text import parse_yaml
 
 _PART = r'"[^"]*"|[^.="]+'
-_OVERRIDE = re.compile(rf"(?P<key>(?:{_PART})(?:\.(?:{_PART}))*)=(?P<value>.*)", re.DOTALL)
+_KEY = rf"(?:{_PART})(?:\.(?:{_PART}))*"
+_OVERRIDE = re.compile(rf"(?P<key>{_KEY})=(?P<value>.*)", re.DOTALL)
 
 
 def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -41,6 +42,24 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str,
     return result
 
 
+def set_fields(data: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of the data with each dotted key set to its value, as overrides are.
+
+    Raises:
+        ConfigError: a key that is none, or leads through a value which is no mapping or list.
+
+    Example:
+        >>> set_fields({"a": {"b": 1}}, {"a.b": {"c": 2}})
+        {'a': {'b': {'c': 2}}}
+    """
+    result = copy.deepcopy(data)
+    for key, value in fields.items():
+        if re.fullmatch(_KEY, key) is None:
+            raise ConfigError(f"{key!r} is not a field's dotted path, such as network.hidden")
+        _set(result, _parts(key), copy.deepcopy(value))
+    return result
+
+
 def parse_override(override: str) -> tuple[list[str], Any]:
     """Return the key's parts and the value of one `key=value`.
 
@@ -54,8 +73,11 @@ def parse_override(override: str) -> tuple[list[str], Any]:
             f"{override!r} is not an override; write key=value with a dotted key, "
             "for instance finetuning.optimizer.name=adamw"
         )
-    keys = [part.strip('"') for part in re.findall(_PART, match["key"])]
-    return keys, parse_yaml(match["value"], f"value of {match['key']}")
+    return _parts(match["key"]), parse_yaml(match["value"], f"value of {match['key']}")
+
+
+def _parts(key: str) -> list[str]:
+    return [part.strip('"') for part in re.findall(_PART, key)]
 
 
 def _set(data: Any, keys: list[str], value: Any) -> None:

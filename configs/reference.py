@@ -19,7 +19,8 @@ from l2o.configs.schema import Strict
 INTRODUCTION = """\
 # Configuration
 
-This page is made from `configs/schema.py` and `configs/zero_shot.py` by `make docs`; edit it there.
+This page is made from `configs/schema.py`, `configs/zero_shot.py` and `configs/ablation.py` by
+`make docs`; edit it there.
 
 Every command takes CONFIG, a preset's name or the path of a YAML file, and any number of
 `key=value`:
@@ -40,7 +41,10 @@ l2o train demo minutes=10 finetuning.optimizer.name=adamw environment.base_lr=[1
   algorithm), `package.module:Name` takes one of your own.
 - The resolved config is in `config.yaml` of every run's folder, and is itself a config.
 """
-HEADINGS = {"zero_shot": "l2o benchmark, over families"}
+HEADINGS = {
+    "zero_shot": "l2o benchmark, over families",
+    "ablation": "l2o benchmark, of variants of learning",
+}
 """Headings of the kinds that are no command of their own."""
 
 

@@ -7,18 +7,35 @@ from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from l2o.configs.schema import Named, TrainConfig
 from l2o.envs.build import build
 from l2o.envs.episodes import TASK_SEEDS
 from l2o.envs.finetune import FineTuneEnv
 from l2o.envs.finetuning import FineTune
-from l2o.envs.tasks import TASKS
+from l2o.envs.tasks import TASKS, TaskFamily
 from l2o.envs.workers import prepare_worker
 from l2o.learned import LearnedPolicy
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How one fine-tune ended.
+
+    Attributes:
+        accuracy: final accuracy on the task's real *validation* images.
+        chance: what guessing gives there.
+        diverged: whether the loss went non-finite.
+    """
+
+    accuracy: float
+    chance: float
+    diverged: bool
 
 
 @dataclass(frozen=True)
@@ -53,13 +70,27 @@ class Evaluator:
         """Return the score of a policy."""
         evaluation = self.config.evaluation
         if evaluation.drawn:
-            given = [(self.config, self.named, policy, i) for i in range(evaluation.drawn)]
-            accuracies = list(self._pool.map(_run_drawn, given))
+            ended = self.drawn(policy, range(evaluation.drawn))
+            accuracies = [each.accuracy for each in ended]
         else:
             cells = itertools.product(range(evaluation.tasks), evaluation.base_lrs)
             arguments = _arguments(self.config, self.named, policy, cells)
             accuracies = list(self._pool.map(_run, arguments))
         return Score(float(np.mean(accuracies)), float(np.min(accuracies)), len(accuracies))
+
+    def drawn(
+        self, policy: LearnedPolicy, numbers: Iterable[int], config: TrainConfig | None = None
+    ) -> list[Ended]:
+        """Return how drawn episodes end.
+
+        Args:
+            policy: who acts.
+            numbers: of the episodes; each has a task of its own, and draws that follow from the
+                number and the config's ranges alone.
+            config: how they are drawn and what the policy sees, if not as in training.
+        """
+        given = [(config or self.config, self.named, policy, number) for number in numbers]
+        return list(self._pool.map(_run_drawn, given))
 
     def close(self) -> None:
         """End the worker processes."""
@@ -81,13 +112,24 @@ def _arguments(
     return ((config, named, policy, task, base_lr) for task, base_lr in cells)
 
 
-def _run_drawn(arguments: tuple[TrainConfig, Named, LearnedPolicy, int]) -> float:
-    """Return the accuracy of an episode that is drawn as training draws them, of another task."""
-    config, named, policy, number = arguments
+def begin_drawn(
+    config: TrainConfig, family: TaskFamily, number: int
+) -> tuple[FineTuneEnv, NDArray[np.float32], dict[str, Any]]:
+    """Begin an episode that is drawn as training draws them, of a task that it never draws.
+
+    Returns:
+        The environment, the first observation, and what was drawn.
+    """
     environment = config.environment.model_copy(update={"rewards": {}})
-    env = FineTuneEnv(build("task", TASKS, named), config.finetuning, environment)
-    observation, info = env.reset(seed=number, options={"task_seed": TASK_SEEDS + number})
-    rows = info["layers"] + len(policy.guidance_actions)
+    env = FineTuneEnv(family, config.finetuning, environment)
+    observation, drawn = env.reset(seed=number, options={"task_seed": TASK_SEEDS + number})
+    return env, observation, drawn
+
+
+def _run_drawn(arguments: tuple[TrainConfig, Named, LearnedPolicy, int]) -> Ended:
+    config, named, policy, number = arguments
+    env, observation, drawn = begin_drawn(config, build("task", TASKS, named), number)
+    rows = drawn["layers"] + len(policy.guidance_actions)
     state = policy.initial_state(rows)
     actions = np.zeros(env.action_space.shape or (), env.action_space.dtype)
     while not env.run.done:
@@ -95,7 +137,8 @@ def _run_drawn(arguments: tuple[TrainConfig, Named, LearnedPolicy, int]) -> floa
         multipliers, state = policy(seen, state)
         actions[:rows] = env.multipliers.encode(multipliers).numpy()
         observation, *_ = env.step(actions)
-    return env.run.accuracy("target_validation")
+    run = env.run
+    return Ended(run.accuracy("target_validation"), 1.0 / run.task.num_classes, run.diverged)
 
 
 def _run(arguments: _Arguments) -> float:

@@ -68,6 +68,7 @@ app.command(
         "l2o benchmark demo policy=runs/train-demo",
         "l2o benchmark asg-table --out runs/asg --workers 2",
         "l2o benchmark zero-shot policy=runs/train-demo lite=null",
+        "l2o benchmark ablation seeds=[0,1] --out runs/ablation",
     )
 )(benchmark)
 app.command(epilog=examples("l2o report runs/benchmark-demo"))(report)

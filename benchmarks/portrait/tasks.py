@@ -8,8 +8,9 @@ from itertools import count, islice
 
 from l2o.benchmarks.cell import load_family
 from l2o.benchmarks.zero_shot.plan import task_of
-from l2o.configs.load import load_config
-from l2o.configs.schema import BenchmarkConfig, FineTuning, Named
+from l2o.configs.load import load_config, load_table
+from l2o.configs.schema import FineTuning, Named
+from l2o.configs.zero_shot import ZeroShotConfig
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,12 @@ def choose_tasks(
         steps: length of the fine-tunes; None takes the benchmark's.
 
     Raises:
-        ConfigError: wrong fields.
+        ConfigError: wrong fields, or an ablation.
         ValueError: a family that does not exist, or refuses its options.
     """
     config = load_config("benchmark", source, overrides)
-    if isinstance(config, BenchmarkConfig):
+    if not isinstance(config, ZeroShotConfig):
+        config = load_table(source, overrides)
         families = {config.task.name.rpartition(":")[2]: (config.task, config.finetuning)}
     else:
         families = {k: (task_of(f), f.finetuning) for k, f in config.families.items()}

@@ -1,0 +1,81 @@
+"""One run of an ablation: learn a policy, then score it on episodes that all share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from l2o.benchmarks.ablation.plan import FIRST_EPISODE, Run
+from l2o.benchmarks.cell import Record, finite
+from l2o.bundle import load_policy
+from l2o.configs.schema import TrainConfig
+from l2o.learned import LearnedPolicy
+from l2o.policies.evaluation import Evaluator
+from l2o.policies.train import train
+
+
+def learn(run: Run, folder: Path, progress: bool = False) -> dict[str, Any]:
+    """Learn a run's policy, from where it stopped, unless it is there; return its results."""
+    if not is_learned(run.config, folder):
+        train(run.config, folder, resume=True, progress=progress)
+    results: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return results
+
+
+def is_learned(config: TrainConfig, folder: Path) -> bool:
+    """Tell whether a training run has spent its budget and evaluated what it came to."""
+    path = folder / "results.json"
+    if not path.is_file():
+        return False
+    found = json.loads(path.read_text(encoding="utf-8"))
+    last = found["evaluations"][-1]["episodes"] if found["evaluations"] else -1
+    return bool(last == found["episodes"] >= config.episodes)
+
+
+def score(run: Run, folder: Path, results: dict[str, Any], evaluator: Evaluator) -> Record:
+    """Score a learned policy, and return the record of the run.
+
+    Args:
+        run: what was learned.
+        folder: where.
+        results: of the learning.
+        evaluator: of the base's training config.
+    """
+    policy = load_policy(folder)
+    assert isinstance(policy, LearnedPolicy)
+    numbers = range(FIRST_EPISODE, FIRST_EPISODE + run.episodes)
+    ended = evaluator.drawn(policy, numbers, scoring_config(run, policy))
+    return {
+        "id": run.id,
+        "label": run.label,
+        "seed": run.seed,
+        "folder": folder.name,
+        "fine_tunes": results["episodes"],
+        "seconds": round(results["seconds"], 2),
+        "accuracy": [finite(each.accuracy) for each in ended],
+        "chance": [finite(each.chance) for each in ended],
+        "diverged": [each.diverged for each in ended],
+    }
+
+
+def scoring_config(run: Run, policy: LearnedPolicy) -> TrainConfig:
+    """Return how scored episodes are drawn, which is as the base's, and what the policy sees.
+
+    Tasks, base LRs, optimizers, guidance weights, seeds of batches and heads, and which signals are
+    withheld are then the same for all variants. Signals, actions and the interval are the policy's.
+    """
+    own, base = run.config, run.base
+    environment = base.environment.model_copy(
+        update={
+            "signals": policy.signals.names,
+            "multipliers": policy.multipliers.to_dict(),
+            "guidance_actions": policy.guidance_actions,
+            "validation": own.environment.validation,
+            "rewards": {},
+            "group": 1,
+            "tasks": None,
+        }
+    )
+    finetuning = base.finetuning.model_copy(update={"interval": own.finetuning.interval})
+    return base.model_copy(update={"environment": environment, "finetuning": finetuning})
