@@ -48,7 +48,7 @@ def read_run(run: Path, label: str | None = None) -> dict[str, Any]:
 
 def draw(runs: Sequence[dict[str, Any]]) -> Figure:
     """Draw the curves: lines of the training itself (running mean), points of the evaluations."""
-    figure = new_figure(9.0, 4.2)
+    figure = new_figure(9.0, 5.0)
     axes = figure.subplots(1, 2, sharey=True)
     spans = (("episodes", 1.0, "fine-tunes"), ("elapsed_seconds", 60.0, "minutes"))
     looks = [Look(INK, "o", "-"), *(Look(*look) for look in LOOKS)]
@@ -65,7 +65,9 @@ def draw(runs: Sequence[dict[str, Any]]) -> Figure:
         tidy(ax)
         ax.set_xlabel(name)
     axes[0].set_ylabel("target accuracy, %")
-    axes[1].legend(title="thin: while learning; marked: evaluations", fontsize=8)
+    handles, labels = axes[0].get_legend_handles_labels()
+    title = "thin: while learning; marked: evaluations"
+    figure.legend(handles, labels, title=title, loc="outside lower center", ncols=2, fontsize=8)
     return figure
 
 
