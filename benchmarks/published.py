@@ -13,8 +13,8 @@ def compare_with_published(scores: list[RowScores], resamples: int) -> list[dict
     """Compare rows that stand for published ones, metric by metric, pair by pair.
 
     A pair agrees if its rows differ in the direction published; it contradicts if they differ in
-    the other one and the interval of the paired difference leaves zero out. The base LR is the
-    task's.
+    the other one and the interval of the paired difference leaves zero out, so a pair of single
+    runs, which has no interval, contradicts nothing. The base LR is the task's.
 
     Returns:
         One entry per metric that at least two rows have a published figure for.
@@ -42,7 +42,7 @@ def _entry(metric: str, rows: list[RowScores], resamples: int) -> dict[str, Any]
             for row in rows
         ],
         "pairs": len(pairs),
-        "agree": sum(pair["difference"]["value"] * pair["published"] > 0 for pair in pairs),
+        "agree": sum(map(_agrees, pairs)),
         "contradict": [pair for pair in pairs if _contradicts(pair)],
     }
 
@@ -59,7 +59,13 @@ def _pair(metric: str, one: RowScores, other: RowScores, resamples: int) -> dict
     }
 
 
+def _agrees(pair: dict[str, Any]) -> bool:
+    value = pair["difference"]["value"]
+    return value is not None and bool(value * pair["published"] > 0)
+
+
 def _contradicts(pair: dict[str, Any]) -> bool:
-    found, sign = pair["difference"], 1 if pair["published"] > 0 else -1
-    ends = (found["low"] * sign, found["high"] * sign)
-    return max(ends) < 0
+    found = pair["difference"]
+    if found["low"] is None:
+        return False
+    return bool(found["high"] < 0 if pair["published"] > 0 else found["low"] > 0)

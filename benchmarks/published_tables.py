@@ -63,8 +63,15 @@ def _show(metric: str) -> Callable[[dict[str, Any]], str]:
 
 
 def _number(found: dict[str, Any]) -> str:
-    return f"{found['value']:.4f} [{found['low']:.4f}, {found['high']:.4f}]"
+    return _interval(found, ".4f")
 
 
 def _difference(found: dict[str, Any]) -> str:
-    return f"{found['value']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}]"
+    return _interval(found, "+.4f")
+
+
+def _interval(found: dict[str, Any], form: str) -> str:
+    text = f"{found['value']:{form}}"
+    if found["low"] is None:
+        return text
+    return f"{text} [{found['low']:{form}}, {found['high']:{form}}]"

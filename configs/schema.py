@@ -137,8 +137,10 @@ class Network(Strict):
     """layer_shared drives any depth of model, asg_2020 (ASG's) one number of layer groups."""
     hidden: PositiveInt = 64
     """Width of the per-layer encoder, the context and the heads; of asg_2020 each LSTM's, 20."""
-    anchor: Literal["none", "base_lr", "update"] = "none"
-    """layer_shared: what outputs are offsets to: nothing, the base LR, the last update's size."""
+    anchor: Literal["none", "base_lr", "update", "multiplier"] = "none"
+    """layer_shared: outputs are offsets to nothing, an LR, a size of updates, the multiplier."""
+    pooling: Literal["mean", "attention", "none"] = "mean"
+    """layer_shared: how layers see the others: by their mean, by attention, or not at all."""
     recurrent: bool = False
     """layer_shared: whether each layer group carries a GRU state between decisions."""
     memoryless: bool = False
@@ -195,7 +197,7 @@ class TrainConfig(Strict):
     network: Network = Network()
     """The policy network."""
     imitation: Imitation | None = None
-    """What to begin with (algorithms ppo and evolution); null for an untrained network."""
+    """What to begin with (algorithms ppo, sac and evolution); null for an untrained network."""
     algorithm: Named = Named(name="ppo")
     """Learning algorithm and its arguments."""
     episodes: PositiveInt = 2000

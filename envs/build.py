@@ -13,18 +13,20 @@ from l2o.registry import lookup
 T = TypeVar("T")
 
 
-def build(kind: str, table: Mapping[str, Callable[..., T]], named: Named, **given: Any) -> T:
+def build(kind: str, table: Mapping[str, Callable[..., T]], named: Named | str, **given: Any) -> T:
     """Make the thing a config names, with its options as keyword arguments.
 
     Args:
         kind: what it is, in the singular; used in errors.
         table: the family's table.
-        named: name (or dotted path) and options.
+        named: name (or dotted path) and options; a name alone has none.
         **given: arguments that do not come from the config.
 
     Raises:
         ValueError: unknown name, unknown option (with the nearest match), or a value it refuses.
     """
+    if isinstance(named, str):
+        named = Named(name=named)
     make = lookup(kind, table, named.name)
     known = {k: p for k, p in inspect.signature(make).parameters.items() if k not in given}
     free = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())

@@ -39,19 +39,15 @@ def build_policy(choice: PolicyChoice, interval: Interval = 1, run: tuple[int, .
 
 def _schedule(choice: PolicyChoice, interval: Interval) -> Policy:
     return SchedulePolicy(
-        build("schedule", SCHEDULES, _named(choice.schedule)),
-        build("profile", PROFILES, _named(choice.profile)),
+        build("schedule", SCHEDULES, choice.schedule),
+        build("profile", PROFILES, choice.profile),
         interval=interval,
     )
 
 
 def _rule(named: Named | str, interval: Interval, run: tuple[int, ...]) -> Policy:
-    rule: Policy = build("rule", RULES, _named(named))
+    rule: Policy = build("rule", RULES, named)
     if isinstance(rule, Rule):  # one of somebody's own may be any policy
         rule = rule.for_run(*run)
     rule.interval = interval
     return rule
-
-
-def _named(choice: Named | str) -> Named:
-    return Named(name=choice) if isinstance(choice, str) else choice

@@ -47,8 +47,9 @@ class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
     Reward: the weighted sum of the named terms; `info["rewards"]` has each, and `info` what was
     measured of the `Outcome`.
 
-    `reset(options=...)` takes `task_seed`, `base_lr` and `seed` (of batches and head) to fix what
-    is otherwise drawn.
+    `reset(options=...)` takes `task_seed`, `base_lr` and `seed` (of batches and head), and
+    `optimizer` (a number) and `guidance_weights` where these are drawn, to fix what is otherwise
+    drawn.
 
     Example:
         >>> import gymnasium, l2o.envs
@@ -70,9 +71,7 @@ class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
         self.draws = EpisodeDraws(self.config, self.finetuning)
         self.multipliers = multipliers_from_dict(self.config.multipliers)
         self.signals = SignalSpec(self.config.signals or DEFAULT_SIGNALS)
-        self.rewards = {
-            name: build("reward", REWARDS, Named(name=name)) for name in self.config.rewards
-        }
+        self.rewards = {name: build("reward", REWARDS, name) for name in self.config.rewards}
         self.needs = frozenset[str]().union(*(term.needs for term in self.rewards.values()))
         check_guidance_actions(self.config.guidance_actions, self.finetuning.guidance)
         self.rows = self.family.max_layers + len(self.config.guidance_actions)
@@ -124,13 +123,20 @@ class FineTuneEnv(gym.Env[NDArray[np.float32], Any]):
         with self.stopwatch.on("stepping"):
             run.advance(run.window)
         before, self._outcome = self._outcome, self._measure()
+        reward, info = self.judge(before, self._outcome)
+        return self._observe(), reward, run.done, False, {**info, "step": run.step}
+
+    def judge(self, before: Outcome, after: Outcome) -> tuple[float, dict[str, Any]]:
+        """Return a decision's reward, and as info its terms by name and what was measured.
+
+        A fine-tune that had ended before (in a stack it waits for its group) earns nothing.
+        """
         terms = {
-            name: self.config.rewards[name] * term(before, self._outcome)
+            name: 0.0 if before.done else self.config.rewards[name] * term(before, after)
             for name, term in self.rewards.items()
         }
-        measured = {k: v for k, v in vars(self._outcome).items() if not math.isnan(v)}
-        info = {"rewards": terms, **measured, "step": run.step}
-        return self._observe(), float(sum(terms.values())), run.done, False, info
+        measured = {k: v for k, v in vars(after).items() if not math.isnan(v)}
+        return float(sum(terms.values())), {"rewards": terms, **measured}
 
     def draw(self) -> dict[str, Any]:
         """Draw an episode: task, base LR, seed of head and batches, and what else is drawn."""
@@ -189,4 +195,4 @@ OPTIONAL_SIGNALS = (
 def _family(task: str | Named | TaskFamily) -> TaskFamily:
     if isinstance(task, TaskFamily):
         return task
-    return build("task", TASKS, Named(name=task) if isinstance(task, str) else task)
+    return build("task", TASKS, task)

@@ -21,6 +21,9 @@ START = 1e-4
 RATIO = 1e-3
 """Update per step, relative to the weights, that an untrained anchor aims at."""
 
+_SEEN_BY = {"base_lr": (), "update": ("multiplier", "update_norm"), "multiplier": ("multiplier",)}
+"""What an untrained anchor looks at of layers that have been seen, besides the base LR."""
+
 
 class Anchor(nn.Module):
     """seen · (A o + a) + (1 − seen) · (B o + b) for signals o of a layer.
@@ -63,7 +66,9 @@ class Anchor(nn.Module):
             signals: names of the columns.
             multipliers: the range whose actions the outputs are.
             at: "base_lr": the learning rate `START`, always; "update": updates of size `RATIO`,
-                once there has been one.
+                once there has been one; "multiplier": once seen, the multiplier in force, so that
+                what the network adds is a factor on it. It is as the signal has it, within four
+                decades of 1. Guidance terms are never seen: what scales them stays absolute.
 
         Raises:
             ValueError: a signal that is needed is not among them.
@@ -71,7 +76,7 @@ class Anchor(nn.Module):
         low, high = math.log10(multipliers.low), math.log10(multipliers.high)
         half, middle = (high - low) / 2, (high + low) / 2
         place = {name: index for index, name in enumerate(signals)}
-        missing = {SEEN, "base_lr", "multiplier", "update_norm"} - set(place)
+        missing = {SEEN, "base_lr", *_SEEN_BY[at]} - set(place)
         if missing:
             raise ValueError(
                 f"an anchored network needs the signals {', '.join(sorted(missing))}; add them to "
@@ -84,9 +89,12 @@ class Anchor(nn.Module):
         if "is_guidance" in place:
             # Never seen, and without a base LR: begins with the weight that the term has.
             self.blind.weight[:, place["is_guidance"]] = -math.log10(START) / half
+        if at == "base_lr":
+            return
+        self.seen.weight[:, place["base_lr"]] = 0.0
+        self.seen.weight[:, place["multiplier"]] = _scale("multiplier") / half
+        self.seen.bias.fill_(-middle / half)
         if at == "update":
-            self.seen.weight[:, place["base_lr"]] = 0.0
-            self.seen.weight[:, place["multiplier"]] = _scale("multiplier") / half
             self.seen.weight[:, place["update_norm"]] = -_scale("update_norm") / half
             self.seen.bias.fill_((math.log10(RATIO) - middle) / half)
 

@@ -28,6 +28,17 @@ def check_number(
     raise ValueError(f"{what} must be a number in {left}{low:g}, {right}, got {value!r}")
 
 
+def check_decay(what: str, value: float) -> None:
+    """Raise unless a decay of memory, such as a momentum, is in [0, 1).
+
+    Raises:
+        ValueError: it is not; the message names it.
+    """
+    check_number(what, value, 0.0, 1.0)
+    if value == 1.0:
+        raise ValueError(f"{what} must be below 1, or nothing is ever forgotten; got 1.0")
+
+
 def check_at_least_one(what: str, value: int) -> int:
     """Return a count; raise unless it is 1 or more.
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from l2o.network import LayerPolicyNetwork
 from l2o.policy_network import PolicyNetwork
+from l2o.pooling import AttentionPooling
 
 Array = NDArray[np.float32]
 MOST_LAYERS = 64
@@ -37,9 +38,11 @@ class FrozenNetwork:
     def __init__(self, network: PolicyNetwork) -> None:
         self._possible = type(network) is LayerPolicyNetwork and not network.recurrent
         self._anchor = network.anchor if isinstance(network, LayerPolicyNetwork) else None
-        self._linear: list[dict[str, Tensor]] = []
+        self._pooling = "mean"
+        self._parameters: list[tuple[dict[str, Tensor], str]] = []
         if isinstance(network, LayerPolicyNetwork) and self._possible:
-            self._linear = list(_linear_layers(network))
+            self._pooling = network.pooling
+            self._parameters = list(_parameters(network))
         self._addresses: list[int] = []
         self._weights: list[Array] = []
 
@@ -56,22 +59,22 @@ class FrozenNetwork:
 
     def __call__(self, observation: Tensor) -> Tensor:
         """Return the outputs `[L, outputs]` of an observation `[L, F]` on the CPU."""
-        w1, b1, w2, b2, w_mix, b_mix, w3, b3, w4, b4, *anchor = self._weights
+        w1, b1, w2, b2, w_mix, b_mix, w3, b3, w4, b4, *others = self._weights
         seen = observation.numpy()
         encoded = _tanh(seen @ w1.T, b1)
         encoded = _tanh(encoded @ w2.T, b2)
-        present = seen[:, 0]
-        context = present @ encoded
-        context /= max(float(present.sum()), 1.0)
-        context = _tanh(w_mix @ context, b_mix)
         # The head's first layer takes the joined [encoded, context]; the context's share is the
         # same for all layers.
-        width = encoded.shape[1]
-        hidden = _tanh(encoded @ w3[:, :width].T, w3[:, width:] @ context + b3)
+        width, shared = encoded.shape[1], b3
+        if self._pooling != "none":
+            query = others.pop() if self._pooling == "attention" else None
+            context = _tanh(w_mix @ _pool(encoded, seen[:, 0], query), b_mix)
+            shared = w3[:, width:] @ context + b3
+        hidden = _tanh(encoded @ w3[:, :width].T, shared)
         outputs = hidden @ w4.T
         outputs += b4
         if self._anchor is not None:
-            w_seen, b_seen, w_blind, b_blind = anchor
+            w_seen, b_seen, w_blind, b_blind = others
             known = seen[:, int(self._anchor.column)][:, None]
             blind = seen @ w_blind.T + b_blind
             outputs += blind + known * (seen @ w_seen.T + b_seen - blind)
@@ -83,7 +86,7 @@ class FrozenNetwork:
 
     def _share_weights(self) -> bool:
         """See to it that the weights are those that the network has now."""
-        tensors = [layer[key] for layer in self._linear for key in ("weight", "bias")]
+        tensors = [held[name] for held, name in self._parameters]
         addresses = [tensor.data_ptr() for tensor in tensors]
         if addresses != self._addresses:
             if any(not t.is_cpu or t.dtype != torch.float32 for t in tensors):
@@ -93,15 +96,34 @@ class FrozenNetwork:
         return True
 
 
-def _linear_layers(network: LayerPolicyNetwork) -> Iterator[dict[str, Tensor]]:
-    """Yield the parameters of each linear layer, by name, as the layer itself looks them up."""
-    for part in (network.encode, network.mix, network.head):
-        for module in part:
-            if isinstance(module, nn.Linear):
-                yield module._parameters  # type: ignore[misc]
+def _parameters(network: LayerPolicyNetwork) -> Iterator[tuple[dict[str, Tensor], str]]:
+    """Yield where each parameter is looked up, as the layer itself does, and its name there."""
+    linear = [m for part in (network.encode, network.mix, network.head) for m in part]
     if network.anchor is not None:
-        yield network.anchor.seen._parameters  # type: ignore[misc]
-        yield network.anchor.blind._parameters  # type: ignore[misc]
+        linear += [network.anchor.seen, network.anchor.blind]
+    for module in linear:
+        if isinstance(module, nn.Linear):
+            for name in ("weight", "bias"):
+                yield module._parameters, name  # type: ignore[misc]
+    if isinstance(network.pool, AttentionPooling):
+        yield network.pool._parameters, "query"  # type: ignore[misc]
+
+
+def _pool(encoded: Array, present: Array, query: Array | None) -> Array:
+    """Return the mean of the layers that are present or, with a query, their attention."""
+    if query is None:
+        mean: Array = present @ encoded
+        mean /= max(float(present.sum()), 1.0)
+        return mean
+    there = present > 0
+    if not there.any():
+        return np.zeros_like(query)
+    scores = encoded @ query
+    scores -= scores[there].max()
+    weights = np.exp(scores, where=there, out=np.zeros_like(scores))
+    attended: Array = weights @ encoded
+    attended /= float(weights.sum())
+    return attended
 
 
 def _tanh(values: Array, bias: Array) -> Array:

@@ -48,7 +48,7 @@ def _whole(parameter: Tensor) -> Tensor:
     """Return a parameter's values; of one that is spread over processes, gathered from all."""
     values = parameter.detach()
     if is_sharded(values):
-        values = values.full_tensor()  # type: ignore[attr-defined]
+        values = values.full_tensor()  # type: ignore[attr-defined]  # a DTensor's
     return real_and_dense(values)
 
 

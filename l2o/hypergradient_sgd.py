@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from l2o.checks import check_number
+from l2o.checks import check_decay, check_number
 
 
 class HypergradientSGD(Optimizer):
@@ -66,6 +66,7 @@ class HypergradientSGD(Optimizer):
         }
         super().__init__(params, defaults)
 
+    # torch declares two overloads.
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Take one step.
@@ -119,7 +120,5 @@ def check_hypergradient(
         raise ValueError(
             f"hyper_lr must be below 1, or one step turns the learning rate around; got {hyper_lr}"
         )
-    check_number("momentum", momentum, 0.0, 1.0)
-    if momentum == 1.0:
-        raise ValueError("momentum must be below 1, or nothing is ever forgotten; got 1.0")
+    check_decay("momentum", momentum)
     check_number("weight_decay", weight_decay)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
-from l2o.checks import check_number
+from l2o.checks import check_decay, check_number
 
 
 class MomentumLRSGD(Optimizer):
@@ -56,9 +56,7 @@ class MomentumLRSGD(Optimizer):
         if isinstance(lr, Tensor) and lr.numel() != 1:
             raise ValueError(f"a tensor lr must have one element, got {tuple(lr.shape)}")
         check_number("lr", float(lr))
-        check_number("momentum", momentum, 0.0, 1.0)
-        if momentum == 1.0:
-            raise ValueError("momentum must be below 1, or nothing is ever forgotten; got 1.0")
+        check_decay("momentum", momentum)
         check_number("weight_decay", weight_decay)
         defaults: dict[str, Any] = {
             "lr": lr,

@@ -9,13 +9,15 @@ from torch import Tensor, nn
 
 from l2o.anchor import Anchor
 from l2o.policy_network import PolicyNetwork
+from l2o.pooling import POOLINGS
+from l2o.registry import unknown_name
 
 
 class LayerPolicyNetwork(PolicyNetwork):
     """Per-layer encoder, pooled context, per-layer head; the same weights for every layer.
 
         e_l = encode(o_l)                      per layer
-        c   = mix(mean_l e_l)                  over the layers that are present
+        c   = mix(pool_l e_l)                  over the layers that are present
         s_l = GRU([e_l, c], s_l)               only if recurrent
         outputs_l = head([e_l, c])  or  head(s_l), + anchor(o_l);   value = value(c)
 
@@ -26,9 +28,14 @@ class LayerPolicyNetwork(PolicyNetwork):
         recurrent: whether each layer carries a GRU state.
         anchored: whether a linear function of the signals is added to the outputs, one for layers
             that have been seen training and one for those that have not: see `l2o.anchor`.
+        pooling: what makes the context of all layers' encodings, a key of `POOLINGS`; "none"
+            hides it from the heads, and the value has the mean.
+
+    Raises:
+        ValueError: an unknown pooling.
 
     Shapes:
-        observation `[..., L, F]`; state `[..., L, hidden]` or None; returns outputs
+        observation `[..., L, F]`; state `[..., L, 2 * hidden]` or None; returns outputs
         `[..., L, outputs]`, value `[...]`, new state.
 
     Example:
@@ -47,13 +54,17 @@ class LayerPolicyNetwork(PolicyNetwork):
         hidden: int = 64,
         recurrent: bool = False,
         anchored: bool = False,
+        pooling: str = "mean",
     ) -> None:
         super().__init__()
+        if pooling not in POOLINGS:
+            raise ValueError(unknown_name("pooling", str(pooling), POOLINGS))
         self.features, self.outputs = features, outputs
         self.hidden, self.recurrent = hidden, recurrent
         self.encode = nn.Sequential(
             nn.Linear(features, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh()
         )
+        self.pooling, self.pool = pooling, POOLINGS[pooling](hidden)
         self.mix = nn.Sequential(nn.Linear(hidden, hidden), nn.Tanh())
         self.memory = nn.GRUCell(2 * hidden, 2 * hidden) if recurrent else None
         self.head = nn.Sequential(
@@ -84,9 +95,9 @@ class LayerPolicyNetwork(PolicyNetwork):
         """Return outputs, value and the new state."""
         present = observation[..., :1]
         encoded = self.encode(observation)
-        count = present.sum(dim=-2).clamp_min(1.0)
-        context = self.mix((encoded * present).sum(dim=-2) / count)
-        joined = torch.cat([encoded, context.unsqueeze(-2).expand_as(encoded)], dim=-1)
+        context = self.mix(self.pool(encoded, present))
+        shown = context if self.pool.shown else torch.zeros_like(context)
+        joined = torch.cat([encoded, shown.unsqueeze(-2).expand_as(encoded)], dim=-1)
         if self.memory is not None:
             assert state is not None, "a recurrent network needs its state"
             flat = self.memory(joined.flatten(0, -2), state.flatten(0, -2))
@@ -98,11 +109,15 @@ class LayerPolicyNetwork(PolicyNetwork):
 
     def architecture(self) -> dict[str, Any]:
         """Return the constructor's arguments as plain data; no `kind`: this is what cards mean."""
-        known = {
+        known: dict[str, Any] = {
             "features": self.features,
             "outputs": self.outputs,
             "hidden": self.hidden,
             "recurrent": self.recurrent,
         }
-        # Left out where it is off, so that older versions load what they can run.
-        return known if self.anchor is None else {**known, "anchored": True}
+        # Left out where they are as always, so that older versions load what they can run.
+        if self.anchor is not None:
+            known["anchored"] = True
+        if self.pooling != "mean":
+            known["pooling"] = self.pooling
+        return known

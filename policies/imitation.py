@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from l2o.bundle import load_policy
-from l2o.configs.schema import Imitation, Named, TrainConfig
+from l2o.configs.schema import Imitation, TrainConfig
 from l2o.envs.build import build
 from l2o.envs.finetuning import decision_interval
 from l2o.envs.stacked import StackedFineTuneEnv
@@ -19,6 +19,7 @@ from l2o.envs.tasks import TASKS
 from l2o.learned import LearnedPolicy
 from l2o.multipliers import LogRange
 from l2o.network import LayerPolicyNetwork
+from l2o.policies.demonstrations import Demonstrations, decisions, sequences
 from l2o.policies.networks import action_range, signal_spec
 from l2o.policy import Policy
 from l2o.profiles import PROFILES
@@ -55,8 +56,8 @@ class ScheduleTeacher:
         imitation = _imitation(config)
         self.environment = environment
         self.policy = SchedulePolicy(
-            build("schedule", SCHEDULES, _named(imitation.schedule)),
-            build("profile", PROFILES, _named(imitation.profile)),
+            build("schedule", SCHEDULES, imitation.schedule),
+            build("profile", PROFILES, imitation.profile),
         )
         shared = config.environment.base_lr
         spans = [each.base_lr or shared for each in config.environment.optimizers] or [shared]
@@ -122,7 +123,8 @@ def imitate(network: LayerPolicyNetwork, config: TrainConfig) -> dict[str, float
     In the first half of the demonstrations the teacher acts, with noise; in the second the pupil
     does, and is told what the teacher would have done (Ross et al., A Reduction of Imitation
     Learning and Structured Prediction to No-Regret Online Learning). The loss is the mean squared
-    error of actions in [-1, 1], over layers that are present.
+    error of actions in [-1, 1], over layers that are present. A recurrent network is fitted to
+    whole episodes, with gradients through time.
 
     Args:
         network: changed in place.
@@ -141,14 +143,12 @@ def imitate(network: LayerPolicyNetwork, config: TrainConfig) -> dict[str, float
         raise ValueError("imitation needs environment.multipliers={kind: log}")
     scene = Scene(config, multipliers)
     generator = torch.Generator().manual_seed(config.seed)
-    seen: list[Tensor] = []
-    wanted: list[Tensor] = []
+    shown: list[Demonstrations] = []
     losses: list[float] = []
     for part in range(2):
-        demonstrations = scene.play(network if part else None, generator)
-        seen.append(demonstrations[0])
-        wanted.append(demonstrations[1])
-        losses += _fit(network, torch.cat(seen), torch.cat(wanted), imitation, generator)
+        shown.append(scene.play(network if part else None, generator))
+        seen, wanted = (sequences if network.recurrent else decisions)(shown)
+        losses += _fit(network, seen, wanted, imitation, generator)
     scene.environment.close()
     return {"demonstrations": imitation.episodes, "before": losses[0], "after": losses[-1]}
 
@@ -188,8 +188,8 @@ class Scene:
 
     def play(
         self, network: LayerPolicyNetwork | None, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Play half of the episodes; return observations `[M, L, F]` and actions `[M, L]`.
+    ) -> Demonstrations:
+        """Play half of the episodes; return what was seen, and what the teacher would have done.
 
         Args:
             network: the pupil, if it is to act; None lets the teacher act, with noise.
@@ -199,6 +199,8 @@ class Scene:
         observation, _ = environment.reset(seed=self.config.seed + SEEDS * (1 + bool(network)))
         self.teacher.note(environment.reset_infos)
         seen, wanted, ended = [], [], 0
+        starts = [torch.ones(environment.num_envs, dtype=torch.bool)]
+        memory = None if network is None else network.initial_state(*observation.shape[:2])
         while ended < self.imitation.episodes / 2:
             whole = torch.from_numpy(observation)
             now, right = whole[..., self.columns], encode(self.teacher(whole))
@@ -209,11 +211,15 @@ class Scene:
                 actions = (right + noise).clamp(-1.0, 1.0)
             else:
                 with torch.no_grad():
-                    actions = network(now)[0].squeeze(-1).clamp(-1.0, 1.0)
+                    outputs, _, memory = network(now, memory)
+                actions = outputs.squeeze(-1).clamp(-1.0, 1.0)
             observation, _, told, infos = environment.step_each(actions.numpy())
             self.teacher.note(infos)
+            starts.append(torch.from_numpy(told.copy()))
+            if memory is not None:
+                memory[starts[-1]] = 0.0
             ended += int(told.sum())
-        return torch.cat(seen), torch.cat(wanted)
+        return Demonstrations(torch.stack(seen), torch.stack(wanted), torch.stack(starts[:-1]))
 
 
 def _fit(
@@ -223,14 +229,16 @@ def _fit(
     imitation: Imitation,
     generator: torch.Generator,
 ) -> list[float]:
-    """Fit the network; return the mean loss of each pass over the data."""
+    """Fit the network to decisions or sequences; return the mean loss of each pass over them."""
+    size = max(1, 256 // (seen.shape[1] if network.recurrent else 1))
     optimizer = torch.optim.Adam(network.parameters(), lr=imitation.learning_rate)
     passes = []
     for _ in range(imitation.epochs):
         losses = []
-        for rows in torch.randperm(len(seen), generator=generator).split(256):
-            present = seen[rows, :, 0]
-            error = (network(seen[rows])[0].squeeze(-1) - wanted[rows]).square() * present
+        for rows in torch.randperm(len(seen), generator=generator).split(size):
+            chosen = seen[rows]
+            present = chosen[..., 0]
+            error = (_answers(network, chosen) - wanted[rows]).square() * present
             loss = error.sum() / present.sum()
             optimizer.zero_grad()
             loss.backward()
@@ -240,11 +248,19 @@ def _fit(
     return passes
 
 
+def _answers(network: LayerPolicyNetwork, seen: Tensor) -> Tensor:
+    """Return actions `[M, L]` of decisions; of a recurrent network, `[M, T, L]` of sequences."""
+    if not network.recurrent:
+        outputs, _, _ = network(seen)
+        return outputs.squeeze(-1)
+    state, actions = network.initial_state(seen.shape[0], seen.shape[2]), []
+    for t in range(seen.shape[1]):
+        outputs, _, state = network(seen[:, t], state)
+        actions.append(outputs.squeeze(-1))
+    return torch.stack(actions, dim=1)
+
+
 def _imitation(config: TrainConfig) -> Imitation:
     if config.imitation is None:
         raise ValueError("the training config has no `imitation`")
     return config.imitation
-
-
-def _named(choice: Named | str) -> Named:
-    return Named(name=choice) if isinstance(choice, str) else choice

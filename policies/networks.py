@@ -53,6 +53,7 @@ def build_layer_network(config: TrainConfig) -> LayerPolicyNetwork:
         network.hidden,
         network.recurrent,
         anchored=network.anchor != "none",
+        pooling=network.pooling,
     )
     if made.anchor is not None:
         if not isinstance(multipliers, LogRange):
@@ -71,8 +72,11 @@ def build_layer_network(config: TrainConfig) -> LayerPolicyNetwork:
 
 def export_policy(config: TrainConfig, network: PolicyNetwork) -> LearnedPolicy:
     """Return a copy of a network as the policy that a config learns."""
+    copied = copy.deepcopy(network).cpu()
+    # A copy takes the gradients along, too.
+    copied.zero_grad()
     return make_policy(
-        copy.deepcopy(network).cpu(),
+        copied,
         action_range(config),
         signal_spec(config),
         decision_interval(config.finetuning),

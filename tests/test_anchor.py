@@ -5,11 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from tiny import TinyFamily
 
 import l2o
 from l2o.anchor import RATIO, START
 from l2o.bundle import load_policy, save_policy
-from l2o.configs.schema import TrainConfig
+from l2o.configs.schema import FineTuning, TrainConfig
+from l2o.envs.finetuning import FineTune
 from l2o.frozen import FrozenNetwork
 from l2o.multipliers import LogRange
 from l2o.policies.networks import build_layer_network
@@ -46,7 +48,7 @@ def multiplier_of(network, seen):
 
 
 @pytest.mark.parametrize("base_lr", [1e-4, 0.01, 1.0])
-@pytest.mark.parametrize("anchor", ["base_lr", "update"])
+@pytest.mark.parametrize("anchor", ["base_lr", "update", "multiplier"])
 def test_unseen_layers_begin_at_one_learning_rate_whatever_the_base_lr(anchor, base_lr):
     chosen = multiplier_of(build(anchor), observe(base_lr))
     torch.testing.assert_close(chosen * base_lr, torch.full((3,), START), rtol=1e-4, atol=0)
@@ -57,6 +59,41 @@ def test_seen_layers_get_updates_of_one_size(multiplier, ratio):
     chosen = multiplier_of(build("update"), observe(0.03, multiplier, ratio))
     expected = multiplier * RATIO / ratio
     torch.testing.assert_close(chosen, torch.full((3,), expected), rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("bounds", [(1e-6, 1e4), (0.02, 5.0)])
+@pytest.mark.parametrize("multiplier", [1e-4, 0.01, 1.0, 30.0])
+def test_seen_layers_keep_the_multiplier_in_force(bounds, multiplier):
+    """Encoded: the action that decodes to it, wherever in the range, whatever else is seen."""
+    low, high = bounds
+    network = build("multiplier", multipliers={"kind": "log", "low": low, "high": high})
+    seen = observe(0.03, multiplier, 0.01)
+    with torch.no_grad():
+        outputs = network.anchor(seen)
+    half, middle = math.log10(high / low) / 2, math.log10(high * low) / 2
+    encoded = (math.log10(multiplier) - middle) / half
+    torch.testing.assert_close(outputs, torch.full((3, 1), encoded), rtol=1e-4, atol=1e-6)
+    kept = min(max(multiplier, low), high)
+    chosen = LogRange(low, high).best(outputs)
+    torch.testing.assert_close(chosen, torch.full((3,), kept), rtol=1e-4, atol=0)
+    # What the network adds is a factor: a tenth of the range, here.
+    factor = LogRange(low, high).best(outputs + 0.2) / chosen
+    if low < kept < high / 10:
+        torch.testing.assert_close(factor, torch.full((3,), (high / low) ** 0.1), rtol=1e-4, atol=0)
+
+
+def test_relative_multipliers_begin_at_one_learning_rate_and_stay_there():
+    """A whole fine-tune under the anchor alone: decided once, at the first decision, and kept."""
+    network = build("multiplier")
+    for part in (network.head[-1].weight, network.head[-1].bias):
+        torch.nn.init.zeros_(part)
+    multipliers = LogRange(RANGE["low"], RANGE["high"])
+    policy = l2o.LearnedPolicy(network, multipliers, l2o.SignalSpec(), interval=5)
+    run = FineTune(TinyFamily().sample(0), FineTuning(interval=5), policy=policy, base_lr=0.03)
+    run.advance(run.steps)
+    chosen = torch.tensor([decision.multipliers for decision in run.controller.history])
+    assert len(chosen) == 5
+    torch.testing.assert_close(chosen * 0.03, torch.full((5, 3), START), rtol=1e-3, atol=0)
 
 
 def test_an_untrained_network_is_its_anchor():
@@ -91,10 +128,27 @@ def test_a_bundle_keeps_the_anchor(tmp_path):
         ({"multipliers": {"kind": "bins"}}, ["kind: log"]),
     ],
 )
-def test_what_an_anchor_needs_is_told(fields, words):
+@pytest.mark.parametrize("anchor", ["base_lr", "update", "multiplier"])
+def test_what_an_anchor_needs_is_told(anchor, fields, words):
     with pytest.raises(ValueError) as error:
-        build("update", **fields)
+        build(anchor, **fields)
     assert all(word in str(error.value) for word in words)
+
+
+@pytest.mark.parametrize(
+    ("anchor", "needed"),
+    [
+        ("base_lr", []),
+        ("update", ["multiplier", "update_norm"]),
+        ("multiplier", ["multiplier"]),
+    ],
+)
+def test_an_anchor_needs_only_what_it_looks_at(anchor, needed):
+    signals = ["present", "has_gradient", "base_lr"]
+    assert build(anchor, signals=signals + needed).features == 3 + len(needed)
+    for name in needed:
+        with pytest.raises(ValueError, match=f"needs the signals {name}"):
+            build(anchor, signals=signals + [other for other in needed if other != name])
 
 
 def test_less_group_mean_is_leave_one_out():

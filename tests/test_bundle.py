@@ -28,10 +28,14 @@ def bundle(tmp_path):
     return l2o.save_policy(tmp_path / "bundle", policy(), {"name": "test", "seed": 3})
 
 
-@pytest.mark.parametrize("recurrent", [False, True])
+@pytest.mark.parametrize(
+    "network",
+    [{}, {"recurrent": True}, {"pooling": "attention"}, {"pooling": "none", "recurrent": True}],
+    ids=lambda network: "-".join(map(str, network.values())) or "plain",
+)
 @pytest.mark.parametrize("multipliers", [l2o.LogRange(0.01, 2.0), l2o.Bins()], ids=["log", "bins"])
-def test_round_trip_decides_bit_equal(tmp_path, recurrent, multipliers):
-    saved = policy(multipliers, recurrent=recurrent)
+def test_round_trip_decides_bit_equal(tmp_path, network, multipliers):
+    saved = policy(multipliers, **network)
     loaded = l2o.load_policy(l2o.save_policy(tmp_path, saved, {}))
     states = saved.initial_state(5), loaded.initial_state(5)
     torch.manual_seed(1)

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from l2o.envs.tasks.digits import DigitsFamily, pretrain
+from l2o.envs.tasks.digits import DigitsFamily
 from l2o.envs.tasks.digits.fonts import FONT_FAMILIES, fonts_of, load_glyphs
-from l2o.envs.tasks.digits.networks import NETWORKS, Shape
 from l2o.envs.tasks.digits.photographs import PHOTOGRAPHS, find_textured, load_pyramid
 from l2o.envs.tasks.digits.real import draw_real
 from l2o.envs.tasks.digits.synthetic import Rendering, draw_colours, draw_synthetic
 from l2o.envs.tasks.digits.writers import WRITERS, images_of, load_digits
+from l2o.envs.tasks.proxy import pretrain
+from l2o.envs.tasks.proxy.networks import NETWORKS, Shape
 
 PARTS = ("source_train", "source_validation", "target_validation", "target_test", "proxy_test")
 
@@ -265,7 +266,7 @@ def test_network_follows_the_convention():
 
 def test_pretraining_learns():
     recipe = small(pretrain_steps=150).recipe(1)
-    model = pretrain.build_network(recipe)
+    model = recipe.build()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.load_state_dict(pretrain.load_pretrained(recipe))

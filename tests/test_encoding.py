@@ -98,11 +98,20 @@ def close(a, b):
     torch.testing.assert_close(a, b, rtol=0.0, atol=5e-7)
 
 
+def network_of(outputs, pooling):
+    network = l2o.LayerPolicyNetwork(7, outputs, hidden=16, pooling=pooling)
+    if pooling == "attention":
+        torch.nn.init.normal_(network.pool.query)
+    return network
+
+
 @pytest.mark.parametrize("layers", [1, 2, 32, MOST_LAYERS])
-@pytest.mark.parametrize("outputs", [1, 11])
-def test_the_frozen_network_equals_the_module(layers, outputs):
+@pytest.mark.parametrize(
+    ("outputs", "pooling"), [(1, "mean"), (11, "mean"), (1, "attention"), (1, "none")]
+)
+def test_the_frozen_network_equals_the_module(layers, outputs, pooling):
     torch.manual_seed(layers)
-    network = l2o.LayerPolicyNetwork(7, outputs, hidden=16)
+    network = network_of(outputs, pooling)
     frozen, seen = FrozenNetwork(network), torch.randn(layers, 7)
     seen[:, 0] = torch.tensor([1.0, 0.0]).repeat(layers)[:layers]
     with torch.no_grad():
@@ -113,10 +122,11 @@ def test_the_frozen_network_equals_the_module(layers, outputs):
         network.encode[0].weight.data = torch.randn(16, 7)
         assert frozen.takes(seen)
         close(frozen(seen), network(seen)[0])
-        fresh = l2o.LayerPolicyNetwork(7, outputs, hidden=16)
+        fresh = network_of(outputs, pooling)
         network.load_state_dict(fresh.state_dict(), assign=True)
         assert frozen.takes(seen)
         close(frozen(seen), fresh(seen)[0])
+        close(frozen(torch.zeros(layers, 7)), fresh(torch.zeros(layers, 7))[0])
 
 
 def test_the_shipped_policy_decides_as_its_network_does():

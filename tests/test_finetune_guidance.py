@@ -180,7 +180,7 @@ def test_what_the_task_cannot_give() -> None:
 
 
 def test_importance_of_digits_is_that_of_its_pretraining() -> None:
-    from l2o.envs.tasks.digits.pretrain import gather_importance, pretrain
+    from l2o.envs.tasks.proxy.pretrain import gather_importance, pretrain
 
     family = DigitsFamily(networks=1, pretrain_steps=20)
     recipe = family.recipe(0)

@@ -210,7 +210,10 @@ def test_a_fine_tune_under_such_a_policy_equals_the_environment_s():
 
 
 def training(algorithm="ppo", **fields):
-    options = {"decisions": 16, "minibatches": 2, "epochs": 1} if algorithm == "ppo" else {}
+    options = {
+        "ppo": {"decisions": 16, "minibatches": 2, "epochs": 1},
+        "sac": {"decisions": 16, "learning_starts": 8, "gradient_steps": 1},
+    }.get(algorithm, {})
     base = {
         "task": {"name": "tiny:TinyFamily"},
         "finetuning": {"interval": 5},

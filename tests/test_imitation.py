@@ -10,7 +10,8 @@ from tiny import TinyFamily
 
 from l2o.bundle import save_policy
 from l2o.envs.stacked import StackedFineTuneEnv
-from l2o.policies.imitation import ScheduleTeacher, imitate
+from l2o.policies.demonstrations import Demonstrations, decisions, sequences
+from l2o.policies.imitation import ScheduleTeacher, _answers, imitate
 from l2o.policies.networks import build_layer_network, export_policy
 from l2o.policies.sb3.ppo import PPOLearner
 
@@ -49,14 +50,53 @@ def test_the_teacher_knows_the_right_base_lr_of_each_optimizer():
     assert (multipliers[:, 3] == 1).all(), "padding"
 
 
-def test_the_pupil_comes_near_the_teacher():
-    given = settings()
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_the_pupil_comes_near_the_teacher(recurrent):
+    given = settings(network={"anchor": "update", "hidden": 16, "recurrent": recurrent})
     network = build_layer_network(given)
     told = imitate(network, given)
     assert told["demonstrations"] == 16
     assert told["after"] < told["before"] / 4
     # A root mean square of 0.07 of half the range, 3.5 decades: a factor of 1.8.
     assert told["after"] < 0.005
+
+
+def test_episodes_are_cut_where_they_begin():
+    torch.manual_seed(0)
+    starts = torch.tensor([[1, 1], [0, 0], [1, 0], [0, 1], [0, 1]], dtype=torch.bool)
+    shown = [
+        Demonstrations(torch.rand(5, 2, 3, 4), torch.rand(5, 2, 3), starts),
+        Demonstrations(torch.rand(1, 2, 3, 4), torch.rand(1, 2, 3), starts[:1]),
+    ]
+    seen, wanted = sequences(shown)
+    spans = [(0, 0, 0, 2), (0, 0, 2, 5), (0, 1, 0, 3), (0, 1, 3, 4), (0, 1, 4, 5), (1, 0, 0, 1)]
+    assert seen.shape == (7, 3, 3, 4)
+    for row, (part, number, first, last) in enumerate(spans):
+        length = last - first
+        assert torch.equal(seen[row, :length], shown[part].seen[first:last, number])
+        assert torch.equal(wanted[row, :length], shown[part].wanted[first:last, number])
+        assert not seen[row, length:].any()
+    assert torch.equal(decisions(shown)[0][3], shown[0].seen[1, 1])
+    assert torch.equal(decisions(shown)[1][-1], shown[1].wanted[0, 1])
+
+
+def test_a_recurrent_pupil_is_fitted_to_what_its_policy_will_do():
+    """Actions of padded sequences are those of the policy that decides one by one."""
+    given = settings(network={"hidden": 8, "recurrent": True})
+    network = build_layer_network(given)
+    torch.nn.init.normal_(network.head[-1].weight)
+    torch.manual_seed(0)
+    seen = torch.randn(2, 4, 3, network.features)
+    seen[..., 0] = 1.0
+    seen[1, 2:] = 0.0
+    policy = export_policy(given, network)
+    with torch.no_grad():
+        answers = policy.multipliers.decode(_answers(network, seen))
+    for row, length in enumerate((4, 2)):
+        state = policy.initial_state(3)
+        for t in range(length):
+            multipliers, state = policy(seen[row, t], state)
+            torch.testing.assert_close(answers[row, t], multipliers)
 
 
 def test_training_begins_where_imitation_ends():

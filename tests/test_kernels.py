@@ -226,7 +226,7 @@ RUN = """
 import torch
 from l2o.envs.stacked.choose import choose_stack
 from l2o.envs.stacked.kernels import why_no_kernels
-from l2o.envs.tasks.digits.networks import NETWORKS, Shape
+from l2o.envs.tasks.proxy.networks import NETWORKS, Shape
 model = NETWORKS["conv"](Shape(), 10, torch.Generator().manual_seed(0))
 kind, _ = choose_stack(model, torch.nn.Linear(64, 10), torch.zeros(3, 16, 16))
 print(kind.name, why_no_kernels())

@@ -45,6 +45,20 @@ def test_what_noise_hides_contradicts_nothing():
     assert entry["contradict"] == []
 
 
+def test_single_runs_have_no_interval_and_contradict_nothing(tmp_path):
+    metrics = ("target_accuracy", "source_validation_loss")
+    rows = []
+    for label, accuracy, published in (("low", 0.3, 50.0), ("high", 0.6, 30.0)):
+        row = scored(label, accuracy, dict.fromkeys(metrics, published))
+        one_run = row.values["target_accuracy"][:, :1]
+        rows.append(replace(row, values=row.values | dict.fromkeys(metrics, one_run)))
+    entries = compare_with_published(rows, resamples=50)
+    assert [(e["pairs"], e["agree"], e["contradict"]) for e in entries] == [(1, 0, [])] * 2
+    accuracy, loss = filter(None, published_tables(Results(tmp_path, {"published": entries}, {})))
+    assert [row[2:] for row in accuracy.rows] == [("50", "2", "1"), ("30", "1", "2")]
+    assert "[" not in accuracy.rows[0][1] + loss.rows[0][1]
+
+
 def test_equal_published_figures_are_no_pair():
     rows = [replace(row, row=replace(row.row, published={"target_accuracy": 5.0})) for row in ROWS]
     (entry,) = compare_with_published(rows, resamples=50)

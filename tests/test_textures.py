@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from l2o.envs.tasks import TASKS
-from l2o.envs.tasks.digits import pretrain
+from l2o.envs.tasks.proxy import pretrain
 from l2o.envs.tasks.textures import TexturesFamily, photographs, synthetic
 from l2o.envs.tasks.textures.light import Light, relight, turn
 from l2o.envs.tasks.textures.photographs import (

@@ -33,7 +33,6 @@ def add_section(out: Path, policy: str, name: str, section: dict[str, Any], figu
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if any(found.get(key) != value for key, value in facts.items()):
         found = {}
-    data = {**facts, "machine": machine_facts(1), **found, name: section}
-    data["machine"] = machine_facts(1)
+    data = {**found, **facts, "machine": machine_facts(1), name: section}
     write_atomically(path, json.dumps(data, indent=2, allow_nan=False) + "\n")
     figure.savefig(out / f"{name}.png", dpi=160)

@@ -18,12 +18,11 @@ def count_cost(policy: str, at_use: int, tuning: int) -> dict[str, Any]:
     """
     training = training_cost(policy)
     saved = tuning - at_use
-    known = training is not None and saved > 0
     return {
         "at_use": at_use,
         "tuning": tuning,
         "training": training,
-        "amortised_after": math.ceil(training / saved) if known and training is not None else None,
+        "amortised_after": None if training is None or saved <= 0 else math.ceil(training / saved),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from l2o.checks import check_number
+from l2o.checks import check_decay, check_number
 from l2o.envs.optimizers.base import InnerOptimizer
 
 
@@ -40,9 +40,7 @@ class RMSprop(InnerOptimizer):
 
     def __post_init__(self) -> None:
         for name in ("alpha", "momentum"):
-            check_number(name, getattr(self, name), 0.0, 1.0)
-            if getattr(self, name) == 1.0:
-                raise ValueError(f"{name} must be below 1, or nothing is ever forgotten; got 1.0")
+            check_decay(name, getattr(self, name))
         check_number("eps", self.eps, above=True)
         check_number("weight_decay", self.weight_decay)
 

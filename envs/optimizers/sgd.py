@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from l2o.checks import check_number
+from l2o.checks import check_decay, check_number
 from l2o.envs.optimizers.base import InnerOptimizer
 
 
@@ -34,9 +34,7 @@ class SGD(InnerOptimizer):
     nesterov: bool = False
 
     def __post_init__(self) -> None:
-        check_number("momentum", self.momentum, 0.0, 1.0)
-        if self.momentum == 1.0:
-            raise ValueError("momentum must be below 1, or nothing is ever forgotten; got 1.0")
+        check_decay("momentum", self.momentum)
         check_number("weight_decay", self.weight_decay)
         if self.nesterov and self.momentum == 0.0:
             raise ValueError("nesterov needs a momentum above 0, got 0.0")

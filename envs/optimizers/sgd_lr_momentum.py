@@ -7,7 +7,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from l2o.checks import check_number
+from l2o.checks import check_decay, check_number
 from l2o.envs.optimizers.base import InnerOptimizer
 from l2o.momentum_lr_sgd import MomentumLRSGD
 
@@ -35,9 +35,7 @@ class SGDLRMomentum(InnerOptimizer):
     weight_decay: float = 5e-4
 
     def __post_init__(self) -> None:
-        check_number("momentum", self.momentum, 0.0, 1.0)
-        if self.momentum == 1.0:
-            raise ValueError("momentum must be below 1, or nothing is ever forgotten; got 1.0")
+        check_decay("momentum", self.momentum)
         check_number("weight_decay", self.weight_decay)
 
     def make(self, param_groups: list[dict[str, Any]]) -> Optimizer:

@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from l2o.envs.stacked.kernels import Geometry, convolve
+from l2o.envs.stacked.method import Method
 
 _RECTIFIERS: tuple[Callable[..., Any], ...] = (functional.relu, torch.relu)
 
@@ -80,19 +81,6 @@ class _Tracer(fx.Tracer):
         return output
 
 
-class _Method(nn.Module):
-    """A method of a model as the forward of a module, which is what can be traced."""
-
-    def __init__(self, model: nn.Module, method: str) -> None:
-        super().__init__()
-        self.model = model
-        self.method = method
-
-    def forward(self, x: Tensor) -> Any:
-        """Call it."""
-        return getattr(self.model, self.method)(x)
-
-
 def chain_convolutions(
     model: nn.Module, method: str, layers: Sequence[str] = (), rectified: bool = False
 ) -> fx.GraphModule:
@@ -107,7 +95,7 @@ def chain_convolutions(
         layers: names of layers whose outputs are returned, too, by name; none changes nothing.
         rectified: whether these outputs are returned rectified.
     """
-    root = _Method(model, method)
+    root = Method(model, method)
     tracer = _Tracer()
     graph = tracer.trace(root)
     modules = dict(root.named_modules())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import torch
@@ -203,10 +203,7 @@ class Chunk:
         if self.head is not None:
             self.head.add()
         maps: dict[str, Tensor] = {}
-        key_maps: dict[str, Tensor] = {}
-        if isinstance(self.data, ViewData):
-            rows, others = rows.unbind()
-            key_maps = self.data.key_maps(others)
+        rows, key_maps = self.data.keyed(rows)
         labels, teacher = self.data.targets(rows)
         inputs = self.stack.gather(self.data.images, rows)
         if self.maps is None:
@@ -329,7 +326,7 @@ def _stacked_like(
     module: Any,
     count: int,
     device: torch.device,
-    skip: set[str] = frozenset(),  # type: ignore[assignment]
+    skip: Set[str] = frozenset(),
 ) -> dict[str, Tensor]:
     """Return zeros `[count, *shape]` for parameters and buffers."""
     return {

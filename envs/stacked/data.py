@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from l2o.envs.stacked.blocks import Blocks
+from l2o.envs.stacked.rows import take_rows
 from l2o.envs.stacked.start import Prepared, batch_table
 from l2o.envs.tasks.base import Examples
 
@@ -29,7 +30,12 @@ class TrainingData:
         steps: batches of the longest fine-tune.
         device: of everything.
         features: whether the frozen networks' features are kept, too.
+
+    Attributes:
+        views: rows of the pool that an example takes.
     """
+
+    views: int = 1
 
     def __init__(
         self,
@@ -41,8 +47,8 @@ class TrainingData:
         features: bool = False,
     ) -> None:
         source, teacher = like.task.source_train, like.task.teacher_logits
-        rows = count * capacity
-        self.count, self.capacity, self.steps = count, capacity, steps
+        self.count, self.capacity, self.steps = count, capacity * self.views, steps
+        rows = count * self.capacity
         self.images = source.images.new_zeros(rows, *source.images.shape[1:], device=device)
         self.labels = torch.zeros(rows, dtype=torch.int64, device=device)
         self.teacher = teacher.new_zeros(rows, 2, *teacher.shape[1:], device=device)
@@ -55,7 +61,8 @@ class TrainingData:
 
     def fits(self, start: Prepared) -> bool:
         """Return whether there is room for a start."""
-        return len(start.task.source_train) <= self.capacity and start.steps <= self.steps
+        room = len(start.task.source_train) * self.views <= self.capacity
+        return room and start.steps <= self.steps
 
     def load(self, position: int, start: Prepared) -> None:
         """Bring a start's examples, unless they are there, and its batch order."""
@@ -72,25 +79,32 @@ class TrainingData:
 
     def fill(self, begin: int, start: Prepared) -> None:
         """Bring a start's examples to a block that begins at this row."""
+        images, outputs = self.teach(start)
+        here = slice(begin, begin + len(images))
+        self.images[here] = images.to(self.images)
+        self.labels[here] = start.task.source_train.labels.repeat(self.views).to(self.labels)
+        self.keep(here, outputs)
+
+    def teach(self, start: Prepared) -> tuple[Tensor, dict[str, Any]]:
+        """Return a start's images, and its frozen network's outputs on them, by name."""
         source = start.task.source_train
-        here = slice(begin, begin + len(source))
-        self.put(here, source.images, source.labels, start.task.teacher_logits)
+        outputs = {"logits": start.task.teacher_logits}
         if self.features is not None:
-            found = frozen_features(start.model, source.images)
-            self.features[here] = found.to(self.features)
+            outputs["features"] = frozen_features(start.model, source.images)
+        return source.images, outputs
+
+    def keep(self, here: slice, outputs: Mapping[str, Any]) -> None:
+        """Write a frozen network's outputs, its predictions as p and log p."""
+        logits = outputs["logits"].to(self.teacher.device)
+        log_p = torch.log_softmax(logits.to(_at_least_single(logits)), dim=1)
+        self.teacher[here, 0], self.teacher[here, 1] = log_p.exp(), log_p
+        if self.features is not None:
+            self.features[here] = outputs["features"].to(self.features)
 
     def table(self, start: Prepared) -> Tensor:
         """Return the batch order `[steps, B]`, in rows of a block."""
         examples = len(start.task.source_train)
         return batch_table(examples, start.batch_size, start.seed, start.steps)
-
-    def put(self, here: slice, images: Tensor, labels: Tensor, teacher: Tensor) -> None:
-        """Write examples, and the teacher's predictions as p and log p."""
-        self.images[here] = images.to(self.images)
-        self.labels[here] = labels.to(self.labels)
-        logits = teacher.to(self.teacher.device)
-        log_p = torch.log_softmax(logits.to(_at_least_single(logits)), dim=1)
-        self.teacher[here, 0], self.teacher[here, 1] = log_p.exp(), log_p
 
     def window(self, steps: Tensor, length: int) -> Tensor:
         """Return rows of the pool `[length, B, N]` for the next steps of each task.
@@ -104,17 +118,17 @@ class TrainingData:
         each = torch.arange(self.count, device=steps.device)[:, None]
         return self.order[each, wanted].movedim(0, -1).contiguous()
 
+    def keyed(self, rows: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Return rows `[B, N]` to train on of a step's, and maps for keys; here there are none."""
+        return rows, {}
+
     def targets(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return labels `[B, N]` and the teacher `[B, N, 2, K]` of rows."""
-        flat = rows.flatten()
-        labels = self.labels.index_select(0, flat).view(rows.shape)
-        return labels, self.teacher.index_select(0, flat).unflatten(0, rows.shape)
+        return take_rows(self.labels, rows), take_rows(self.teacher, rows)
 
     def teacher_features(self, rows: Tensor) -> Tensor | None:
         """Return the frozen networks' features `[B, N, ...]` of rows, if they are kept."""
-        if self.features is None:
-            return None
-        return self.features.index_select(0, rows.flatten()).unflatten(0, rows.shape)
+        return None if self.features is None else take_rows(self.features, rows)
 
 
 class EvaluationData:

@@ -236,15 +236,8 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         infos: Infos = {}
         for number, after in self._measure(numbers).items():
             before, self._outcomes[number] = self._outcomes[number], after
-            # One that ended earlier only waits for its group.
-            waits = before.done
-            terms = {
-                name: 0.0 if waits else self.single.config.rewards[name] * term(before, after)
-                for name, term in self.single.rewards.items()
-            }
-            rewards[number] = sum(terms.values())
-            measured = {k: v for k, v in vars(after).items() if not np.isnan(v)}
-            infos[number] = {"rewards": terms, **measured, "step": int(self.runs.step[number])}
+            rewards[number], info = self.single.judge(before, after)
+            infos[number] = {**info, "step": int(self.runs.step[number])}
         return infos
 
     @property

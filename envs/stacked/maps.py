@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +46,14 @@ class WantedMaps:
                 f"{type(like.model).__name__}; name a layer of its backbone"
             )
         return cls({name: shapes[name] for name in term.layers}, term.rectify)
+
+    def finish(self, found: Tensor) -> Tensor:
+        """Return a map as it is wanted: rectified, or as it is."""
+        return found.relu() if self.rectified else found
+
+    def bytes_of_one(self, size: int) -> int:
+        """Return the bytes of one image's maps, of numbers of this size."""
+        return size * sum(math.prod(shape) for shape in self.shapes.values())
 
     def by_network(self, maps: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
         """Return `[B, N, ...]` of maps in which one dimension holds N networks side by side.

@@ -13,7 +13,7 @@ from torch import Tensor
 from l2o.envs.stacked.data import frozen_features, room_for
 from l2o.envs.stacked.finetuning import EVALUATION_BATCH, StackedFineTune
 from l2o.envs.stacked.guidance import STACKED_GUIDANCE
-from l2o.envs.stacked.guidance.contrastive import bytes_computing, bytes_kept, bytes_of_maps
+from l2o.envs.stacked.guidance.contrastive import bytes_computing, bytes_kept
 from l2o.envs.stacked.maps import WantedMaps
 from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS
 from l2o.envs.stacked.start import Prepared, Start
@@ -127,7 +127,7 @@ def _guidance(start: Prepared, runs: StackedFineTune, parameters: int, views: in
         of_one += _bytes(frozen_features(start.model, source.images[:1]))
     maps = WantedMaps.of(runs.guidance.values(), start)
     if maps is not None:
-        of_one += bytes_of_maps(maps, start.task.teacher_logits.element_size())
+        of_one += maps.bytes_of_one(start.task.teacher_logits.element_size())
     return curvatures + views * room_for(len(source)) * of_one
 
 

@@ -45,7 +45,7 @@ class SlotPolicies:
         Args:
             run: its number; what it was under before is forgotten.
             policy: decides for it.
-            layers: layer groups of its network.
+            layers: layer groups of its network, and guidance terms whose weights it scales.
         """
         columns = [self.signals.index(name) for name in policy.signals.names]
         # These take padding, so that runs of different depth are one batch.

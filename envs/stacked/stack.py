@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from l2o.envs.stacked.maps import WantedMaps
+from l2o.envs.stacked.rows import take_rows
 
 TENSORS = Mapping[str, Tensor]
 """Dotted name -> stacked tensor `[N, *shape]`."""
@@ -47,7 +48,7 @@ class Stack(ABC):
 
     def gather(self, pool: Tensor, rows: Tensor) -> Tensor:
         """Return rows `[B, N]` of a pool of examples, arranged."""
-        return self.arrange(pool.index_select(0, rows.flatten()).unflatten(0, rows.shape))
+        return self.arrange(take_rows(pool, rows))
 
     @abstractmethod
     def features(self, inputs: Tensor) -> Tensor:

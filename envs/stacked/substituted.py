@@ -61,9 +61,7 @@ class SubstitutedStack(Stack):
         with LayerMaps(self._model, list(wanted.shapes)) as caught:
             with RectifyInPlace(inputs, caught.maps):
                 features: Tensor = self._model.forward_features(inputs)
-            maps = dict(caught.maps)
-        if wanted.rectified:
-            maps = {name: each.relu() for name, each in maps.items()}
+            maps = {name: wanted.finish(found) for name, found in caught.maps.items()}
         return features, wanted.by_network(maps, self.count)
 
     def by_network(self, features: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from l2o.envs.stacked.data import TrainingData
 from l2o.envs.stacked.maps import WantedMaps
+from l2o.envs.stacked.rows import take_rows
 from l2o.envs.stacked.start import Prepared
 from l2o.envs.teacher import Teacher, ViewPairs, the_contrastive
 from l2o.guidance import Guidance
@@ -47,10 +48,10 @@ class ViewData(TrainingData):
         contrastive = the_contrastive(terms)
         assert contrastive is not None
         self.views = contrastive.views
-        super().__init__(like, count, capacity * self.views, steps, device, features)
+        super().__init__(like, count, capacity, steps, device, features)
         # Copies: a teacher makes MLPs of the widths of its network.
         self._terms = [copy.copy(term) for term in terms]
-        self._rectified = maps.rectified
+        self._wanted = maps
         rows, dtype = len(self.images), self.teacher.dtype
         self.maps = {
             name: torch.zeros(rows, *shape, dtype=dtype, device=device)
@@ -58,27 +59,20 @@ class ViewData(TrainingData):
         }
         self.order = self.order.new_zeros(count, steps, 2, like.batch_size)
 
-    def fits(self, start: Prepared) -> bool:
-        """Return whether there is room for a start's views."""
-        room = len(start.task.source_train) * self.views <= self.capacity
-        return room and start.steps <= self.steps
-
     def variant(self, start: Prepared) -> Hashable:
         """Return the seed that views are drawn from."""
         return start.seed
 
-    def fill(self, begin: int, start: Prepared) -> None:
+    def teach(self, start: Prepared) -> tuple[Tensor, dict[str, Any]]:
         """Draw a start's views, and run its frozen network over them."""
         teacher = Teacher(start.task, start.model, self._terms, self.images.device, start.seed)
-        images, outputs = teacher.views()
-        here = slice(begin, begin + len(images))
-        labels = start.task.source_train.labels.repeat(self.views)
-        self.put(here, images, labels, outputs["logits"])
-        if self.features is not None:
-            self.features[here] = outputs["features"]
+        return teacher.views()
+
+    def keep(self, here: slice, outputs: Mapping[str, Any]) -> None:
+        """Write a frozen network's outputs, and its maps."""
+        super().keep(here, outputs)
         for name, kept in self.maps.items():
-            found = outputs["maps"][name]
-            kept[here] = found.relu() if self._rectified else found
+            kept[here] = self._wanted.finish(outputs["maps"][name])
 
     def table(self, start: Prepared) -> Tensor:
         """Return pairs of rows of a block `[steps, 2, B]`."""
@@ -87,10 +81,7 @@ class ViewData(TrainingData):
         views = torch.stack([torch.stack(pairs.draw(batch)) for batch in index])
         return index[:, None] + len(start.task.source_train) * views
 
-    def key_maps(self, rows: Tensor) -> dict[str, Tensor]:
-        """Return the frozen networks' maps `[B, N, ...]` of rows."""
-        flat = rows.flatten()
-        return {
-            name: kept.index_select(0, flat).unflatten(0, rows.shape)
-            for name, kept in self.maps.items()
-        }
+    def keyed(self, rows: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Return the first of pairs of rows `[2, B, N]`, and maps `[B, N, ...]` of the second."""
+        rows, others = rows.unbind()
+        return rows, {name: take_rows(kept, others) for name, kept in self.maps.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -11,8 +11,8 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from l2o.envs.stacked.maps import WantedMaps
+from l2o.envs.stacked.method import Method
 from l2o.envs.stacked.stack import TENSORS, Stack
-from l2o.guidance import LayerMaps
 
 
 class VmappedStack(Stack):
@@ -29,8 +29,8 @@ class VmappedStack(Stack):
         count: int,
     ) -> None:
         super().__init__(model, proxy_head, tensors, proxy_tensors, count)
-        self._features = _mapped(_Method(model, "forward_features"))
-        self._head = _mapped(_Method(model, "forward_head"))
+        self._features = _mapped(Method(model, "forward_features"))
+        self._head = _mapped(Method(model, "forward_head"))
         self._proxy = _mapped(proxy_head)
         self._inner = {f"model.{name}": tensor for name, tensor in tensors.items()}
 
@@ -49,12 +49,13 @@ class VmappedStack(Stack):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return features `[N, B, ...]` and maps."""
         layers = tuple(wanted.shapes)
-        run = _mapped(_Method(self.model, "forward_features", layers))
+        run = _mapped(Method(self.model, "forward_features", layers))
         with _ContiguousGroupNorm():
             features, caught = run(self._inner, inputs)
-        maps = {name: each.transpose(0, 1) for name, each in zip(layers, caught, strict=True)}
-        if wanted.rectified:
-            maps = {name: each.relu() for name, each in maps.items()}
+        maps = {
+            name: wanted.finish(found.transpose(0, 1))
+            for name, found in zip(layers, caught, strict=True)
+        }
         return features, maps
 
     def by_network(self, features: Tensor) -> Tensor:
@@ -86,26 +87,6 @@ class _ContiguousGroupNorm(TorchFunctionMode):
         if func is functional.group_norm:
             args = (args[0].contiguous(), *args[1:])
         return func(*args, **(kwargs or {}))
-
-
-class _Method(nn.Module):
-    """A method of a model as the forward of a module, which is what functional_call calls.
-
-    With the names of layers it returns their outputs, too.
-    """
-
-    def __init__(self, model: Any, method: str, layers: Sequence[str] = ()) -> None:
-        super().__init__()
-        self.model = model
-        self.method = method
-        self.layers = layers
-
-    def forward(self, x: Tensor) -> Any:
-        if not self.layers:
-            return getattr(self.model, self.method)(x)
-        with LayerMaps(self.model, self.layers) as caught:
-            out = getattr(self.model, self.method)(x)
-            return out, tuple(caught.maps[name] for name in self.layers)
 
 
 def _mapped(module: nn.Module) -> Any:

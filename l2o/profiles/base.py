@@ -47,3 +47,14 @@ def rank_from_head(depth: Tensor, present: Tensor) -> Tensor:
     """Return how many layers lie above each one, `[..., L]`: 0 for the deepest, the head."""
     above = (depth.unsqueeze(-2) > depth.unsqueeze(-1)).to(depth.dtype)
     return (above * present.unsqueeze(-2)).sum(dim=-1)
+
+
+def has_come(turn: Tensor | float, progress: Tensor) -> Tensor:
+    """Return whether a progress `[...]` has reached each layer's turn `[..., L]`, as booleans.
+
+    Example:
+        >>> has_come(torch.tensor([0.0, 0.5, 1.0]), torch.tensor(0.5))
+        tensor([ True,  True, False])
+    """
+    # Progress is a rounded i / T: the step at a turn must not miss it.
+    return progress.unsqueeze(-1) >= turn - 1e-6

@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from l2o.checks import check_number
-from l2o.profiles.base import Profile, rank_from_head
+from l2o.profiles.base import Profile, has_come, rank_from_head
 
 
 @dataclass(frozen=True)
@@ -42,5 +42,4 @@ class GradualUnfreezing(Profile):
         del is_head
         below_head = (present.sum(dim=-1, keepdim=True) - 1.0).clamp_min(1.0)
         turn = self.until * rank_from_head(depth, present) / below_head
-        # Progress is a rounded i / T: the step at a turn must not miss it.
-        return (progress.unsqueeze(-1) >= turn - 1e-6).to(depth.dtype)
+        return has_come(turn, progress).to(depth.dtype)

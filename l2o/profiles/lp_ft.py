@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from l2o.checks import check_number
-from l2o.profiles.base import Profile
+from l2o.profiles.base import Profile, has_come
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,5 @@ class LPFT(Profile):
     def compute(self, progress: Tensor, depth: Tensor, is_head: Tensor, present: Tensor) -> Tensor:
         """Return 1 for what is trained."""
         del depth, present
-        # Progress is a rounded i / T: the first step of the second phase must not miss it.
-        thawed = (progress.unsqueeze(-1) >= self.until - 1e-6).to(is_head.dtype)
+        thawed = has_come(self.until, progress).to(is_head.dtype)
         return is_head + (1.0 - is_head) * thawed

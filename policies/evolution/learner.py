@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -13,21 +12,18 @@ from torch.func import functional_call, vmap
 
 from l2o.checks import check_number
 from l2o.configs.schema import TrainConfig
-from l2o.learned import LearnedPolicy
 from l2o.multipliers import LogRange
-from l2o.policies.base import Learner
-from l2o.policies.evolution.gradient import antithetic_noise, estimate_gradient
+from l2o.network import LayerPolicyNetwork
+from l2o.policies.evolution.gradient import Array, antithetic_noise, estimate_gradient
 from l2o.policies.imitation import imitate
-from l2o.policies.networks import action_range, build_layer_network, export_policy
-from l2o.policies.sb3.environments import (
-    count_environments,
-    make_environments,
-    seed_environments,
-)
-from l2o.policies.sb3.episodes import TimeShares, summarise
+from l2o.policies.networks import action_range, build_layer_network
+from l2o.policies.whole_episodes import WholeEpisodeLearner
+
+Played = tuple[Array, Array]
+"""Noise `[G, n, P]` and returns `[G, n]` of G episodes."""
 
 
-class EvolutionLearner(Learner):
+class EvolutionLearner(WholeEpisodeLearner):
     """Evolution strategies (Salimans et al., Evolution Strategies as a Scalable Alternative).
 
     Each environment runs a perturbed policy, θ + σ ε, for a whole fine-tune, without noise in its
@@ -46,6 +42,8 @@ class EvolutionLearner(Learner):
             scale, or a recurrent or asg_2020 network.
     """
 
+    network: LayerPolicyNetwork
+
     def __init__(
         self,
         config: TrainConfig,
@@ -54,14 +52,11 @@ class EvolutionLearner(Learner):
         learning_rate: float = 0.01,
         sigma: float = 0.05,
     ) -> None:
-        super().__init__(config)
+        super().__init__(config, episodes)
         check_number("algorithm.options.learning_rate", learning_rate, above=True)
         check_number("algorithm.options.sigma", sigma, above=True)
-        if episodes is not None and episodes < 1:
-            raise ValueError(f"algorithm.options.episodes must be at least 1, got {episodes}")
         self._check(config)
         self.group, self.sigma = config.environment.group, sigma
-        self.count = episodes or count_environments(config)
         torch.manual_seed(config.seed)
         self.network = build_layer_network(config)
         # The critic has no part in it.
@@ -70,11 +65,9 @@ class EvolutionLearner(Learner):
         self.optimizer = torch.optim.Adam(self._tensors, lr=learning_rate)
         self._random = np.random.default_rng(config.seed)
         self._run = vmap(self._decide)
-        self.environments = make_environments(config)
-        self.shares = TimeShares(self.environments)
-        self.iterations = 0
         self._seen: NDArray[np.float32] | None = None
-        seed_environments(self.environments, config, 0)
+        self._open()
+        self._seed()
 
     @staticmethod
     def _check(config: TrainConfig) -> None:
@@ -98,16 +91,15 @@ class EvolutionLearner(Learner):
         outputs: Tensor = functional_call(self.network, tensors, (observation,))[0]
         return outputs.squeeze(-1).clamp(-1.0, 1.0)
 
-    def iterate(self) -> dict[str, float]:
-        """Collect whole episodes of all groups that end, and take one step."""
-        started = time.perf_counter()
+    def _collect(self) -> tuple[Played, list[dict[str, Any]]]:
+        """Play until enough groups have ended; return their noise and returns, and their infos."""
         if self.iterations == 0 and self.config.imitation is not None:
             imitate(self.network, self.config)
             self.episodes += self.config.imitation.episodes
         if self._seen is None:
             self._begin()
-        noise: list[NDArray[np.float64]] = []
-        returns: list[NDArray[np.float64]] = []
+        noise: list[Array] = []
+        returns: list[Array] = []
         infos: list[dict[str, Any]] = []
         while len(infos) < self.count:
             for group, told in self._step():
@@ -116,22 +108,7 @@ class EvolutionLearner(Learner):
                 returns.append(self._returns[members].copy())
                 infos += told
                 self._perturb(group)
-        collected = time.perf_counter() - started
-        self._learn(np.stack(noise), np.stack(returns))
-        self.iterations += 1
-        self.episodes += len(infos)
-        steps = sum(int(info["step"]) for info in infos)
-        self.fine_tune_steps += steps
-        total = time.perf_counter() - started
-        return {
-            **summarise(infos),
-            "seconds": total,
-            "seconds_collecting": collected,
-            "seconds_learning": total - collected,
-            "fine_tune_steps_per_second": steps / total,
-            "fine_tunes_per_second": len(infos) / total,
-            **self.shares.read(collected / total),
-        }
+        return (np.stack(noise), np.stack(returns)), infos
 
     def _begin(self) -> None:
         seen = self.environments.reset()
@@ -164,45 +141,24 @@ class EvolutionLearner(Learner):
         assert self._seen is not None
         with torch.no_grad():
             actions = self._run(self._stacked, torch.from_numpy(self._seen)).numpy()
-        self._seen, rewards, ended, infos = self.environments.step(actions)  # type: ignore[assignment]
+        seen, rewards, ended, infos = self.environments.step(actions)
+        assert isinstance(seen, np.ndarray)
+        self._seen = seen
         self._returns += rewards
         firsts = np.flatnonzero(ended[:: self.group]).tolist()
         return [(g, [infos[g * self.group + i] for i in range(self.group)]) for g in firsts]
 
-    def _learn(self, noise: NDArray[np.float64], returns: NDArray[np.float64]) -> None:
-        gradient = torch.from_numpy(estimate_gradient(noise, returns, self.sigma)).float()
+    def _learn(self, played: Played) -> dict[str, float]:
+        """Take a step along the estimated gradient."""
+        gradient = torch.from_numpy(estimate_gradient(*played, self.sigma)).float()
         parts = gradient.split([tensor.numel() for tensor in self._tensors])
         for tensor, part in zip(self._tensors, parts, strict=True):
             tensor.grad = -part.view_as(tensor)
         self.optimizer.step()
-
-    def policy(self) -> LearnedPolicy:
-        """Return a copy of the network as a policy."""
-        policy = export_policy(self.config, self.network)
-        policy.network.zero_grad()
-        return policy
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return weights, optimizer and counters; episodes under way are not kept."""
-        return {
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "iterations": self.iterations,
-            "episodes": self.episodes,
-            "fine_tune_steps": self.fine_tune_steps,
-        }
+        return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on; the environments begin new episodes, drawn from seeds not used before."""
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.iterations = state["iterations"]
-        self.episodes = state["episodes"]
-        self.fine_tune_steps = state["fine_tune_steps"]
+        super().load_state_dict(state)
         self._random = np.random.default_rng([self.config.seed, self.iterations])
         self._seen = None
-        seed_environments(self.environments, self.config, self.iterations)
-
-    def close(self) -> None:
-        """End the environments' processes."""
-        self.environments.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -12,22 +11,15 @@ from torch import nn
 
 from l2o.checks import check_number
 from l2o.configs.schema import TrainConfig
-from l2o.learned import LearnedPolicy
 from l2o.multipliers import Bins
-from l2o.policies.base import Learner
-from l2o.policies.networks import action_range, build_network, export_policy, signal_spec
+from l2o.policies.networks import action_range, build_network, signal_spec
 from l2o.policies.reinforce.baselines import BASELINES, discounted_returns
 from l2o.policies.reinforce.rollout import Actor, Batch, replay
-from l2o.policies.sb3.environments import (
-    count_environments,
-    make_environments,
-    seed_environments,
-)
-from l2o.policies.sb3.episodes import TimeShares, summarise
+from l2o.policies.whole_episodes import WholeEpisodeLearner
 from l2o.registry import lookup
 
 
-class ReinforceLearner(Learner):
+class ReinforceLearner(WholeEpisodeLearner):
     """REINFORCE (Williams, Simple Statistical Gradient-Following Algorithms, 1992).
 
         maximise  mean_t [ (R_t − b_t) · log π(a_t | o_1 ... o_t) + entropy · H(π) ]
@@ -64,21 +56,19 @@ class ReinforceLearner(Learner):
         max_grad_norm: float = 1.0,
         log_std: float = -1.0,
     ) -> None:
-        super().__init__(config)
+        super().__init__(config, episodes)
         check_number("algorithm.options.discount", discount, 0.0, 1.0)
         check_number("algorithm.options.learning_rate", learning_rate, above=True)
         check_number("algorithm.options.entropy", entropy)
         check_number("algorithm.options.max_grad_norm", max_grad_norm, above=True)
-        if episodes is not None and episodes < 1:
-            raise ValueError(f"algorithm.options.episodes must be at least 1, got {episodes}")
-        self.count = episodes or count_environments(config)
         self.discount, self.normalise, self.entropy = discount, normalise, entropy
         self.max_grad_norm = max_grad_norm
         self.baseline = lookup("baseline", BASELINES, baseline)
-        self.environments = make_environments(config)
+        self._open()
         try:
             self._make(learning_rate, log_std)
         except BaseException:
+            # Nobody else could end their processes.
             self.environments.close()
             raise
 
@@ -92,39 +82,19 @@ class ReinforceLearner(Learner):
         self.log_std = None if bins else nn.Parameter(torch.tensor(log_std))
         self.optimizer = torch.optim.Adam(self._parameters(), lr=learning_rate)
         self.actor = Actor(self.environments, self.network, self.log_std)
-        self.shares = TimeShares(self.environments)
-        self.iterations = 0
-        seed_environments(self.environments, self.config, 0)
+        self._seed()
 
     def _parameters(self) -> list[nn.Parameter]:
         own = [] if self.log_std is None else [self.log_std]
         return [*self.network.parameters(), *own]
 
-    def iterate(self) -> dict[str, float]:
-        """Collect whole episodes and take one gradient step."""
-        started = time.perf_counter()
+    def _collect(self) -> tuple[Batch, list[dict[str, Any]]]:
+        """Act until enough episodes have ended."""
         episodes = self.actor.collect(self.count)
-        collected = time.perf_counter() - started
-        batch = Batch.of(episodes)
-        learned = self._learn(batch)
-        self.iterations += 1
-        self.episodes += len(episodes)
-        steps = sum(int(episode.info["step"]) for episode in episodes)
-        self.fine_tune_steps += steps
-        total = time.perf_counter() - started
-        return {
-            **summarise([episode.info for episode in episodes]),
-            **learned,
-            **self._behaviour(batch),
-            "seconds": total,
-            "seconds_collecting": collected,
-            "seconds_learning": total - collected,
-            "fine_tune_steps_per_second": steps / total,
-            "fine_tunes_per_second": len(episodes) / total,
-            **self.shares.read(collected / total),
-        }
+        return Batch.of(episodes), [episode.info for episode in episodes]
 
     def _learn(self, batch: Batch) -> dict[str, float]:
+        """Take one gradient step."""
         advantages = torch.from_numpy(self._advantages(batch)).float()
         mask = torch.from_numpy(batch.mask)
         log_probs, entropies = replay(self.network, self.log_std, batch)
@@ -137,6 +107,7 @@ class ReinforceLearner(Learner):
             "entropy": float(entropies.detach()[mask].mean()),
             "gradient_norm": float(norm),
             "reward": float(batch.rewards[batch.mask].mean()),
+            **self._behaviour(batch),
         }
 
     def _advantages(self, batch: Batch) -> NDArray[np.float64]:
@@ -167,35 +138,18 @@ class ReinforceLearner(Learner):
         parts["multiplier_guidance"] = real & ~layer
         return {name: float(tried[part].mean()) for name, part in parts.items() if part.any()}
 
-    def policy(self) -> LearnedPolicy:
-        """Return a copy of the network as a policy."""
-        return export_policy(self.config, self.network)
-
     def state_dict(self) -> dict[str, Any]:
         """Return weights, optimizer and counters; episodes under way are not kept."""
         return {
-            "network": self.network.state_dict(),
+            **super().state_dict(),
             "log_std": None if self.log_std is None else self.log_std.detach().clone(),
-            "optimizer": self.optimizer.state_dict(),
-            "iterations": self.iterations,
-            "episodes": self.episodes,
-            "fine_tune_steps": self.fine_tune_steps,
             "torch_rng": torch.get_rng_state(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on; the environments begin new episodes, drawn from seeds not used before."""
-        self.network.load_state_dict(state["network"])
+        super().load_state_dict(state)
         if self.log_std is not None:
             self.log_std.data.copy_(state["log_std"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.iterations = state["iterations"]
-        self.episodes = state["episodes"]
-        self.fine_tune_steps = state["fine_tune_steps"]
         self.actor.forget()
-        seed_environments(self.environments, self.config, self.iterations)
         torch.set_rng_state(state["torch_rng"])
-
-    def close(self) -> None:
-        """End the environments' processes."""
-        self.environments.close()

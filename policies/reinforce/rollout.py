@@ -111,7 +111,9 @@ class Actor:
         with torch.no_grad():
             distribution, self._memory = act(self.network, self.log_std, observations, self._memory)
         actions = distribution.sample().numpy()
-        self._observations, rewards, ended, infos = self.environments.step(actions)  # type: ignore[assignment]
+        after, rewards, ended, infos = self.environments.step(actions)
+        assert isinstance(after, np.ndarray)
+        self._observations = after
         for number, episode in enumerate(self._episodes):
             episode.observations.append(seen[number])
             episode.actions.append(actions[number])

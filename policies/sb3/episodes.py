@@ -1,36 +1,44 @@
-"""What an iteration tells of its episodes and of where its time went."""
+"""What an iteration of stable-baselines3 tells of its episodes."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
+
+from l2o.configs.schema import GrowingWindows
+from l2o.policies.spent import TimeShares, time_metrics
 
 
-class TimeShares:
-    """Tells how the environments spent the time since it was last asked.
+class EpisodeWatch(BaseCallback):
+    """Gathers the episodes that end, and the seconds spent collecting."""
 
-    Args:
-        environments: each with a `stopwatch`.
-    """
+    def __init__(self) -> None:
+        super().__init__()
+        self.episodes: list[dict[str, Any]] = []
+        self.seconds = 0.0
+        self._started = 0.0
 
-    def __init__(self, environments: VecEnv) -> None:
-        self.environments = environments
-        self._spent: dict[str, float] = {}
+    def _on_rollout_start(self) -> None:
+        self._started = time.perf_counter()
 
-    def read(self, collecting: float) -> dict[str, float]:
-        """Return the shares of an iteration's time, of which `collecting` went into collecting."""
-        spent: dict[str, float] = {}
-        for stopwatch in self.environments.get_attr("stopwatch"):
-            for what, seconds in stopwatch.seconds.items():
-                spent[what] = spent.get(what, 0.0) + seconds
-        new = {what: seconds - self._spent.get(what, 0.0) for what, seconds in spent.items()}
-        self._spent = spent
-        total = sum(new.values())
-        shares = {f"share_{what}": collecting * part / total for what, part in new.items()}
-        return {**shares, "share_learning": 1.0 - collecting}
+    def _on_rollout_end(self) -> None:
+        self.seconds += time.perf_counter() - self._started
+
+    def _on_step(self) -> bool:
+        self.episodes += [info for info in self.locals["infos"] if "episode" in info]
+        return True
+
+    def steps(self, decisions: int, interval: int | GrowingWindows) -> int:
+        """Return the optimizer steps of so many decisions."""
+        if isinstance(interval, int):
+            return decisions * interval
+        # Windows that grow are counted as fine-tunes end.
+        return sum(int(episode["step"]) for episode in self.episodes)
 
 
 def summarise(infos: Sequence[dict[str, Any]]) -> dict[str, float]:
@@ -43,3 +51,33 @@ def summarise(infos: Sequence[dict[str, Any]]) -> dict[str, float]:
         if values:
             means[name] = float(np.mean(values))
     return means
+
+
+def learning_metrics(
+    watch: EpisodeWatch, logger: Logger, shares: TimeShares, steps: int, seconds: float
+) -> dict[str, float]:
+    """Return the metrics of an iteration of stable-baselines3.
+
+    Args:
+        watch: what it has seen.
+        logger: holds the algorithm's own values, named `train/...`.
+        shares: of the environments.
+        steps: optimizer steps of the inner networks.
+        seconds: the iteration's.
+    """
+    logged = {
+        name.removeprefix("train/"): float(value)
+        for name, value in logger.name_to_value.items()
+        if name.startswith("train/") and isinstance(value, (int, float, np.floating))
+    }
+    return {
+        **summarise(watch.episodes),
+        **logged,
+        **time_metrics(
+            shares,
+            steps=steps,
+            fine_tunes=len(watch.episodes),
+            collecting=watch.seconds,
+            total=seconds,
+        ),
+    }

@@ -45,8 +45,6 @@ class LayerActorCriticPolicy(ActorCriticPolicy):
         log_std: float = -1.0,
         **kwargs: Any,
     ) -> None:
-        if not isinstance(observation_space, spaces.Box) or len(observation_space.shape) != 2:
-            raise ValueError(f"observations must be Box [L, F], got {observation_space}")
         self.hidden = hidden
         self.make_network = make_network
         self.separate_critic = separate_critic
@@ -54,15 +52,11 @@ class LayerActorCriticPolicy(ActorCriticPolicy):
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
 
     def _build(self, lr_schedule: Schedule) -> None:
-        wanted = (self.observation_space.shape[1], outputs_of(self.action_space))  # type: ignore[index]
-        make = self.make_network or partial(LayerPolicyNetwork, *wanted, self.hidden)
-        self.network = make()
-        if (self.network.features, self.network.outputs) != wanted:
-            raise ValueError(
-                f"the network has (features, outputs) {self.network.features, self.network.outputs}"
-                f", the spaces ask for {wanted}"
-            )
-        own = LayerPolicyNetwork(wanted[0], 1, self.hidden) if self.separate_critic else None
+        self.network = make_layer_network(
+            self.observation_space, self.action_space, self.hidden, self.make_network
+        )
+        features = self.network.features
+        own = LayerPolicyNetwork(features, 1, self.hidden) if self.separate_critic else None
         self.critic = own
         gaussian = isinstance(self.action_space, spaces.Box)
         start = torch.tensor(self.initial_log_std)
@@ -71,12 +65,20 @@ class LayerActorCriticPolicy(ActorCriticPolicy):
         self.optimizer = self.optimizer_class(self.parameters(), **kwargs)
 
     def _run(self, observation: PyTorchObs) -> tuple[LayerDistribution, Tensor]:
+        distribution, value, _ = self._decide(observation, None)
+        return distribution, value
+
+    def _decide(
+        self, observation: PyTorchObs, memory: Tensor | None
+    ) -> tuple[LayerDistribution, Tensor, Tensor | None]:
+        """Return the action distribution, the value `[N, 1]` and the next memory."""
         assert isinstance(observation, Tensor)
-        outputs, value, _ = self.network(observation.float())
+        outputs, value, memory = self.network(observation.float(), memory)
         if self.critic is not None:
             value = self.critic(observation.float())[1]
         log_std = self.log_std if self.log_std.requires_grad else None
-        return layer_distribution(outputs, log_std, observation[..., 0]), value.unsqueeze(-1)
+        distribution = layer_distribution(outputs, log_std, observation[..., 0])
+        return distribution, value.unsqueeze(-1), memory
 
     def forward(
         self, obs: PyTorchObs, deterministic: bool = False
@@ -100,6 +102,29 @@ class LayerActorCriticPolicy(ActorCriticPolicy):
     def predict_values(self, obs: PyTorchObs) -> Tensor:
         """Return the values `[N, 1]`."""
         return self._run(obs)[1]
+
+
+def make_layer_network(
+    observation_space: spaces.Space,
+    action_space: spaces.Space,
+    hidden: int,
+    make_network: Callable[[], LayerPolicyNetwork] | None = None,
+) -> LayerPolicyNetwork:
+    """Make the untrained network that spaces ask for; without `make_network` a plain one.
+
+    Raises:
+        ValueError: spaces of other kinds than `[L, F]` and `[L]`, or a network that does not fit.
+    """
+    if not isinstance(observation_space, spaces.Box) or len(observation_space.shape) != 2:
+        raise ValueError(f"observations must be Box [L, F], got {observation_space}")
+    wanted = (observation_space.shape[1], outputs_of(action_space))
+    network = (make_network or partial(LayerPolicyNetwork, *wanted, hidden))()
+    if (network.features, network.outputs) != wanted:
+        raise ValueError(
+            f"the network has (features, outputs) {network.features, network.outputs}, "
+            f"the spaces ask for {wanted}"
+        )
+    return network
 
 
 def outputs_of(action_space: spaces.Space) -> int:

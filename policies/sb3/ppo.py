@@ -19,17 +19,24 @@ from l2o.network import LayerPolicyNetwork
 from l2o.policies.base import Learner
 from l2o.policies.imitation import imitate
 from l2o.policies.networks import build_layer_network, export_policy
+from l2o.policies.sb3.checks import check_layer_shared
 from l2o.policies.sb3.environments import (
     count_environments,
     make_environments,
     seed_environments,
 )
-from l2o.policies.sb3.episodes import TimeShares, summarise
+from l2o.policies.sb3.episodes import EpisodeWatch, learning_metrics
 from l2o.policies.sb3.policy import LayerActorCriticPolicy
+from l2o.policies.sb3.recurrent import MemoryKeeper, RecurrentLayerPolicy
+from l2o.policies.sb3.sequences import SequenceBuffer
+from l2o.policies.spent import TimeShares
 
 
 class PPOLearner(Learner):
     """PPO (Schulman et al., Proximal Policy Optimization Algorithms) on parallel environments.
+
+    With `network.recurrent`, minibatches are whole sequences: the decisions of an iteration in some
+    of the environments, replayed with gradients through time (`l2o.policies.sb3.recurrent`).
 
     Args:
         config: the training config.
@@ -53,7 +60,8 @@ class PPOLearner(Learner):
         decay: whether the learning rate falls linearly to a tenth over the budget of episodes.
 
     Raises:
-        ValueError: decisions that do not divide among environments and minibatches.
+        ValueError: decisions that do not divide among environments and minibatches; for a
+            recurrent network, environments that do not divide among minibatches.
     """
 
     def __init__(
@@ -78,22 +86,22 @@ class PPOLearner(Learner):
         decay: bool = False,
     ) -> None:
         super().__init__(config)
-        _check_network(config)
+        check_layer_shared(config, "ppo")
         count = count_environments(config)
-        _check_counts(decisions, count, minibatches)
+        _check_counts(decisions, count, minibatches, recurrent := config.network.recurrent)
         self.group = config.environment.group if group_baseline else 1
         if group_baseline and self.group < 2:
             raise ValueError("group_baseline needs environment.group of 2 or more")
         self._decay, self._learning_rate = decay, learning_rate
         self._critic_first = critic_first
         self.environments = make_environments(config)
-        self.iterations = 0
-        self.decisions = decisions
+        self.iterations, self.decisions = 0, decisions
         self._shares = TimeShares(self.environments)
         torch.manual_seed(config.seed)
         self.model = PPO(
-            LayerActorCriticPolicy,
+            RecurrentLayerPolicy if recurrent else LayerActorCriticPolicy,
             self.environments,
+            rollout_buffer_class=SequenceBuffer if recurrent else None,
             learning_rate=learning_rate,
             n_steps=decisions // count,
             batch_size=decisions // minibatches,
@@ -123,34 +131,20 @@ class PPOLearner(Learner):
         if self.iterations == 0 and self.config.imitation is not None:
             imitate(self._network, self.config)
             self.episodes += self.config.imitation.episodes
-        watch = _EpisodeWatch(self.group, advantages=self.iterations >= self._critic_first)
+        watch = _RolloutWatch(self.group, advantages=self.iterations >= self._critic_first)
         if self._decay:
             left = max(0.0, 1.0 - self.episodes / self.config.episodes)
             self.model.lr_schedule = lambda _: self._learning_rate * (0.1 + 0.9 * left)
-        self.model.learn(self.decisions, callback=watch, reset_num_timesteps=False)
+        callbacks: list[BaseCallback] = [watch]
+        if self.config.network.recurrent:
+            callbacks.append(MemoryKeeper())
+        self.model.learn(self.decisions, callback=callbacks, reset_num_timesteps=False)
         self.iterations += 1
         self.episodes += len(watch.episodes)
-        interval = self.config.finetuning.interval
-        # Windows that grow are counted as fine-tunes end.
-        ended = sum(int(episode["step"]) for episode in watch.episodes)
-        steps = self.decisions * interval if isinstance(interval, int) else ended
+        steps = watch.steps(self.decisions, self.config.finetuning.interval)
         self.fine_tune_steps += steps
         total = time.perf_counter() - started
-        logged = {
-            name.removeprefix("train/"): float(value)
-            for name, value in self.model.logger.name_to_value.items()
-            if name.startswith("train/") and isinstance(value, (int, float, np.floating))
-        }
-        return {
-            **summarise(watch.episodes),
-            **logged,
-            "seconds": total,
-            "seconds_collecting": watch.seconds,
-            "seconds_learning": total - watch.seconds,
-            "fine_tune_steps_per_second": steps / total,
-            "fine_tunes_per_second": len(watch.episodes) / total,
-            **self._shares.read(watch.seconds / total),
-        }
+        return learning_metrics(watch, self.model.logger, self._shares, steps, total)
 
     @property
     def _network(self) -> LayerPolicyNetwork:
@@ -190,49 +184,34 @@ class PPOLearner(Learner):
         self.environments.close()
 
 
-def _check_network(config: TrainConfig) -> None:
-    if config.network.kind != "layer_shared":
-        raise ValueError(
-            f"algorithm ppo has no policy of kind {config.network.kind}; set "
-            "algorithm.name=reinforce or network.kind=layer_shared"
-        )
-    if config.network.recurrent:
-        raise ValueError("algorithm ppo has no recurrent policy; set network.recurrent=false")
-
-
-def _check_counts(decisions: int, environments: int, minibatches: int) -> None:
+def _check_counts(decisions: int, environments: int, minibatches: int, recurrent: bool) -> None:
     if decisions % environments or decisions % minibatches:
         raise ValueError(
             f"algorithm.options.decisions={decisions} must be a multiple of the {environments} "
             f"environments and of minibatches={minibatches}"
         )
+    if recurrent and environments % minibatches:
+        raise ValueError(
+            f"algorithm.options.minibatches={minibatches} must divide the {environments} "
+            "environments: a recurrent network learns from all decisions of some of them at a time"
+        )
 
 
-class _EpisodeWatch(BaseCallback):
-    """Gathers the episodes that end, and the time spent collecting."""
+class _RolloutWatch(EpisodeWatch):
+    """Changes the advantages, too, once a rollout has ended."""
 
     def __init__(self, group: int, advantages: bool = True) -> None:
         super().__init__()
         self.group = group
         self.advantages = advantages
-        self.episodes: list[dict[str, Any]] = []
-        self.seconds = 0.0
-        self._started = 0.0
-
-    def _on_rollout_start(self) -> None:
-        self._started = time.perf_counter()
 
     def _on_rollout_end(self) -> None:
-        self.seconds = time.perf_counter() - self._started
+        super()._on_rollout_end()
         buffer = self.locals["rollout_buffer"]
         if not self.advantages:
             buffer.advantages[:] = 0.0
         elif self.group > 1:
             buffer.advantages = less_group_mean(buffer.advantages, self.group)
-
-    def _on_step(self) -> bool:
-        self.episodes += [info for info in self.locals["infos"] if "episode" in info]
-        return True
 
 
 def less_group_mean(advantages: NDArray[np.float32], group: int) -> NDArray[np.float32]:

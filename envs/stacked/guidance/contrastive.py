@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
@@ -173,8 +172,3 @@ def bytes_computing(term: Contrastive, like: Prepared) -> int:
     size = max(4, next(like.model.parameters()).element_size())
     # Products, logits, their log-softmax, and the gradients of all three.
     return 6 * size * rows * (term.queue + 1) * len(term.layers)
-
-
-def bytes_of_maps(wanted: WantedMaps, size: int) -> int:
-    """Return the bytes of one image's maps."""
-    return size * sum(math.prod(shape) for shape in wanted.shapes.values())

@@ -7,14 +7,10 @@ from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
-from torch import Tensor
 
-from l2o.envs.tasks.base import Examples, Task, TaskFamily
-from l2o.envs.tasks.digits.axes import (
+from l2o.envs.tasks.axes import (
     Axis,
-    check_choices,
     check_names,
-    check_number,
     check_range,
     check_whole,
     check_whole_range,
@@ -22,22 +18,22 @@ from l2o.envs.tasks.digits.axes import (
     draw_uniform,
     draw_whole,
 )
+from l2o.envs.tasks.base import Examples, Task
 from l2o.envs.tasks.digits.fonts import fonts_of
-from l2o.envs.tasks.digits.networks import NETWORKS
 from l2o.envs.tasks.digits.photographs import PHOTOGRAPHS
-from l2o.envs.tasks.digits.pretrain import Recipe, load_importance, load_pretrained
-from l2o.envs.tasks.digits.pretrained import PretrainedBuilder
 from l2o.envs.tasks.digits.real import draw_real, repeat_to
+from l2o.envs.tasks.digits.recipe import Recipe
 from l2o.envs.tasks.digits.setting import Setting, mislabel, only, relabel
-from l2o.envs.tasks.digits.shapes import list_shapes
 from l2o.envs.tasks.digits.synthetic import Rendering, draw_colours, draw_synthetic
 from l2o.envs.tasks.digits.writers import WRITERS, images_of
+from l2o.envs.tasks.proxy import PretrainedBuilder, ProxyFamily
+from l2o.envs.tasks.proxy.family import SPLITS
+from l2o.envs.tasks.proxy.pretrain import load_importance
 
-_SPLITS = {"train": 0, "heldout": 1}
 _PROXY_WRITERS = 4
 
 
-class DigitsFamily(TaskFamily):
+class DigitsFamily(ProxyFamily):
     """Real: UCI handwriting blended onto photographs. Synthetic: fonts in flat colours.
 
     A proxy network is pretrained on four writers' digits on one photograph. A task fine-tunes it,
@@ -123,58 +119,39 @@ class DigitsFamily(TaskFamily):
         batch_size: int | Sequence[int] = 32,
         base_lr: float = 0.03,
     ) -> None:
-        (self.split,) = check_names("split", split, list(_SPLITS))
+        super().__init__(
+            split,
+            networks=networks,
+            first_network=first_network,
+            architecture=architecture,
+            width=width,
+            depth=depth,
+            pretrain_steps=pretrain_steps,
+            source_images=source_images,
+            source_validation_images=source_validation_images,
+            target_validation_images=target_validation_images,
+            target_test_images=target_test_images,
+            proxy_test_images=proxy_test_images,
+            steps=steps,
+            batch_size=batch_size,
+            base_lr=base_lr,
+        )
         (self.photograph,) = check_names("photograph", photograph, [*PHOTOGRAPHS, "either"])
-        self.networks = check_whole("networks", networks, 1, 1000)
-        self.first_network = check_whole("first_network", first_network, 0, 1_000_000)
-        self.width = check_choices("width", width, range(1, 65))
-        self.architecture = check_names("architecture", architecture, list(NETWORKS))
-        self.shapes = [list_shapes(name, self.width, depth) for name in self.architecture]
-        self.pretrain_steps = check_whole("pretrain_steps", pretrain_steps, 2, 1_000_000)
         fonts = len(fonts_of(split))
         self.fonts_per_task = check_whole_range("fonts_per_task", fonts_per_task, 1, fonts)
-        self.batch_size = check_choices("batch_size", batch_size, range(1, 100_001))
-        self.source_images = check_whole_range(
-            "source_images", source_images, max(self.batch_size), 100_000
-        )
         self.rotation = check_range("rotation", rotation, 0, 45)
         self.shear = check_range("shear", shear, 0, 1)
         self.colours = check_whole_range("colours", colours, 1, 100_000)
         self.contrast = check_range("contrast", contrast, 0, 0.5)
         self.classes = check_whole_range("classes", classes, 2, 10)
         self.label_noise = check_range("label_noise", label_noise, 0, 1)
-        self.sizes = {
-            "source_validation": source_validation_images,
-            "target_validation": target_validation_images,
-            "target_test": target_test_images,
-            "proxy_test": proxy_test_images,
-        }
-        for role, size in self.sizes.items():
-            check_whole(f"{role}_images", size, 1, 100_000)
-        self.steps = check_choices("steps", steps, range(1, 10_000_001))
-        self.base_lr = check_number("base_lr", base_lr, 1e-9, 1e3)
-        self._weights: dict[int, dict[str, Tensor]] = {}
-
-    @property
-    def max_layers(self) -> int:
-        """Layer groups of the deepest network."""
-        every = [shape for shapes in self.shapes for shape in shapes]
-        return max(NETWORKS[name].count_layers(depth) for name, _, depth in every)
-
-    @property
-    def _pool(self) -> tuple[int, int]:
-        return self.first_network, self.first_network + self.networks - 1
 
     def recipe(self, network: int) -> Recipe:
         """Return how network number `network` of this split's pool is pretrained."""
-        check_whole("network", network, *self._pool)
-        generator = np.random.default_rng([_SPLITS[self.split], network])
+        (architecture, width, depth), half = self._turn(network)
+        generator = np.random.default_rng([SPLITS[self.split], network])
         writers = generator.choice(WRITERS[self.split], _PROXY_WRITERS, replace=False)
-        turn, place = divmod(network, len(self.shapes))
-        shapes = self.shapes[place]
-        architecture, width, depth = shapes[turn % len(shapes)]
-        # The shift keeps photograph and shape from running in step when both alternate by two.
-        alternating = PHOTOGRAPHS[(turn + turn // len(shapes) * (len(shapes) % 2 == 0)) % 2]
+        alternating = PHOTOGRAPHS[half]
         return Recipe(
             split=self.split,
             network=network,
@@ -186,32 +163,26 @@ class DigitsFamily(TaskFamily):
             steps=self.pretrain_steps,
         )
 
-    def prepare(self, progress: bool = True) -> None:
-        """Pretrain (or load from the cache) every network of this split's pool."""
-        first, last = self._pool
-        for network in range(first, last + 1):
-            self._pretrained(network, progress)
-
     def sample(self, seed: int) -> Task:
         """Return the task of this seed; pretrains its network first if that is not cached."""
         check_whole("seed", seed, 0, 2**63)
-        axes = self._stream(seed, 0)
+        axes = self._generator(seed, 0)
         recipe = self.recipe(draw_whole(self._pool, axes))
         rendering, source_images = self._draw_rendering(axes)
-        source = self._stream(seed, 1)
-        drawn = self._draw_setting(self._stream(seed, 4))
+        source = self._generator(seed, 1)
+        drawn = self._draw_setting(self._generator(seed, 4))
         source_train = draw_synthetic(source_images, rendering, source, drawn.digits)
         source_validation = draw_synthetic(
             self.sizes["source_validation"], rendering, source, drawn.digits
         )
-        source_train = mislabel(source_train, drawn, self._stream(seed, 5))
+        source_train = mislabel(source_train, drawn, self._generator(seed, 5))
         build = PretrainedBuilder(
             recipe,
             self._pretrained(recipe.network),
             head_seed=seed,
             num_classes=len(drawn.digits),
         )
-        target = self._draw_target(recipe, drawn.digits, self._stream(seed, 2))
+        target = self._draw_target(recipe, drawn.digits, self._generator(seed, 2))
         return Task(
             name=self.name,
             seed=seed,
@@ -221,7 +192,7 @@ class DigitsFamily(TaskFamily):
             source_validation=source_validation,
             target_validation=target["target_validation"],
             target_test=target["target_test"],
-            proxy_test=self._draw_proxy_test(recipe, self._stream(seed, 3)),
+            proxy_test=self._draw_proxy_test(recipe, self._generator(seed, 3)),
             teacher_logits=build.proxy_logits(source_train.images),
             num_classes=len(drawn.digits),
             batch_size=drawn.batch_size,
@@ -230,15 +201,6 @@ class DigitsFamily(TaskFamily):
             description=self._describe(seed, recipe, rendering, source_images, drawn),
             importance=partial(load_importance, recipe),
         )
-
-    def _stream(self, seed: int, purpose: int) -> np.random.Generator:
-        """Return a generator of its own per purpose, so that one's draws never shift another's."""
-        return np.random.default_rng([_SPLITS[self.split], seed, purpose])
-
-    def _pretrained(self, network: int, progress: bool = False) -> dict[str, Tensor]:
-        if network not in self._weights:
-            self._weights[network] = load_pretrained(self.recipe(network), progress)
-        return self._weights[network]
 
     def _draw_rendering(self, generator: np.random.Generator) -> tuple[Rendering, int]:
         count = draw_whole(self.fonts_per_task, generator)
@@ -296,13 +258,7 @@ class DigitsFamily(TaskFamily):
         setting: Setting,
     ) -> dict[str, Any]:
         return {
-            "family": self.name,
-            "split": self.split,
-            "seed": seed,
-            "network": recipe.network,
-            "architecture": recipe.architecture,
-            "width": recipe.width,
-            "depth": recipe.depth,
+            **self._describe_network(seed, recipe),
             "proxy_writers": list(recipe.writers),
             "target_writers": list(target_writers(recipe)),
             "proxy_photograph": recipe.photograph,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from l2o.envs.tasks.base import Examples
 from l2o.envs.tasks.digits.augment import vary_patches, warp_ink
 from l2o.envs.tasks.digits.photographs import draw_patches
 from l2o.envs.tasks.digits.writers import load_digits
+from l2o.envs.tasks.proxy.images import centre
 
 
 def draw_real(
@@ -38,11 +38,6 @@ def draw_real(
     if vary:
         patches, ink = vary_patches(patches, generator), warp_ink(ink, generator)
     return Examples(centre((patches - ink[:, None]).abs()), labels[chosen])
-
-
-def centre(pixels: Tensor) -> Tensor:
-    """Map pixels from [0, 1] to [-1, 1], what every network of this family takes."""
-    return pixels * 2.0 - 1.0
 
 
 def repeat_to(indices: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:

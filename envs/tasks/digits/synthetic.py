@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from l2o.envs.tasks.base import Examples
 from l2o.envs.tasks.digits.fonts import load_glyphs
-from l2o.envs.tasks.digits.real import centre
 from l2o.envs.tasks.digits.writers import enlarge
+from l2o.envs.tasks.proxy.images import centre
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,9 @@ from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
-from torch import Tensor
 
-from l2o.envs.tasks.base import Examples, Task, TaskFamily
-from l2o.envs.tasks.digits.axes import (
+from l2o.envs.tasks.axes import (
     Axis,
-    check_choices,
-    check_names,
-    check_number,
     check_range,
     check_whole,
     check_whole_range,
@@ -22,10 +17,9 @@ from l2o.envs.tasks.digits.axes import (
     draw_uniform,
     draw_whole,
 )
-from l2o.envs.tasks.digits.networks import NETWORKS
-from l2o.envs.tasks.digits.pretrain import load_importance, load_pretrained
-from l2o.envs.tasks.digits.pretrained import PretrainedBuilder
-from l2o.envs.tasks.digits.shapes import list_shapes
+from l2o.envs.tasks.base import Examples, Task
+from l2o.envs.tasks.proxy import PretrainedBuilder, ProxyFamily
+from l2o.envs.tasks.proxy.pretrain import load_importance
 from l2o.envs.tasks.textures.light import Light
 from l2o.envs.tasks.textures.photographs import (
     FIELDS,
@@ -34,15 +28,12 @@ from l2o.envs.tasks.textures.photographs import (
     class_names,
     photograph_path,
 )
-from l2o.envs.tasks.textures.pretrain import Recipe
 from l2o.envs.tasks.textures.real import PROXY, ROLES, TARGET, Condition, draw_real
+from l2o.envs.tasks.textures.recipe import Recipe
 from l2o.envs.tasks.textures.synthetic import Synthesis, draw_exemplars, draw_synthetic
-from l2o.registry import unknown_name
-
-_SPLITS = {"train": 0, "heldout": 1}
 
 
-class TexturesFamily(TaskFamily):
+class TexturesFamily(ProxyFamily):
     """Real: 16 x 16 patches of photographs. Synthetic: noise with their spectra and colours.
 
     Which of eight photographs is a patch from? A proxy network is pretrained on half of their
@@ -94,6 +85,7 @@ class TexturesFamily(TaskFamily):
     """
 
     name: ClassVar[str] = "textures"
+    stream: ClassVar[tuple[int, ...]] = (7,)
 
     def __init__(
         self,
@@ -118,81 +110,54 @@ class TexturesFamily(TaskFamily):
         batch_size: int | Sequence[int] = 32,
         base_lr: float = 0.01,
     ) -> None:
-        if split not in _SPLITS:
-            raise ValueError(unknown_name("split", split, list(_SPLITS)))
-        photograph_path(PHOTOGRAPHS[split][0])  # that there are none is said at once
-        self.split = split
-        self.networks = check_whole("networks", networks, 1, 1000)
-        self.first_network = check_whole("first_network", first_network, 0, 1_000_000)
-        self.width = check_choices("width", width, range(1, 65))
-        self.architecture = check_names("architecture", architecture, list(NETWORKS))
-        self.shapes = [list_shapes(name, self.width, depth) for name in self.architecture]
-        self.pretrain_steps = check_whole("pretrain_steps", pretrain_steps, 2, 1_000_000)
-        self.exemplars = check_whole_range("exemplars", exemplars, 1, 10_000)
-        self.batch_size = check_choices("batch_size", batch_size, range(1, 100_001))
-        self.source_images = check_whole_range(
-            "source_images", source_images, max(self.batch_size), 100_000
+        super().__init__(
+            split,
+            networks=networks,
+            first_network=first_network,
+            architecture=architecture,
+            width=width,
+            depth=depth,
+            pretrain_steps=pretrain_steps,
+            source_images=source_images,
+            source_validation_images=source_validation_images,
+            target_validation_images=target_validation_images,
+            target_test_images=target_test_images,
+            proxy_test_images=proxy_test_images,
+            steps=steps,
+            batch_size=batch_size,
+            base_lr=base_lr,
         )
+        photograph_path(PHOTOGRAPHS[split][0])  # that there are none is said at once
+        self.exemplars = check_whole_range("exemplars", exemplars, 1, 10_000)
         self.contrast = check_range("contrast", contrast, 1, 10)
         self.brightness = check_range("brightness", brightness, 0, 1)
         self.tint = check_range("tint", tint, 0, 1)
-        self.sizes = {
-            "source_validation": source_validation_images,
-            "target_validation": target_validation_images,
-            "target_test": target_test_images,
-            "proxy_test": proxy_test_images,
-        }
-        for role, size in self.sizes.items():
-            check_whole(f"{role}_images", size, 1, 100_000)
-        self.steps = check_choices("steps", steps, range(1, 10_000_001))
-        self.base_lr = check_number("base_lr", base_lr, 1e-9, 1e3)
-        self._weights: dict[int, dict[str, Tensor]] = {}
-
-    @property
-    def max_layers(self) -> int:
-        """Layer groups of the deepest network."""
-        every = [shape for shapes in self.shapes for shape in shapes]
-        return max(NETWORKS[name].count_layers(depth) for name, _, depth in every)
-
-    @property
-    def _pool(self) -> tuple[int, int]:
-        return self.first_network, self.first_network + self.networks - 1
 
     def recipe(self, network: int) -> Recipe:
         """Return how network number `network` of this split's pool is pretrained."""
-        check_whole("network", network, *self._pool)
-        turn, place = divmod(network, len(self.shapes))
-        shapes = self.shapes[place]
-        architecture, width, depth = shapes[turn % len(shapes)]
+        (architecture, width, depth), half = self._turn(network)
         return Recipe(
             split=self.split,
             network=network,
             architecture=architecture,
             width=width,
             depth=depth,
-            # The shift keeps field and shape from running in step when both alternate by two.
-            field=FIELDS[(turn + turn // len(shapes) * (len(shapes) % 2 == 0)) % 2],
+            field=FIELDS[half],
             steps=self.pretrain_steps,
         )
-
-    def prepare(self, progress: bool = True) -> None:
-        """Pretrain (or load from the cache) every network of this split's pool."""
-        first, last = self._pool
-        for network in range(first, last + 1):
-            self._pretrained(network, progress)
 
     def sample(self, seed: int) -> Task:
         """Return the task of this seed; pretrains its network first if that is not cached."""
         check_whole("seed", seed, 0, 2**63)
-        axes = self._stream(seed, 0)
+        axes = self._generator(seed, 0)
         recipe = self.recipe(draw_whole(self._pool, axes))
         source_images = draw_whole(self.source_images, axes)
         synthesis = self._draw_synthesis(recipe, axes)
-        source = self._stream(seed, 1)
+        source = self._generator(seed, 1)
         source_train = draw_synthetic(source_images, synthesis, source)
         source_validation = draw_synthetic(self.sizes["source_validation"], synthesis, source)
         build = PretrainedBuilder(recipe, self._pretrained(recipe.network), seed, NUM_CLASSES)
-        other, real = target_field(recipe), self._stream(seed, 2)
+        other, real = target_field(recipe), self._generator(seed, 2)
         return Task(
             name=self.name,
             seed=seed,
@@ -211,15 +176,6 @@ class TexturesFamily(TaskFamily):
             description=self._describe(seed, recipe, synthesis, source_images),
             importance=partial(load_importance, recipe),
         )
-
-    def _stream(self, seed: int, purpose: int) -> np.random.Generator:
-        """Return a generator of its own per purpose, so that one's draws never shift another's."""
-        return np.random.default_rng([7, _SPLITS[self.split], seed, purpose])
-
-    def _pretrained(self, network: int, progress: bool = False) -> dict[str, Tensor]:
-        if network not in self._weights:
-            self._weights[network] = load_pretrained(self.recipe(network), progress)
-        return self._weights[network]
 
     def _draw_synthesis(self, recipe: Recipe, generator: np.random.Generator) -> Synthesis:
         count = draw_whole(self.exemplars, generator)
@@ -240,13 +196,7 @@ class TexturesFamily(TaskFamily):
         self, seed: int, recipe: Recipe, synthesis: Synthesis, source_images: int
     ) -> dict[str, Any]:
         return {
-            "family": self.name,
-            "split": self.split,
-            "seed": seed,
-            "network": recipe.network,
-            "architecture": recipe.architecture,
-            "width": recipe.width,
-            "depth": recipe.depth,
+            **self._describe_network(seed, recipe),
             "classes": list(class_names(self.split)),
             "proxy_field": recipe.field,
             "target_field": target_field(recipe),

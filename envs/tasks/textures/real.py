@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from l2o.envs.tasks.base import Examples
+from l2o.envs.tasks.proxy.images import centre
 from l2o.envs.tasks.textures.light import Light, relight, turn
 from l2o.envs.tasks.textures.photographs import NUM_CLASSES, draw_patches
 
@@ -58,8 +58,3 @@ def draw_real(
     patches = draw_patches(labels, split, field, rows, condition.scales, generator)
     images = relight(turn(patches, generator), condition.light, generator)
     return Examples(centre(images), torch.from_numpy(labels))
-
-
-def centre(pixels: Tensor) -> Tensor:
-    """Map pixels from [0, 1] to [-1, 1], what every network of this family takes."""
-    return pixels * 2.0 - 1.0

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from l2o.envs.tasks.base import Examples
+from l2o.envs.tasks.proxy.images import centre
 from l2o.envs.tasks.textures.light import Light, relight
 from l2o.envs.tasks.textures.photographs import NUM_CLASSES, SIZE, draw_patches
-from l2o.envs.tasks.textures.real import PROXY, ROLES, centre, draw_labels
+from l2o.envs.tasks.textures.real import PROXY, ROLES, draw_labels
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from l2o.envs.tasks.digits.axes import check_choices
-from l2o.envs.tasks.digits.networks import NETWORKS
+from l2o.envs.tasks.axes import check_choices
+from l2o.envs.tasks.proxy.networks import NETWORKS
 
 
 def list_shapes(
@@ -14,7 +14,7 @@ def list_shapes(
     """Return the shapes (architecture, width, depth) that an architecture's networks alternate."""
     known = NETWORKS[architecture].depths
     if depth is None:
-        depths: tuple[int, ...] = (4 if architecture == "conv" else 2,)
+        depths: tuple[int, ...] = (NETWORKS[architecture].usual_depth,)
     else:
         every = sorted({each for kind in NETWORKS.values() for each in kind.depths})
         chosen = check_choices("depth", depth, every)

@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional
 
-from l2o.envs.tasks.digits.networks.base import DigitsNetwork, Shape, build
+from l2o.envs.tasks.proxy.networks.base import Shape, SmallNetwork, build
 
 _GROUPS = 4
 
@@ -31,7 +31,7 @@ class ResidualBlock(nn.Module):
         return functional.relu(self.shortcut(x) + self.norm2(self.conv2(inner)))
 
 
-class ResidualNetwork(DigitsNetwork):
+class ResidualNetwork(SmallNetwork):
     """A stem, residual blocks in pairs of one resolution, mean pooling; after He et al.
 
     Source: He et al., Deep Residual Learning for Image Recognition; Wu and He, Group Normalization.

@@ -1,4 +1,4 @@
-"""The contract of this family's networks: timm's convention, weights drawn from a generator."""
+"""The contract of these networks: timm's convention, weights drawn from a generator."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-
-SIDE = 16
-"""Height and width of the images that networks take."""
 
 _LAYERS = (nn.Conv2d, nn.Linear)
 
@@ -30,7 +27,7 @@ class Shape:
     depth: int = 4
 
 
-class DigitsNetwork(nn.Module, ABC):
+class SmallNetwork(nn.Module, ABC):
     """A network that takes `[N, 3, 16, 16]`: a backbone and a linear classifier, `head`.
 
     Subclasses make their layers in `make_backbone`; the base makes the head and draws all weights.
@@ -44,6 +41,8 @@ class DigitsNetwork(nn.Module, ABC):
 
     depths: ClassVar[tuple[int, ...]]
     """Depths that the architecture comes in."""
+    usual_depth: ClassVar[int] = 2
+    """The one that it has unless asked for another."""
 
     def __init__(self, shape: Shape, num_classes: int, generator: torch.Generator) -> None:
         super().__init__()

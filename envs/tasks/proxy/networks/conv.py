@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional
 
-from l2o.envs.tasks.digits.networks.base import DigitsNetwork, Shape, build
+from l2o.envs.tasks.proxy.networks.base import Shape, SmallNetwork, build
 
 FEATURES = 64
 
@@ -19,7 +19,7 @@ _CONVOLUTIONS = {
 """Depth -> (channels as a multiple of the width, stride) of each 3x3 convolution."""
 
 
-class ConvNetwork(DigitsNetwork):
+class ConvNetwork(SmallNetwork):
     """3x3 convolutions (`conv1`, ...), a hidden layer (`fc`) and a classifier (`head`).
 
     ReLU after every layer but the head, no normalisation layers: what the learning rate does to
@@ -27,6 +27,7 @@ class ConvNetwork(DigitsNetwork):
     """
 
     depths: ClassVar[tuple[int, ...]] = tuple(_CONVOLUTIONS)
+    usual_depth: ClassVar[int] = 4
 
     @classmethod
     def count_layers(cls, depth: int) -> int:

@@ -7,7 +7,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional
 
-from l2o.envs.tasks.digits.networks.base import SIDE, DigitsNetwork, Shape, build
+from l2o.envs.tasks.proxy.images import SIDE
+from l2o.envs.tasks.proxy.networks.base import Shape, SmallNetwork, build
 
 _PATCH, _EMBEDDING = 4, 4
 
@@ -31,7 +32,7 @@ class MixerBlock(nn.Module):
         return x + self.fc2(functional.gelu(self.fc1(self.norm2(x))))
 
 
-class MixerNetwork(DigitsNetwork):
+class MixerNetwork(SmallNetwork):
     """Patches of 4x4, tokens of 4 x width numbers, mixer blocks, mean over the tokens.
 
     Source: Tolstikhin et al., MLP-Mixer: An all-MLP Architecture for Vision.

@@ -7,12 +7,13 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional
 
-from l2o.envs.tasks.digits.networks.base import SIDE, DigitsNetwork, Shape, build
+from l2o.envs.tasks.proxy.images import SIDE
+from l2o.envs.tasks.proxy.networks.base import Shape, SmallNetwork, build
 
 _HIDDEN = 12
 
 
-class MLPNetwork(DigitsNetwork):
+class MLPNetwork(SmallNetwork):
     """Hidden layers `fc1`, ... of 12 x width units with ReLU, on images of half the resolution."""
 
     depths: ClassVar[tuple[int, ...]] = (2, 3, 4)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from l2o.envs.tasks.digits.networks.base import SIDE, DigitsNetwork, Shape, build
+from l2o.envs.tasks.proxy.images import SIDE
+from l2o.envs.tasks.proxy.networks.base import Shape, SmallNetwork, build
 
 _PATCH, _HEADS, _EMBEDDING = 4, 2, 4
 
@@ -47,7 +48,7 @@ class TransformerBlock(nn.Module):
         return x + self.fc2(functional.gelu(self.fc1(self.norm2(x))))
 
 
-class ViTNetwork(DigitsNetwork):
+class ViTNetwork(SmallNetwork):
     """Patches of 4x4, tokens of 4 x width numbers, transformer blocks, mean over the tokens.
 
     Source: Dosovitskiy et al., An Image is Worth 16x16 Words; mean pooling instead of a class

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from l2o.envs.tasks.digits.networks import DigitsNetwork
-from l2o.envs.tasks.digits.recipe import ProxyRecipe
+from l2o.envs.tasks.proxy.networks import SmallNetwork
+from l2o.envs.tasks.proxy.recipe import ProxyRecipe
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class PretrainedBuilder:
     head_seed: int
     num_classes: int = 10
 
-    def __call__(self) -> DigitsNetwork:
+    def __call__(self) -> SmallNetwork:
         """Return the pretrained network with its new head."""
         model = self.proxy_model()
         model.reset_classifier(self.num_classes, torch.Generator().manual_seed(self.head_seed))
         return model
 
-    def proxy_model(self) -> DigitsNetwork:
+    def proxy_model(self) -> SmallNetwork:
         """Return the pretrained network with its own head."""
         model = self.recipe.build()
         model.load_state_dict(dict(self.weights))

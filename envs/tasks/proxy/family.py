@@ -1,0 +1,146 @@
+"""The contract of families whose tasks fine-tune one of a pool of small pretrained networks."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from l2o.envs.tasks.axes import (
+    Axis,
+    check_choices,
+    check_names,
+    check_number,
+    check_whole,
+    check_whole_range,
+)
+from l2o.envs.tasks.base import TaskFamily
+from l2o.envs.tasks.proxy.networks import NETWORKS
+from l2o.envs.tasks.proxy.pretrain import load_pretrained
+from l2o.envs.tasks.proxy.recipe import ProxyRecipe
+from l2o.envs.tasks.proxy.shapes import list_shapes
+from l2o.registry import unknown_name
+
+SPLITS = {"train": 0, "heldout": 1}
+
+
+class ProxyFamily(TaskFamily):
+    """Checks what such families have in common, and holds their pool of pretrained networks.
+
+    The networks of a pool alternate among architectures, and those of an architecture among its
+    shapes. Subclasses say how a network is pretrained (`recipe`) and what a task is (`sample`);
+    they explain the arguments.
+
+    Attributes:
+        stream: begins the entropy of a task's random streams, apart from other families'.
+        shapes: of each architecture, what its networks alternate among.
+        sizes: number of images by role, but for `source_train`.
+
+    Raises:
+        ValueError: an argument is impossible; the message says what it may be.
+    """
+
+    stream: ClassVar[tuple[int, ...]] = ()
+
+    def __init__(
+        self,
+        split: str,
+        *,
+        networks: int,
+        first_network: int,
+        architecture: str | Sequence[str],
+        width: int | Sequence[int],
+        depth: int | Sequence[int] | None,
+        pretrain_steps: int,
+        source_images: Axis,
+        source_validation_images: int,
+        target_validation_images: int,
+        target_test_images: int,
+        proxy_test_images: int,
+        steps: int | Sequence[int],
+        batch_size: int | Sequence[int],
+        base_lr: float,
+    ) -> None:
+        if split not in SPLITS:
+            raise ValueError(unknown_name("split", split, list(SPLITS)))
+        self.split = split
+        self.networks = check_whole("networks", networks, 1, 1000)
+        self.first_network = check_whole("first_network", first_network, 0, 1_000_000)
+        self.width = check_choices("width", width, range(1, 65))
+        self.architecture = check_names("architecture", architecture, list(NETWORKS))
+        self.shapes = [list_shapes(name, self.width, depth) for name in self.architecture]
+        self.pretrain_steps = check_whole("pretrain_steps", pretrain_steps, 2, 1_000_000)
+        self.batch_size = check_choices("batch_size", batch_size, range(1, 100_001))
+        self.source_images = check_whole_range(
+            "source_images", source_images, max(self.batch_size), 100_000
+        )
+        self.sizes = {
+            "source_validation": source_validation_images,
+            "target_validation": target_validation_images,
+            "target_test": target_test_images,
+            "proxy_test": proxy_test_images,
+        }
+        for role, size in self.sizes.items():
+            check_whole(f"{role}_images", size, 1, 100_000)
+        self.steps = check_choices("steps", steps, range(1, 10_000_001))
+        self.base_lr = check_number("base_lr", base_lr, 1e-9, 1e3)
+        self._weights: dict[int, dict[str, Tensor]] = {}
+
+    @abstractmethod
+    def recipe(self, network: int) -> ProxyRecipe:
+        """Return how network number `network` of this split's pool is pretrained."""
+
+    @property
+    def max_layers(self) -> int:
+        """Layer groups of the deepest network."""
+        every = [shape for shapes in self.shapes for shape in shapes]
+        return max(NETWORKS[name].count_layers(depth) for name, _, depth in every)
+
+    @property
+    def _pool(self) -> tuple[int, int]:
+        """Numbers of the pool's first and last network."""
+        return self.first_network, self.first_network + self.networks - 1
+
+    def prepare(self, progress: bool = True) -> None:
+        """Pretrain (or load from the cache) every network of this split's pool."""
+        first, last = self._pool
+        for network in range(first, last + 1):
+            self._pretrained(network, progress)
+
+    def _pretrained(self, network: int, progress: bool = False) -> dict[str, Tensor]:
+        """Return a network's pretrained weights; they are not to be changed."""
+        if network not in self._weights:
+            self._weights[network] = load_pretrained(self.recipe(network), progress)
+        return self._weights[network]
+
+    def _turn(self, network: int) -> tuple[tuple[str, int, int], int]:
+        """Return a network's architecture, width and depth, and which of two halves it has.
+
+        Raises:
+            ValueError: the pool has no such network.
+        """
+        check_whole("network", network, *self._pool)
+        turn, place = divmod(network, len(self.shapes))
+        shapes = self.shapes[place]
+        # The shift keeps half and shape from running in step when both alternate by two.
+        half = (turn + turn // len(shapes) * (len(shapes) % 2 == 0)) % 2
+        return shapes[turn % len(shapes)], half
+
+    def _generator(self, seed: int, purpose: int) -> np.random.Generator:
+        """Return a generator of its own per purpose, so that one's draws never shift another's."""
+        return np.random.default_rng([*self.stream, SPLITS[self.split], seed, purpose])
+
+    def _describe_network(self, seed: int, recipe: ProxyRecipe) -> dict[str, Any]:
+        """Return what a task's description begins with."""
+        return {
+            "family": self.name,
+            "split": self.split,
+            "seed": seed,
+            "network": recipe.network,
+            "architecture": recipe.architecture,
+            "width": recipe.width,
+            "depth": recipe.depth,
+        }

@@ -1,0 +1,67 @@
+"""What every learning algorithm of the table does alike: metrics, plain state, going on, export."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from test_train import config
+
+from l2o.policies.algorithms import ALGORITHMS
+
+OPTIONS = {
+    "ppo": {"decisions": 16, "minibatches": 2, "epochs": 1},
+    "sac": {"decisions": 16, "learning_starts": 8, "batch_size": 8, "gradient_steps": 1},
+    "reinforce": {"episodes": 4},
+    "evolution": {"episodes": 4},
+}
+
+
+def make(name, **fields):
+    options = OPTIONS[name]
+    given = config(
+        algorithm={"name": name, "options": options},
+        environment={"base_lr": [0.01, 0.1], "group": 2},
+        network={"anchor": "update", "hidden": 8},
+        **fields,
+    )
+    return ALGORITHMS[name](given, **options)
+
+
+def test_every_algorithm_is_tried():
+    assert OPTIONS.keys() == ALGORITHMS.keys()
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_an_iteration_learns_and_its_state_goes_on_elsewhere(name):
+    first, second = make(name), make(name)
+    try:
+        before = first.policy().network.state_dict()
+        metrics = first.iterate()
+        told = {"return", "target_accuracy", "seconds", "seconds_collecting", "seconds_learning"}
+        assert told <= metrics.keys()
+        assert all(np.isfinite(value) for value in metrics.values())
+        shares = [value for key, value in metrics.items() if key.startswith("share_")]
+        assert sum(shares) == pytest.approx(1.0)
+        assert metrics["seconds_collecting"] < metrics["seconds"]
+        learned = first.policy()
+        after = learned.network.state_dict()
+        assert any(not torch.equal(before[key], after[key]) for key in before)
+        # Plain data: it passes through a file that nothing is executed from.
+        file = io.BytesIO()
+        torch.save(first.state_dict(), file)
+        file.seek(0)
+        second.load_state_dict(torch.load(file, weights_only=True))
+        assert second.episodes == first.episodes > 0
+        assert second.fine_tune_steps == first.fine_tune_steps > 0
+        again = second.policy().network.state_dict()
+        assert all(torch.equal(after[key], again[key]) for key in after)
+        second.iterate()
+        assert second.episodes > first.episodes
+        # What was exported is a copy: learning on does not move it.
+        first.iterate()
+        assert all(torch.equal(after[key], learned.network.state_dict()[key]) for key in after)
+        assert not any(tensor.is_cuda for tensor in learned.network.parameters())
+    finally:
+        first.close()
+        second.close()
