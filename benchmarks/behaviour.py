@@ -39,7 +39,8 @@ def behaviour_rows(results: Results) -> list[tuple[dict[str, Any], list[Record]]
 def mean_factors(record: Record) -> Array:
     """Return each layer group's factor, mean over the optimizer steps it was in force `[L]`."""
     rates = record["learning_rates"]
-    ends = [*rates["step"][1:], record["steps"]]
+    # Where a run diverged it ended before its time.
+    ends = [*rates["step"][1:], record["curve"][-1]["step"]]
     weights = np.maximum(np.array(ends) - np.array(rates["step"]), 0)
     values = np.array(rates["multipliers"], dtype=np.float64)
     return np.asarray(np.average(values, axis=0, weights=weights))

@@ -39,10 +39,12 @@ class Results:
     def cells(self, row: dict[str, Any], factor: float | None = None) -> list[Record]:
         """Return a row's good records, at one base-LR factor or at all."""
         found = [self.records[id] for id in row["cells"] if id in self.records]
+        # A fixed base LR is the same fine-tune at every factor.
+        every = factor is None or row.get("base_lr") is not None
         return [
             record
             for record in found
-            if record["error"] is None and factor in (None, record["base_lr_factor"])
+            if record["error"] is None and (every or factor == record["base_lr_factor"])
         ]
 
 

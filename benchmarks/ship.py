@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from l2o.benchmarks.plan import fingerprint
+from l2o.benchmarks.zero_shot.cost import training_cost
 from l2o.bundle import load_policy, read_card, save_policy
 from l2o.configs.load import config_data, load_config
 
@@ -37,6 +38,7 @@ def ship(run: Path, benchmark: Path | None, limits: str, zoo: Path = ZOO) -> Pat
     policy, card = load_policy(run), read_card(run)
     # The run's budget may have been changed on a resume, after the card was written.
     card["config"] = config_data(load_config("train", run / "config.yaml"))
+    card["trained_on"] |= whole_run(run, card["config"])
     card["limits"] = limits
     card["reproduce"] = f"l2o train {card['name']}"
     if benchmark is not None:
@@ -46,6 +48,21 @@ def ship(run: Path, benchmark: Path | None, limits: str, zoo: Path = ZOO) -> Pat
     if size > LARGEST:
         raise ValueError(f"{folder} takes {size} bytes, a shipped policy at most {LARGEST}")
     return folder
+
+
+def whole_run(run: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """Return what learning a policy took in all: its whole run, and that of a policy it imitated.
+
+    The policy that ships is the best of its run by evaluation, and so may be of an earlier moment.
+    """
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    told = {
+        "fine_tunes_of_the_run": results["episodes"],
+        "minutes_of_the_run": round(results["seconds"] / 60, 1),
+    }
+    teacher = (config["imitation"] or {}).get("policy")
+    cost = None if teacher is None else training_cost(teacher)
+    return told if cost is None else told | {"fine_tunes_of_the_teacher": cost}
 
 
 def headline(benchmark: Path, mark: str) -> dict[str, Any]:

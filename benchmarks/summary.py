@@ -85,7 +85,9 @@ def summarise_row(scores: RowScores, resamples: int) -> dict[str, Any]:
             | _health(tuple(r for r in scores.records if r["base_lr_factor"] == factor))
             for factor in factors
         ],
-        "cells": [cell.id for cell in row.cells],
+        "base_lr": row.cells[0].base_lr,
+        # Where the base LR is fixed, one fine-tune stands for all factors.
+        "cells": list(dict.fromkeys(cell.id for cell in row.cells)),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any, Protocol
 
 import numpy as np
@@ -145,11 +146,11 @@ def imitate(network: LayerPolicyNetwork, config: TrainConfig) -> dict[str, float
     generator = torch.Generator().manual_seed(config.seed)
     shown: list[Demonstrations] = []
     losses: list[float] = []
-    for part in range(2):
-        shown.append(scene.play(network if part else None, generator))
-        seen, wanted = (sequences if network.recurrent else decisions)(shown)
-        losses += _fit(network, seen, wanted, imitation, generator)
-    scene.environment.close()
+    with closing(scene.environment):
+        for part in range(2):
+            shown.append(scene.play(network if part else None, generator))
+            seen, wanted = (sequences if network.recurrent else decisions)(shown)
+            losses += _fit(network, seen, wanted, imitation, generator)
     return {"demonstrations": imitation.episodes, "before": losses[0], "after": losses[-1]}
 
 

@@ -24,6 +24,7 @@ def record(multipliers, task=0, seed=0, groups=GROUPS):
         "base_lr_factor": 1.0,
         "error": None,
         "steps": 40,
+        "curve": [{"step": 40}],
         "learning_rates": rates,
     }
 
@@ -53,6 +54,11 @@ def test_a_decision_at_the_very_end_counts_for_nothing():
     late = record([*LOW, [1.0, 1.0, 0.0]])
     late["learning_rates"]["step"] = [0, 10, 40]
     assert mean_factors(late).tolist() == pytest.approx([0.05, 0.4, 0.7])
+
+
+def test_what_a_run_that_diverged_did_not_do_counts_for_nothing():
+    short = {**record(LOW), "curve": [{"step": 20}]}
+    assert mean_factors(short).tolist() == pytest.approx([0.1, 0.4, 0.8])
 
 
 def test_head_over_backbone_is_the_mean_of_the_runs_differences():

@@ -9,7 +9,7 @@ from zero_shot_cases import config, records_of
 from l2o.benchmarks.comparison import DEFAULT, MISJUDGED
 from l2o.benchmarks.zero_shot.bootstrap import compare, estimate, interquartile_mean, mean
 from l2o.benchmarks.zero_shot.claims import Bounds, judge
-from l2o.benchmarks.zero_shot.cost import count_cost
+from l2o.benchmarks.zero_shot.cost import count_cost, training_cost
 from l2o.benchmarks.zero_shot.figures.profiles import profile
 from l2o.benchmarks.zero_shot.scores import gather_contenders
 from l2o.benchmarks.zero_shot.summary import summarise
@@ -210,9 +210,15 @@ def test_verdicts(value, low, bounds, holds, reaches):
 
 
 def test_cost_is_amortised_in_whole_tasks():
-    learned = read_card("asg-base")["trained_on"]["fine_tunes"]
+    told = read_card("asg-base")["trained_on"]
+    learned = told["fine_tunes_of_the_run"]
+    assert learned >= told["fine_tunes"]
     assert count_cost("asg-base", 1, 48)["amortised_after"] == -(-learned // 47)
     assert count_cost("asg-base", 1, 1)["amortised_after"] is None
+    # A pupil's cost is its own and its teacher's.
+    lite = read_card("asg-lite")["trained_on"]
+    both = lite["fine_tunes_of_the_run"] + lite["fine_tunes_of_the_teacher"]
+    assert training_cost("asg-lite") == both > learned
 
 
 def test_profiles_count_what_is_just_reached():

@@ -27,7 +27,10 @@ def count_cost(policy: str, at_use: int, tuning: int) -> dict[str, Any]:
 
 
 def training_cost(policy: str) -> int | None:
-    """Return the fine-tunes that a policy was learned from, by its card; None where it says none.
+    """Return the fine-tunes that learning a policy took, by its card; None where it says none.
+
+    A shipped one's card tells those of the whole run, from which the policy was chosen, and those
+    of the policy it imitated.
 
     Example:
         >>> training_cost("asg-base") > 1000
@@ -35,5 +38,8 @@ def training_cost(policy: str) -> int | None:
     """
     if ":" in policy:
         return None
-    fine_tunes = dict(read_card(policy).get("trained_on") or {}).get("fine_tunes")
-    return None if fine_tunes is None else int(fine_tunes)
+    told = dict(read_card(policy).get("trained_on") or {})
+    fine_tunes = told.get("fine_tunes_of_the_run", told.get("fine_tunes"))
+    if fine_tunes is None:
+        return None
+    return int(fine_tunes) + int(told.get("fine_tunes_of_the_teacher", 0))

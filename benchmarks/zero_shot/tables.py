@@ -139,11 +139,13 @@ def cost_table(data: dict[str, Any]) -> Table:
     """Return what it costs to get there."""
     cost = data["cost"]
     label = data["policies"][0]["label"]
+    saves_nothing = cost["training"] is not None and cost["amortised_after"] is None
+    paid_off = "never" if saves_nothing else _count(cost["amortised_after"])
     body = [
         (f"{label}, at use", _count(cost["at_use"])),
         (f"tuning the grid of {data['counts']['grid_points']} points", _count(cost["tuning"])),
         (f"learning {label}, once (its card)", _count(cost["training"])),
-        ("tasks after which the learning has paid off", _count(cost["amortised_after"])),
+        ("tasks after which the learning has paid off", paid_off),
     ]
     return Table("Cost, in fine-tunes", ("", "fine-tunes"), body, "On one task.")
 

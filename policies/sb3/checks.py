@@ -26,5 +26,6 @@ def check_memoryless(config: TrainConfig, algorithm: str) -> None:
     """
     if config.network.recurrent:
         raise ValueError(
-            f"algorithm {algorithm} has no recurrent policy; set network.recurrent=false"
+            f"algorithm {algorithm} has no recurrent policy; set network.recurrent=false "
+            "or algorithm.name=ppo"
         )
