@@ -241,7 +241,8 @@ def test_episodes_are_those_of_the_drawn_evaluation_but_for_their_tasks(bundle):
     family = build("task", TASKS, evaluation_task(settings))
     for number, start in starts.items():
         starts[number] = replace(start, task=family.sample(2**31 + number))
-    one_by_one = [_run_drawn((settings, evaluation_task(settings), policy, n)) for n in range(4)]
+    given = (settings, evaluation_task(settings), policy)
+    one_by_one = [_run_drawn((*given, number)).accuracy for number in range(4)]
     outcome = player.play()
     assert len(set(one_by_one)) > 1
     assert outcome.accuracy == pytest.approx(one_by_one, abs=1e-6)
