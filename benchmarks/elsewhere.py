@@ -32,7 +32,8 @@ OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any], float]]
     "AdamW": (torch.optim.AdamW, {}, 0.001),
 }
 """Name -> optimizer, its arguments and the base LR that factors multiply."""
-SCHEDULES = ("cosine/flat", "cosine/small_backbone", "cosine/frozen_backbone")
+PROFILES = ("flat", "small_backbone", "frozen_backbone")
+"""Layer profiles of the rival, a cosine."""
 FACTORS = (0.01, 0.1, 1.0, 10.0, 100.0)
 PRETRAINING = 900
 """The first of the real digits are for pretraining, the others the target."""
@@ -84,8 +85,8 @@ def glyphs() -> Tensor:
     for digit in range(10):
         for place, width in enumerate((4, 5, 6, 7)):
             page = Image.new("L", (80, 80))
-            text = {"fill": 255, "font": font, "stroke_width": place}
-            ImageDraw.Draw(page).text((10, 5), str(digit), **text)
+            pen = ImageDraw.Draw(page)
+            pen.text((10, 5), str(digit), fill=255, font=font, stroke_width=place)
             cut = page.crop(page.getbbox()).resize((width, 8), Image.Resampling.BILINEAR)
             left = (8 - width) // 2
             drawn[digit, place, :, left : left + width] = np.asarray(cut, np.float32) / 127.5 - 1
@@ -129,8 +130,8 @@ def fine_tune(policy: l2o.Policy, optimizer: str, factor: float, seed: int) -> f
 
 def run(policies: Sequence[str], seeds: int) -> list[dict[str, Any]]:
     """Return a row per optimizer and contender: accuracies `[seeds, factors]`, mean, interval."""
-    contenders = {name: l2o.load_policy(name) for name in policies}
-    contenders |= {name: l2o.SchedulePolicy(*name.split("/")) for name in SCHEDULES}
+    contenders: dict[str, l2o.Policy] = {name: l2o.load_policy(name) for name in policies}
+    contenders |= {f"cosine, {name}": l2o.SchedulePolicy("cosine", name) for name in PROFILES}
     rows = []
     cells = [(optimizer, name) for optimizer in OPTIMIZERS for name in contenders]
     for optimizer, name in tqdm(cells, disable=None):
