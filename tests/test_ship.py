@@ -17,7 +17,10 @@ def run(tmp_path):
     policy = l2o.LearnedPolicy(l2o.LayerPolicyNetwork(2, 1, hidden=4), l2o.LogRange(), spec)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.yaml").write_text("episodes: 7")
-    return l2o.save_policy(tmp_path / "run", policy, {"name": "tiny", "results": {}})
+    told = {"episodes": 7, "seconds": 90.0}
+    (tmp_path / "run" / "results.json").write_text(json.dumps(told))
+    card = {"name": "tiny", "results": {}, "trained_on": {"fine_tunes": 5}}
+    return l2o.save_policy(tmp_path / "run", policy, card)
 
 
 def benchmark(tmp_path, mark, about="task"):
@@ -34,9 +37,19 @@ def test_ships_under_its_name_with_results(run, tmp_path):
     assert card["results"]["benchmark"]["figures"] == [{"value": 1.0}]
     assert card["config"]["episodes"] == 7
     assert card["limits"] == "none known"
+    # What ships is the best of its run, which went on after it.
+    whole = {"fine_tunes": 5, "fine_tunes_of_the_run": 7, "minutes_of_the_run": 1.5}
+    assert card["trained_on"] == whole
     assert card["reproduce"] == "l2o train tiny"
     seen = torch.ones(3, 2)
     assert torch.equal(l2o.load_policy(folder)(seen, {})[0], l2o.load_policy(run)(seen, {})[0])
+
+
+def test_a_pupils_card_tells_what_its_teacher_took(run, tmp_path):
+    (run / "config.yaml").write_text("imitation: {policy: asg-base}")
+    card = l2o.read_card(ship(run, None, "none known", tmp_path / "zoo"))
+    teacher = l2o.read_card("asg-base")["trained_on"]["fine_tunes_of_the_run"]
+    assert card["trained_on"]["fine_tunes_of_the_teacher"] == teacher
 
 
 def test_ships_with_a_comparison_over_families(run, tmp_path):
