@@ -159,7 +159,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     config = load_config("benchmark", given.config, [*given.overrides, *rest])
     if not isinstance(config, ZeroShotConfig):
         parser.error(f"{given.config} has no families; give a zero-shot comparison")
-    snapshots = score(config, find_snapshots(given.run, given.points), given.out, given.workers)
+    try:
+        found = find_snapshots(given.run, given.points)
+    except FileNotFoundError as error:
+        parser.error(str(error))
+    snapshots = score(config, found, given.out, given.workers)
     told = {"base_lr_factors": config.base_lr_factors, "tasks": config.tasks, "seeds": config.seeds}
     # The folder tells nothing to others.
     kept = [{key: value for key, value in s.items() if key != "policy"} for s in snapshots]

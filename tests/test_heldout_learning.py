@@ -69,9 +69,12 @@ def test_few_points_keep_the_first_and_the_last(run):
     assert few == [every[0], every[-1]]
 
 
-def test_a_run_without_snapshots_is_named(tmp_path):
+def test_a_run_without_snapshots_is_named(tmp_path, capsys):
     with pytest.raises(FileNotFoundError, match="snapshots"):
         find_snapshots(tmp_path, 3)
+    with pytest.raises(SystemExit):
+        main([str(tmp_path), "--out", str(tmp_path)])
+    assert "snapshots" in capsys.readouterr().err
 
 
 def test_a_table_of_one_family_is_refused(tmp_path, run, capsys):
