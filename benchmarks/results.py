@@ -14,6 +14,8 @@ from l2o.benchmarks.records import CELLS, read
 from l2o.benchmarks.statistics import Array
 
 RESULTS = "results.json"
+FORMAT = 1
+"""Version of the layout of results.json."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,23 @@ def load_results(directory: Path) -> Results:
             else "run `l2o benchmark CONFIG --out` with this folder first"
         )
         raise FileNotFoundError(f"no {RESULTS} in {directory}; {remedy}")
-    data = json.loads(path.read_text(encoding="utf-8"))
-    if data.get("format") != 1:
+    return Results(directory, read_results(directory), read(directory / CELLS))
+
+
+def read_results(directory: Path) -> dict[str, Any]:
+    """Return the content of a folder's `results.json`, of any kind of benchmark.
+
+    Raises:
+        ValueError: results of another layout.
+    """
+    path = directory / RESULTS
+    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if data.get("format") != FORMAT:
         raise ValueError(
-            f"{path} has format {data.get('format')!r}, this release reads format 1; "
+            f"{path} has format {data.get('format')!r}, this release reads format {FORMAT}; "
             "run the benchmark command again to rewrite it"
         )
-    return Results(directory, data, read(directory / CELLS))
+    return data
 
 
 def curves(records: list[Record], metric: str) -> tuple[Array, Array]:

@@ -11,14 +11,13 @@ from l2o.benchmarks.headline import headline_figures
 from l2o.benchmarks.machine import machine_facts
 from l2o.benchmarks.plan import Plan
 from l2o.benchmarks.published import compare_with_published
+from l2o.benchmarks.results import FORMAT
 from l2o.benchmarks.scores import RowScores, gather
 from l2o.benchmarks.statistics import Matrix, complete, estimate
 from l2o.benchmarks.target import ENERGIES
 from l2o.benchmarks.tuning import tune
 from l2o.configs.schema import BenchmarkConfig
 
-FORMAT = 1
-"""Version of the layout of results.json."""
 ACCURACIES = ("target_accuracy", "proxy_accuracy", "source_accuracy")
 NEAR_CHANCE = 1.5
 """A run whose target accuracy is at most this many times chance counts as at chance."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from l2o.benchmarks.ablation.definitions import define
 from l2o.benchmarks.ablation.tables import changes_table, main_table
 from l2o.benchmarks.page import Page, Picture, duration, to_picture
-from l2o.benchmarks.results import RESULTS
-from l2o.benchmarks.summary import FORMAT
+from l2o.benchmarks.results import read_results
 
 
 def write_report(directory: Path) -> Path:
@@ -19,12 +17,7 @@ def write_report(directory: Path) -> Path:
     Raises:
         ValueError: results of another layout.
     """
-    data = json.loads((directory / RESULTS).read_text(encoding="utf-8"))
-    if data.get("format") != FORMAT:
-        raise ValueError(
-            f"{directory / RESULTS} has format {data.get('format')!r}, this release reads format "
-            f"{FORMAT}; run the benchmark command again to rewrite it"
-        )
+    data = read_results(directory)
     return make_page(data, draw_all(data)).write(directory)
 
 

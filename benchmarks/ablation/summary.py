@@ -10,8 +10,9 @@ from l2o.benchmarks.ablation.intervals import LEVEL, estimate_mean
 from l2o.benchmarks.ablation.plan import Run
 from l2o.benchmarks.cell import Record
 from l2o.benchmarks.machine import machine_facts
+from l2o.benchmarks.results import FORMAT
 from l2o.benchmarks.statistics import Array
-from l2o.benchmarks.summary import FORMAT, NEAR_CHANCE
+from l2o.benchmarks.summary import NEAR_CHANCE
 from l2o.configs.ablation import AblationConfig
 from l2o.configs.compare import differences
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from l2o.benchmarks.factors import show_factor
 from l2o.benchmarks.page import Page, Picture, duration, to_picture
-from l2o.benchmarks.results import RESULTS
-from l2o.benchmarks.summary import FORMAT
+from l2o.benchmarks.results import read_results
 from l2o.benchmarks.zero_shot.definitions import define
 from l2o.benchmarks.zero_shot.tables import detail_tables, main_tables
 
@@ -20,12 +18,7 @@ def write_report(directory: Path) -> Path:
     Raises:
         ValueError: results of another layout.
     """
-    data = json.loads((directory / RESULTS).read_text(encoding="utf-8"))
-    if data.get("format") != FORMAT:
-        raise ValueError(
-            f"{directory / RESULTS} has format {data.get('format')!r}, this release reads format "
-            f"{FORMAT}; run the benchmark command again to rewrite it"
-        )
+    data = read_results(directory)
     return make_page(data, draw_all(data)).write(directory)
 
 

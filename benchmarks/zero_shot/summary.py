@@ -8,8 +8,9 @@ from l2o.benchmarks.cell import Record, finite
 from l2o.benchmarks.comparison import DEFAULT, MISJUDGED
 from l2o.benchmarks.machine import machine_facts
 from l2o.benchmarks.plan import LEARNED, Plan, fingerprint
+from l2o.benchmarks.results import FORMAT
 from l2o.benchmarks.statistics import Array
-from l2o.benchmarks.summary import FORMAT, list_failures
+from l2o.benchmarks.summary import list_failures
 from l2o.benchmarks.zero_shot.bootstrap import LEVEL, Strata, estimate, interquartile_mean
 from l2o.benchmarks.zero_shot.claims import check_claims, compare_in
 from l2o.benchmarks.zero_shot.cost import count_cost

@@ -7,32 +7,24 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
 from l2o.configs.schema import TrainConfig
-from l2o.learned import LearnedPolicy
 from l2o.network import LayerPolicyNetwork
-from l2o.policies.base import Learner
-from l2o.policies.imitation import imitate
-from l2o.policies.networks import build_layer_network, export_policy
+from l2o.policies.networks import build_layer_network
 from l2o.policies.sb3.checks import check_layer_shared
-from l2o.policies.sb3.environments import (
-    count_environments,
-    make_environments,
-    seed_environments,
-)
-from l2o.policies.sb3.episodes import EpisodeWatch, learning_metrics
+from l2o.policies.sb3.environments import count_environments
+from l2o.policies.sb3.episodes import EpisodeWatch
+from l2o.policies.sb3.learner import SB3Learner
 from l2o.policies.sb3.policy import LayerActorCriticPolicy
 from l2o.policies.sb3.recurrent import MemoryKeeper, RecurrentLayerPolicy
 from l2o.policies.sb3.sequences import SequenceBuffer
-from l2o.policies.spent import TimeShares
 
 
-class PPOLearner(Learner):
+class PPOLearner(SB3Learner):
     """PPO (Schulman et al., Proximal Policy Optimization Algorithms) on parallel environments.
 
     With `network.recurrent`, minibatches are whole sequences: the decisions of an iteration in some
@@ -94,11 +86,8 @@ class PPOLearner(Learner):
             raise ValueError("group_baseline needs environment.group of 2 or more")
         self._decay, self._learning_rate = decay, learning_rate
         self._critic_first = critic_first
-        self.environments = make_environments(config)
-        self.iterations, self.decisions = 0, decisions
-        self._shares = TimeShares(self.environments)
-        torch.manual_seed(config.seed)
-        self.model = PPO(
+        self._open(decisions)
+        self.model: PPO = PPO(
             RecurrentLayerPolicy if recurrent else LayerActorCriticPolicy,
             self.environments,
             rollout_buffer_class=SequenceBuffer if recurrent else None,
@@ -128,9 +117,7 @@ class PPOLearner(Learner):
     def iterate(self) -> dict[str, float]:
         """Collect `decisions` decisions and update; before the first time, imitate if asked to."""
         started = time.perf_counter()
-        if self.iterations == 0 and self.config.imitation is not None:
-            imitate(self._network, self.config)
-            self.episodes += self.config.imitation.episodes
+        self._imitate_first()
         watch = _RolloutWatch(self.group, advantages=self.iterations >= self._critic_first)
         if self._decay:
             left = max(0.0, 1.0 - self.episodes / self.config.episodes)
@@ -139,12 +126,7 @@ class PPOLearner(Learner):
         if self.config.network.recurrent:
             callbacks.append(MemoryKeeper())
         self.model.learn(self.decisions, callback=callbacks, reset_num_timesteps=False)
-        self.iterations += 1
-        self.episodes += len(watch.episodes)
-        steps = watch.steps(self.decisions, self.config.finetuning.interval)
-        self.fine_tune_steps += steps
-        total = time.perf_counter() - started
-        return learning_metrics(watch, self.model.logger, self._shares, steps, total)
+        return self._finish(watch, started)
 
     @property
     def _network(self) -> LayerPolicyNetwork:
@@ -152,36 +134,19 @@ class PPOLearner(Learner):
         assert isinstance(policy, LayerActorCriticPolicy)
         return policy.network
 
-    def policy(self) -> LearnedPolicy:
-        """Return a copy of the network as a policy."""
-        return export_policy(self.config, self._network)
-
     def state_dict(self) -> dict[str, Any]:
         """Return weights, optimizer and counters; episodes under way are not kept."""
         return {
             "policy": self.model.policy.state_dict(),
             "optimizer": self.model.policy.optimizer.state_dict(),
-            "timesteps": self.model.num_timesteps,
-            "iterations": self.iterations,
-            "episodes": self.episodes,
-            "fine_tune_steps": self.fine_tune_steps,
-            "torch_rng": torch.get_rng_state(),
+            **self._counters(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on; the environments begin new episodes, drawn from seeds not used before."""
         self.model.policy.load_state_dict(state["policy"])
         self.model.policy.optimizer.load_state_dict(state["optimizer"])
-        self.model.num_timesteps = state["timesteps"]
-        self.iterations = state["iterations"]
-        self.episodes = state["episodes"]
-        self.fine_tune_steps = state["fine_tune_steps"]
-        seed_environments(self.environments, self.config, self.iterations)
-        torch.set_rng_state(state["torch_rng"])
-
-    def close(self) -> None:
-        """End the environments' processes."""
-        self.environments.close()
+        self._restore(state)
 
 
 def _check_counts(decisions: int, environments: int, minibatches: int, recurrent: bool) -> None:

@@ -7,30 +7,23 @@ from functools import partial
 from typing import Any, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from stable_baselines3 import SAC
 from stable_baselines3.common.logger import Logger
 
 from l2o.checks import check_at_least_one, check_number
 from l2o.configs.schema import TrainConfig
-from l2o.learned import LearnedPolicy
 from l2o.multipliers import LogRange
-from l2o.policies.base import Learner
-from l2o.policies.imitation import imitate
-from l2o.policies.networks import action_range, build_layer_network, export_policy
+from l2o.network import LayerPolicyNetwork
+from l2o.policies.networks import action_range, build_layer_network
 from l2o.policies.sb3.checks import check_layer_shared, check_memoryless
-from l2o.policies.sb3.environments import (
-    count_environments,
-    make_environments,
-    seed_environments,
-)
-from l2o.policies.sb3.episodes import EpisodeWatch, learning_metrics
+from l2o.policies.sb3.environments import count_environments
+from l2o.policies.sb3.episodes import EpisodeWatch
+from l2o.policies.sb3.learner import SB3Learner
 from l2o.policies.sb3.sac_policy import LayerActor, LayerSACPolicy
-from l2o.policies.spent import TimeShares
 
 
-class SACLearner(Learner):
+class SACLearner(SB3Learner):
     """SAC (Haarnoja et al., Soft Actor-Critic Algorithms and Applications) on fine-tunes.
 
     It learns from all decisions of the past, not only from the newest as PPO does: fewer
@@ -89,12 +82,8 @@ class SACLearner(Learner):
         _check_entropy(entropy)
         _check_counts(decisions, count_environments(config), train_freq, buffer_size)
         self._learning_starts, self._critic_first = learning_starts, critic_first
-        self.decisions = decisions
-        self.iterations = 0
-        self.environments = make_environments(config)
-        self._shares = TimeShares(self.environments)
-        torch.manual_seed(config.seed)
-        self.model = _SAC(
+        self._open(decisions)
+        self.model: _SAC = _SAC(
             LayerSACPolicy,
             self.environments,
             learning_rate=learning_rate,
@@ -121,9 +110,7 @@ class SACLearner(Learner):
     def iterate(self) -> dict[str, float]:
         """Collect `decisions` decisions, learning all along; imitate first if asked to."""
         started = time.perf_counter()
-        if self.iterations == 0 and self.config.imitation is not None:
-            imitate(self._actor.network, self.config)
-            self.episodes += self.config.imitation.episodes
+        self._imitate_first()
         self._actor.requires_grad_(self.iterations >= self._critic_first)
         watch = EpisodeWatch()
         self.model.logger.dump()  # forgets the iteration before
@@ -133,13 +120,8 @@ class SACLearner(Learner):
             reset_num_timesteps=False,
             log_interval=None,  # type: ignore[arg-type]
         )
-        self.iterations += 1
-        self.episodes += len(watch.episodes)
-        steps = watch.steps(self.decisions, self.config.finetuning.interval)
-        self.fine_tune_steps += steps
-        total = time.perf_counter() - started
         return {
-            **learning_metrics(watch, self.model.logger, self._shares, steps, total),
+            **self._finish(watch, started),
             "n_updates": float(self.model._n_updates),
             "std": float(self._actor.log_std.detach().exp()),
         }
@@ -148,9 +130,9 @@ class SACLearner(Learner):
     def _actor(self) -> LayerActor:
         return cast(LayerActor, self.model.policy.actor)
 
-    def policy(self) -> LearnedPolicy:
-        """Return a copy of the actor's network as a policy."""
-        return export_policy(self.config, self._actor.network)
+    @property
+    def _network(self) -> LayerPolicyNetwork:
+        return self._actor.network
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights, optimizers and counters.
@@ -167,11 +149,7 @@ class SACLearner(Learner):
             "log_entropy": None if model.log_ent_coef is None else model.log_ent_coef.detach(),
             "entropy_optimizer": None if learned is None else learned.state_dict(),
             "updates": model._n_updates,
-            "timesteps": model.num_timesteps,
-            "iterations": self.iterations,
-            "episodes": self.episodes,
-            "fine_tune_steps": self.fine_tune_steps,
-            "torch_rng": torch.get_rng_state(),
+            **self._counters(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -184,17 +162,8 @@ class SACLearner(Learner):
             model.log_ent_coef.data.copy_(state["log_entropy"])
             model.ent_coef_optimizer.load_state_dict(state["entropy_optimizer"])
         model._n_updates = state["updates"]
-        model.num_timesteps = state["timesteps"]
+        self._restore(state)
         model.learning_starts = model.num_timesteps + self._learning_starts
-        self.iterations = state["iterations"]
-        self.episodes = state["episodes"]
-        self.fine_tune_steps = state["fine_tune_steps"]
-        seed_environments(self.environments, self.config, self.iterations)
-        torch.set_rng_state(state["torch_rng"])
-
-    def close(self) -> None:
-        """End the environments' processes."""
-        self.environments.close()
 
 
 class _SAC(SAC):
