@@ -162,3 +162,20 @@ def test_group_normalisation_runs_vmapped_too():
         stack.advance(None, ["target_validation"])
         scores.append(stack.scores["target_validation"].loss)
     np.testing.assert_allclose(*scores, rtol=1e-4)
+
+
+def test_every_shape_comes_with_each_length_of_pretraining():
+    lengths = (10, 20, 30)
+    family = DigitsFamily(
+        networks=72, architecture=("conv", "mlp"), width=(4, 8), pretrain_steps=lengths
+    )
+    recipes = [family.recipe(number) for number in range(72)]
+    found = {(r.architecture, r.width, r.photograph, r.steps) for r in recipes}
+    assert len(found) == 2 * 2 * 2 * 3
+    alone = DigitsFamily(networks=2, pretrain_steps=20)
+    assert {alone.recipe(number).steps for number in range(2)} == {20}
+
+
+def test_long_lists_of_what_is_allowed_are_told_by_their_ends():
+    with pytest.raises(ValueError, match=r"numbers of 2 to 1000000; give"):
+        DigitsFamily(pretrain_steps=(1, 20))

@@ -10,8 +10,10 @@ from tiny import TinyFamily
 
 from l2o.bundle import save_policy
 from l2o.envs.stacked import StackedFineTuneEnv
-from l2o.policies.demonstrations import Demonstrations, decisions, sequences
-from l2o.policies.imitation import ScheduleTeacher, _answers, imitate
+from l2o.policies.imitation.demonstrations import Demonstrations, decisions, sequences
+from l2o.policies.imitation import imitate
+from l2o.policies.imitation.fit import answers
+from l2o.policies.imitation.teachers import ScheduleTeacher
 from l2o.policies.networks import build_layer_network, export_policy
 from l2o.policies.sb3.ppo import PPOLearner
 
@@ -91,12 +93,12 @@ def test_a_recurrent_pupil_is_fitted_to_what_its_policy_will_do():
     seen[1, 2:] = 0.0
     policy = export_policy(given, network)
     with torch.no_grad():
-        answers = policy.multipliers.decode(_answers(network, seen))
+        chosen = policy.multipliers.decode(answers(network, seen))
     for row, length in enumerate((4, 2)):
         state = policy.initial_state(3)
         for t in range(length):
             multipliers, state = policy(seen[row, t], state)
-            torch.testing.assert_close(answers[row, t], multipliers)
+            torch.testing.assert_close(chosen[row, t], multipliers)
 
 
 def test_training_begins_where_imitation_ends():

@@ -62,9 +62,14 @@ def check_choices(name: str, value: int | Sequence[int], allowed: Sequence[int])
     if wrong or not choices or len(set(choices)) != len(choices):
         raise ValueError(
             f"{name}={value!r} is not a list of distinct numbers of "
-            f"{list(allowed)}; give for example {name}=({allowed[0]},)."
+            f"{_told(allowed)}; give for example {name}=({allowed[0]},)."
         )
     return choices
+
+
+def _told(allowed: Sequence[int]) -> str:
+    """Return what is allowed, at a length that can be read."""
+    return str(list(allowed)) if len(allowed) <= 10 else f"{allowed[0]} to {allowed[-1]}"
 
 
 def check_names(name: str, value: str | Sequence[str], known: Sequence[str]) -> tuple[str, ...]:

@@ -62,7 +62,8 @@ class DigitsFamily(ProxyFamily):
             conv and 2 for all others.
         photograph: the proxies' background, "china" or "flower"; "either" alternates. The target
             is always on the other one.
-        pretrain_steps: optimizer steps of the pretraining.
+        pretrain_steps: optimizer steps of the pretraining; several alternate among the networks.
+            After few of them there is little to keep, and the backbone has to move.
         fonts_per_task: number of fonts a task's synthetic images are drawn from.
         source_images: number of synthetic training images.
         rotation: largest rotation of a synthetic digit, in degrees.
@@ -102,7 +103,7 @@ class DigitsFamily(ProxyFamily):
         width: int | Sequence[int] = (8,),
         depth: int | Sequence[int] | None = None,
         photograph: str = "either",
-        pretrain_steps: int = 1500,
+        pretrain_steps: int | Sequence[int] = 1500,
         fonts_per_task: Axis = (2, 6),
         source_images: Axis = (512, 1024),
         rotation: Axis = (5, 20),
@@ -160,7 +161,7 @@ class DigitsFamily(ProxyFamily):
             architecture=architecture,
             writers=tuple(sorted(int(writer) for writer in writers)),
             photograph=alternating if self.photograph == "either" else self.photograph,
-            steps=self.pretrain_steps,
+            steps=self._pretraining(network),
         )
 
     def sample(self, seed: int) -> Task:

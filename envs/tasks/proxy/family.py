@@ -54,7 +54,7 @@ class ProxyFamily(TaskFamily):
         architecture: str | Sequence[str],
         width: int | Sequence[int],
         depth: int | Sequence[int] | None,
-        pretrain_steps: int,
+        pretrain_steps: int | Sequence[int],
         source_images: Axis,
         source_validation_images: int,
         target_validation_images: int,
@@ -72,7 +72,7 @@ class ProxyFamily(TaskFamily):
         self.width = check_choices("width", width, range(1, 65))
         self.architecture = check_names("architecture", architecture, list(NETWORKS))
         self.shapes = [list_shapes(name, self.width, depth) for name in self.architecture]
-        self.pretrain_steps = check_whole("pretrain_steps", pretrain_steps, 2, 1_000_000)
+        self.pretrain_steps = check_choices("pretrain_steps", pretrain_steps, range(2, 1_000_001))
         self.batch_size = check_choices("batch_size", batch_size, range(1, 100_001))
         self.source_images = check_whole_range(
             "source_images", source_images, max(self.batch_size), 100_000
@@ -128,6 +128,14 @@ class ProxyFamily(TaskFamily):
         # The shift keeps half and shape from running in step when both alternate by two.
         half = (turn + turn // len(shapes) * (len(shapes) % 2 == 0)) % 2
         return shapes[turn % len(shapes)], half
+
+    def _pretraining(self, network: int) -> int:
+        """Return the steps of a network's pretraining: every shape comes with each in turn."""
+        turn, place = divmod(network, len(self.shapes))
+        lap, shape = divmod(turn, len(self.shapes[place]))
+        # Architectures begin at different ones; the last shift is the one against the halves.
+        lengths = self.pretrain_steps
+        return lengths[(place + shape + lap + lap // len(lengths)) % len(lengths)]
 
     def _generator(self, seed: int, purpose: int) -> np.random.Generator:
         """Return a generator of its own per purpose, so that one's draws never shift another's."""

@@ -59,7 +59,8 @@ class TexturesFamily(ProxyFamily):
             several alternate among the networks, and so do several of `width` and `depth`.
         width: channels of the first convolution, or what stands for them.
         depth: number of convolutions or blocks; None is 4 for conv and 2 for all others.
-        pretrain_steps: optimizer steps of the pretraining.
+        pretrain_steps: optimizer steps of the pretraining; several alternate among the networks.
+            After few of them there is little to keep, and the backbone has to move.
         exemplars: number of patches of each class that noise is made from.
         source_images: number of synthetic training images.
         contrast: synthetic contrast varies up to this factor, up and down.
@@ -96,7 +97,7 @@ class TexturesFamily(ProxyFamily):
         architecture: str | Sequence[str] = ("conv",),
         width: int | Sequence[int] = (8,),
         depth: int | Sequence[int] | None = None,
-        pretrain_steps: int = 1200,
+        pretrain_steps: int | Sequence[int] = 1200,
         exemplars: Axis = (2, 4),
         source_images: Axis = (512, 1024),
         contrast: Axis = (1.1, 1.3),
@@ -143,7 +144,7 @@ class TexturesFamily(ProxyFamily):
             width=width,
             depth=depth,
             field=FIELDS[half],
-            steps=self.pretrain_steps,
+            steps=self._pretraining(network),
         )
 
     def sample(self, seed: int) -> Task:
