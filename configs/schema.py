@@ -173,8 +173,8 @@ class Imitation(Strict):
     """Layer profile to imitate."""
     candidates: tuple[tuple[float, float], ...] = ()
     """Variants of the teacher, each as decades to add to the LRs of backbone and head: as many as
-    `environment.group` has fine-tunes, each of which tries another. Imitated is their mean, weighted
-    by how they ended on the target's validation images. None imitates the teacher as it is."""
+    `environment.group` has fine-tunes, each of which tries another. Imitated is their mean,
+    weighted by how they ended on the target's validation images. Empty: the teacher as it is."""
     temperature: PositiveFloat = 0.02
     """How sharply candidates are told apart: weights are exp(target accuracy / temperature)."""
     episodes: PositiveInt = 256

@@ -10,8 +10,8 @@ from tiny import TinyFamily
 
 from l2o.bundle import save_policy
 from l2o.envs.stacked import StackedFineTuneEnv
-from l2o.policies.imitation.demonstrations import Demonstrations, decisions, sequences
 from l2o.policies.imitation import imitate
+from l2o.policies.imitation.demonstrations import Demonstrations, decisions, sequences
 from l2o.policies.imitation.fit import answers
 from l2o.policies.imitation.teachers import ScheduleTeacher
 from l2o.policies.networks import build_layer_network, export_policy

@@ -108,5 +108,5 @@ def test_imitation_by_two_processes_teaches_too():
 
 def test_as_many_candidates_as_a_group_has_fine_tunes():
     given = grouped([(0.0, 0.0)])
-    with pytest.raises(ValueError, match="1 entries; give one for each of the environment.group=2"):
+    with pytest.raises(ValueError, match=r"1 entries; give one for each of .*group=2"):
         imitate(build_layer_network(given), given)

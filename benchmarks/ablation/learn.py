@@ -8,6 +8,7 @@ from typing import Any
 
 from l2o.benchmarks.ablation.plan import FIRST_EPISODE, Run
 from l2o.benchmarks.cell import Record, finite
+from l2o.benchmarks.scoring import seen_by
 from l2o.bundle import load_policy
 from l2o.configs.schema import TrainConfig
 from l2o.learned import LearnedPolicy
@@ -65,17 +66,7 @@ def scoring_config(run: Run, policy: LearnedPolicy) -> TrainConfig:
     Tasks, base LRs, optimizers, guidance weights, seeds of batches and heads, and which signals are
     withheld are then the same for all variants. Signals, actions and the interval are the policy's.
     """
-    own, base = run.config, run.base
-    environment = base.environment.model_copy(
-        update={
-            "signals": policy.signals.names,
-            "multipliers": policy.multipliers.to_dict(),
-            "guidance_actions": policy.guidance_actions,
-            "validation": own.environment.validation,
-            "rewards": {},
-            "group": 1,
-            "tasks": None,
-        }
-    )
-    finetuning = base.finetuning.model_copy(update={"interval": own.finetuning.interval})
-    return base.model_copy(update={"environment": environment, "finetuning": finetuning})
+    seen, own = seen_by(policy, run.base), run.config
+    environment = seen.environment.model_copy(update={"validation": own.environment.validation})
+    finetuning = seen.finetuning.model_copy(update={"interval": own.finetuning.interval})
+    return seen.model_copy(update={"environment": environment, "finetuning": finetuning})

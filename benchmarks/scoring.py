@@ -1,0 +1,21 @@
+"""Scoring policies on episodes that are the same for all of them, whatever each sees and does."""
+
+from __future__ import annotations
+
+from l2o.configs.schema import TrainConfig
+from l2o.learned import LearnedPolicy
+
+
+def seen_by(policy: LearnedPolicy, config: TrainConfig) -> TrainConfig:
+    """Return a config that draws the same episodes, with a policy's signals, actions, interval."""
+    changed = {
+        "signals": policy.signals.names,
+        "multipliers": policy.multipliers.to_dict(),
+        "guidance_actions": policy.guidance_actions,
+        "rewards": {},
+        "group": 1,
+        "tasks": None,
+    }
+    environment = config.environment.model_copy(update=changed)
+    finetuning = config.finetuning.model_copy(update={"interval": policy.interval})
+    return config.model_copy(update={"environment": environment, "finetuning": finetuning})

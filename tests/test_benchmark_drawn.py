@@ -1,0 +1,52 @@
+"""Policies on the same drawn episodes: what is paired, what parts, what is refused."""
+
+import numpy as np
+import pytest
+from test_train import config
+
+from l2o.benchmarks import drawn
+from l2o.bundle import save_policy
+from l2o.configs.load import dump_config
+from l2o.policies.evaluation import Evaluator
+from l2o.policies.networks import build_layer_network, export_policy
+
+
+@pytest.fixture
+def given(tmp_path):
+    made = config(
+        task={"name": "digits", "options": {"networks": 2, "pretrain_steps": 4, "steps": 10}}
+    )
+    policy = export_policy(made, build_layer_network(made))
+    for name in ("one", "same"):
+        save_policy(tmp_path / name, policy, {"name": name})
+    (tmp_path / "config.yaml").write_text(dump_config(made))
+    return tmp_path, made
+
+
+def test_rows_are_means_over_the_same_episodes(given, capsys):
+    folder, made = given
+    names = [str(folder / "one"), str(folder / "same")]
+    rows = drawn.run(names, made, episodes=4, by="network")
+    assert [row["episodes"] for row in rows if row["part"] == "all"] == [4, 4]
+    assert sum(row["episodes"] for row in rows if row["policy"] == names[0]) == 2 * 4
+    assert {row["difference"]["value"] for row in rows} == {0.0}
+    evaluator = Evaluator(made)
+    ended = evaluator.drawn(drawn.load_policy(names[0]), range(2**21, 2**21 + 4))
+    evaluator.close()
+    expected = np.mean([each.accuracy for each in ended])
+    assert rows[0]["accuracy"]["value"] == pytest.approx(expected, abs=1e-6)
+    told = ["--config", str(folder / "config.yaml"), "--episodes", "2"]
+    drawn.main([names[0], *told, "--json", str(folder / "new" / "rows.json")])
+    assert "all" in capsys.readouterr().out
+    assert (folder / "new" / "rows.json").is_file()
+
+
+def test_what_it_does_not_look_at(given):
+    folder, made = given
+    heldout = config(task={"name": "digits", "options": {"split": "heldout"}})
+    with pytest.raises(ValueError, match="split='heldout' is not looked at here"):
+        drawn.run([str(folder / "one")], heldout, episodes=2, by=None)
+    with pytest.raises(ValueError, match=r"tasks have no 'colour'; they have .*network"):
+        drawn.run([str(folder / "one")], made, episodes=2, by="colour")
+    with pytest.raises(SystemExit):
+        drawn.main(["asg-base", "--episodes", "1"])
