@@ -10,7 +10,7 @@ sees. Evaluation while learning sees the first of these episodes, so these begin
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 
 from l2o.benchmarks.ablation.intervals import estimate_mean
-from l2o.benchmarks.ablation.plan import FIRST_EPISODE
 from l2o.benchmarks.records import write_json
-from l2o.benchmarks.scoring import seen_by
+from l2o.benchmarks.scoring import FIRST_EPISODE, seen_by
 from l2o.bundle import load_policy
 from l2o.configs.load import load_config
 from l2o.configs.schema import TrainConfig
@@ -50,28 +49,41 @@ def run(
     named = evaluation_task(config)
     if named.options.get("split", "train") != "train":
         raise ValueError(f"split={named.options['split']!r} is not looked at here; use split=train")
-    policies = [load_policy(name) for name in names]
+    policies = {name: _learned(name) for name in names}
     numbers = range(FIRST_EPISODE, FIRST_EPISODE + episodes)
     family = build("task", TASKS, named)
-    described = [family.sample(TASK_SEEDS + number).description for number in numbers]
-    if by is not None and (lacking := [d for d in described if by not in d]):
-        raise ValueError(f"tasks have no {by!r}; they have {', '.join(sorted(lacking[0]))}")
-    found = []
-    with closing(Evaluator(config)) as evaluator:
-        for name, policy in zip(names, policies, strict=True):
-            if not isinstance(policy, LearnedPolicy):
-                raise ValueError(f"{name} is not a learned policy")
-            ended = evaluator.drawn(policy, numbers, seen_by(policy, config))
-            found.append(np.array([each.accuracy for each in ended]))
+    # Here, once: each worker would pretrain what it misses.
+    family.prepare()
     parts = {"all": np.ones(episodes, bool)}
     if by is not None:
-        values = [str(each[by]) for each in described]
-        parts |= {f"{by}={value}": np.array(values) == value for value in dict.fromkeys(values)}
+        parts |= _parted(by, [family.sample(TASK_SEEDS + n).description for n in numbers])
+    with closing(Evaluator(config)) as evaluator:
+        found = {
+            name: np.array([each.accuracy for each in evaluator.drawn(policy, numbers, seen)])
+            for name, policy in policies.items()
+            for seen in [seen_by(policy, config)]
+        }
+    first = found[names[0]]
     return [
-        {"part": part, "episodes": int(mask.sum())} | _told(name, own[mask], found[0][mask])
+        {"part": part, "episodes": int(mask.sum())} | _told(name, own[mask], first[mask])
         for part, mask in parts.items()
-        for name, own in zip(names, found, strict=True)
+        for name, own in found.items()
     ]
+
+
+def _learned(name: str) -> LearnedPolicy:
+    policy = load_policy(name)
+    if not isinstance(policy, LearnedPolicy):
+        raise ValueError(f"{name} is not a learned policy")
+    return policy
+
+
+def _parted(by: str, described: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """Return which episodes' tasks have each value of a property."""
+    if lacking := [each for each in described if by not in each]:
+        raise ValueError(f"tasks have no {by!r}; they have {', '.join(sorted(lacking[0]))}")
+    values = np.array([str(each[by]) for each in described])
+    return {f"{by}={value}": values == value for value in dict.fromkeys(values.tolist())}
 
 
 def _told(name: str, own: np.ndarray, first: np.ndarray) -> dict[str, Any]:
@@ -93,8 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     if given.episodes < 2:
         parser.error(f"--episodes must be 2 or more, got {given.episodes}: an interval needs two")
-    config = load_config("train", given.config)
     try:
+        config = load_config("train", given.config)
         rows = run(given.policies, config, given.episodes, given.by)
     except ValueError as error:
         parser.error(str(error))

@@ -5,6 +5,11 @@ from __future__ import annotations
 from l2o.configs.schema import TrainConfig
 from l2o.learned import LearnedPolicy
 
+VALIDATION = "validation"
+"""What the names of signals have in common that need source validation."""
+FIRST_EPISODE = 2**21
+"""Number of the first scored episode: evaluation while learning draws smaller ones."""
+
 
 def seen_by(policy: LearnedPolicy, config: TrainConfig) -> TrainConfig:
     """Return a config that draws the same episodes, with a policy's signals, actions, interval."""
@@ -12,6 +17,7 @@ def seen_by(policy: LearnedPolicy, config: TrainConfig) -> TrainConfig:
         "signals": policy.signals.names,
         "multipliers": policy.multipliers.to_dict(),
         "guidance_actions": policy.guidance_actions,
+        "validation": any(VALIDATION in name for name in policy.signals.names),
         "rewards": {},
         "group": 1,
         "tasks": None,

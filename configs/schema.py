@@ -221,6 +221,16 @@ class TrainConfig(Strict):
     evaluation: Evaluation = Evaluation()
     """Evaluation and best-policy selection."""
 
+    @model_validator(mode="after")
+    def _check_candidates(self) -> TrainConfig:
+        tried = len(self.imitation.candidates) if self.imitation else 0
+        if tried not in (0, self.environment.group):
+            raise ValueError(
+                f"imitation.candidates has {tried} entries; give one for each of the "
+                f"environment.group={self.environment.group} fine-tunes of a group, or none"
+            )
+        return self
+
 
 class PolicyChoice(Strict):
     """What sets the learning rates: a learned policy, a rule, or a schedule with a profile."""

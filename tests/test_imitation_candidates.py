@@ -107,6 +107,10 @@ def test_imitation_by_two_processes_teaches_too():
 
 
 def test_as_many_candidates_as_a_group_has_fine_tunes():
-    given = grouped([(0.0, 0.0)])
+    given = grouped([(0.0, 0.0), (1.0, 0.0)])
+    few = given.imitation.model_copy(update={"candidates": ((0.0, 0.0),)})
     with pytest.raises(ValueError, match=r"1 entries; give one for each of .*group=2"):
-        imitate(build_layer_network(given), given)
+        imitate(build_layer_network(given), given.model_copy(update={"imitation": few}))
+    # Found in the config already, before any work.
+    with pytest.raises(ValueError, match=r"1 entries; give one for each of .*group=2"):
+        grouped([(0.0, 0.0)])

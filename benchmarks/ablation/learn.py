@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from l2o.benchmarks.ablation.plan import FIRST_EPISODE, Run
+from l2o.benchmarks.ablation.plan import Run
 from l2o.benchmarks.cell import Record, finite
-from l2o.benchmarks.scoring import seen_by
+from l2o.benchmarks.scoring import FIRST_EPISODE, seen_by
 from l2o.bundle import load_policy
 from l2o.configs.schema import TrainConfig
 from l2o.learned import LearnedPolicy

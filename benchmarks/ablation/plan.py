@@ -24,8 +24,6 @@ from l2o.policies.networks import build_network
 from l2o.registry import lookup
 
 META_TRAINING = "train"
-FIRST_EPISODE = 2**21
-"""Number of the first scored episode: evaluation while learning draws smaller ones."""
 SETTLED = {
     "name": "its label",
     "seed": "`seeds`",

@@ -62,16 +62,16 @@ class Scene:
     """Fine-tunes under the teacher or the pupil, and what the teacher would have done in each.
 
     Raises:
-        ValueError: actions that are not on a log scale, a policy to imitate that lacks signals of
-            the pupil, or candidates that are not as many as a group's fine-tunes.
+        ValueError: a policy to imitate that lacks signals of the pupil, or candidates that are not
+            as many as a group's fine-tunes.
     """
 
     def __init__(self, share: Share) -> None:
         self.share, config = share, share.config
         self.imitation = imitation_of(config)
         multipliers = action_range(config)
-        if not isinstance(multipliers, LogRange):
-            raise ValueError("imitation needs environment.multipliers={kind: log}")
+        # `imitate` has refused any other.
+        assert isinstance(multipliers, LogRange)
         self.multipliers = multipliers
         pupil = signal_spec(config).names
         policy = None if self.imitation.policy is None else load_policy(self.imitation.policy)
@@ -84,8 +84,8 @@ class Scene:
         self.columns = [seen.index(name) for name in pupil]
         self.candidates = self._make_candidates()
         # The target is looked at only where candidates are told apart by it.
-        trying = self.candidates is not None and share.pupil is None
-        rewards = {"final_target_accuracy": 1.0} if trying else {}
+        self.trying = self.candidates is not None and share.pupil is None
+        rewards = {"final_target_accuracy": 1.0} if self.trying else {}
         changed = {"rewards": rewards, "signals": tuple(seen)}
         self.environment = StackedFineTuneEnv(
             build("task", TASKS, config.task),
@@ -173,7 +173,7 @@ class Scene:
         return torch.randn(actions.shape, generator=generator) * self.imitation.noise
 
     def _note(self, infos: Mapping[int, Mapping[str, Any]]) -> None:
-        if self.candidates is None or self.share.pupil is not None:
+        if self.candidates is None or not self.trying:
             return
         for number, info in infos.items():
             if "final_info" in info:
