@@ -24,7 +24,7 @@ from l2o.groups import group_layers
 from l2o.meter import Meter
 from l2o.multipliers import Bins
 from l2o.network import LayerPolicyNetwork
-from l2o.signals import DEFAULT_SIGNALS, RAW_SIGNALS, SIGNALS
+from l2o.signals import DEFAULT_SIGNALS, KIND_SIGNALS, RAW_SIGNALS, SIGNALS
 from l2o.spec import SignalSpec
 
 SPEC = SignalSpec(ASG_SIGNALS)
@@ -278,7 +278,7 @@ def test_the_window_is_a_twentieth_of_the_training_or_the_fewest(steps, interval
 
 
 def test_raw_signals_are_not_among_the_defaults():
-    assert tuple(SIGNALS) == (*DEFAULT_SIGNALS, *RAW_SIGNALS, "is_guidance")
+    assert tuple(SIGNALS) == (*DEFAULT_SIGNALS, *RAW_SIGNALS, "is_guidance", *KIND_SIGNALS)
     assert SignalSpec().names == DEFAULT_SIGNALS
     assert "head" not in SignalSpec().needs
 

@@ -25,6 +25,7 @@ from l2o.envs.build import build
 from l2o.envs.tasks import TASKS
 from l2o.policies.evaluation import _run_drawn, evaluation_task
 from l2o.policy import Policy
+from l2o.signals import DEFAULT_SIGNALS, KIND_SIGNALS
 
 TINY = Named(name="tiny:TinyFamily", options={"split": "heldout"})
 SHOWN = ShownTask("tiny", TINY, 0, FineTuning(interval=5))
@@ -197,8 +198,9 @@ def test_variants_are_those_of_the_policys_own_signals():
     assert set(found) == {
         *("loss (all)", "all but layer signals", "is_head", "loss", "has_loss", "update_norm"),
     }
-    everything = list_variants(l2o.SignalSpec())
-    assert {s for v in everything for s in v.signals} == set(l2o.SignalSpec().names) - {"present"}
+    every = l2o.SignalSpec((*DEFAULT_SIGNALS, *KIND_SIGNALS))
+    everything = list_variants(every)
+    assert {s for v in everything for s in v.signals} == set(every.names) - {"present"}
     assert [v.name for v in everything if v.among_layers] == ["layer (all)", *LAYER]
 
 

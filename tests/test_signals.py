@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from l2o.groups import group_layers
+from l2o.layer_facts import LayerFacts
 from l2o.meter import Meter
-from l2o.signals import DEFAULT_SIGNALS, SIGNALS, Measurement
+from l2o.signals import DEFAULT_SIGNALS, KIND_SIGNALS, SIGNALS, Measurement
 from l2o.spec import SignalSpec
 from l2o.window import WindowMean
 
@@ -90,6 +91,9 @@ EXACT = {
     "head_mean": ({"head_mean": -0.02}, -0.02),
     "head_std": ({"head_std": 0.07}, 0.07),
     "is_guidance": ({"is_guidance": 1.0}, 1.0),
+    "fan_in": ({"fan_in": 100.0}, 0.5),
+    "vector_share": ({"vector_share": 0.5}, 0.5),
+    "weight_rms": ({"weight_norm": 0.1, "root_numel": 10.0}, -0.5),
 }
 
 
@@ -190,3 +194,26 @@ def test_window_tells_missing_from_non_finite():
     assert math.isnan(window.close()[0])
     window.add(math.nan)
     assert window.close()[0] == math.inf
+
+
+def test_facts_of_a_layer_equal_plain_loops():
+    last = nn.Conv2d(8, 4, 1, bias=False)
+    convolutions = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), last)
+    model = nn.Sequential(convolutions, nn.Flatten(), nn.Linear(16, 5))
+    groups = group_layers(model, by=1)
+    with torch.no_grad():
+        model[2].weight.fill_(0.3)
+        model[2].bias.fill_(0.3)
+    spec = SignalSpec(("present", *KIND_SIGNALS))
+    seen = spec.encode(Meter(groups, spec.needs).measure(0, torch.ones(2), [0.1, 0.1]))
+    fan_in = [(8 * 27 + 4 * 8) / 12, 16.0]
+    expected = [[1.0, math.log10(fan) / 4, share] for fan, share in zip(fan_in, [3 / 5, 1 / 2])]
+    torch.testing.assert_close(seen[:, :3], torch.tensor(expected))
+    assert float(seen[1, 3]) == pytest.approx(math.log10(0.3) / 4)
+
+
+def test_facts_of_layers_without_matrices_are_missing_or_plain():
+    facts = LayerFacts.of([torch.Size([7]), torch.Size([1, 7]), torch.Size([])])
+    assert (facts.numel, facts.vector_share) == (15.0, 1.0)
+    assert math.isnan(facts.fan_in)
+    assert math.isnan(LayerFacts.of([]).vector_share)

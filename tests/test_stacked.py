@@ -18,6 +18,8 @@ from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS
 from l2o.envs.stacked.start import batch_table
 from l2o.envs.tasks import Examples
 from l2o.envs.tasks.digits.family import DigitsFamily
+from l2o.signals import DEFAULT_SIGNALS, KIND_SIGNALS
+from l2o.spec import SignalSpec
 
 LAYERS = 4
 STACKABLE = [name for name, kind in OPTIMIZERS.items() if kind in STACKED_OPTIMIZERS]
@@ -42,6 +44,7 @@ def in_double(task):
 
 def pair(starts, config, layers=LAYERS, **options):
     """Return the same fine-tunes, stacked and one by one."""
+    options = {"signals": SignalSpec((*DEFAULT_SIGNALS, *KIND_SIGNALS)), **options}
     runs = StackedFineTune(config, len(starts), layers, **options)
     runs.reset(dict(enumerate(starts)))
     singles = [

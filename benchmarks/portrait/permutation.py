@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from l2o.signals import KIND_SIGNALS
 from l2o.spec import SignalSpec
 
 Numbers = NDArray[np.int64]
 
-LAYER = ("is_head", "depth", "size")
+LAYER = ("is_head", "depth", "size", *KIND_SIGNALS)
 """Signals that tell a network's layers apart: permuted among the layers of each fine-tune."""
 GROUPS: dict[str, tuple[str, ...]] = {
     "layer (all)": LAYER,

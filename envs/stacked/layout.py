@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from l2o.groups import LayerGroup
+from l2o.layer_facts import LayerFacts
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,12 @@ class Layout:
         return sum(shape.numel() for shape in self.shapes)
 
     @property
-    def layer_numel(self) -> list[int]:
-        """Parameters of each layer group."""
-        totals = [0] * len(self.groups)
+    def facts(self) -> list[LayerFacts]:
+        """What each layer group is."""
+        shapes: list[list[torch.Size]] = [[] for _ in self.groups]
         for shape, layer in zip(self.shapes, self.layers, strict=True):
-            totals[layer] += shape.numel()
-        return totals
+            shapes[layer].append(shape)
+        return [LayerFacts.of(each) for each in shapes]
 
     def views(self, flat: Tensor, count: int) -> list[Tensor]:
         """Return each parameter of `count` networks as `[count, *shape]`, without a copy.

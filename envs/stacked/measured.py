@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from l2o.envs.stacked.layout import Layout
+from l2o.layer_facts import LayerFacts
 from l2o.signals import MISSING, Measurement
 from l2o.signals.table import RUN_FIELDS
 
-_FIXED = ("present", "is_head", "is_guidance", "depth", "numel")
+_FACTS = tuple(field.name for field in fields(LayerFacts))
+_FIXED = ("present", "is_head", "is_guidance", "depth", *_FACTS)
 """The same for all networks of one architecture."""
 _LAYER = (
     "multiplier",
@@ -51,8 +54,9 @@ class Measured:
         per_layer = torch.full((len(_FIXED) + len(_LAYER), count, layers), MISSING)
         per_layer[0] = 0.0
         nothing = torch.zeros(self.own)
-        facts = (nothing + 1, layout.is_head, nothing, layout.depth, layout.layer_numel)
-        for row, fact in enumerate(facts):
+        facts = [[getattr(each, name) for each in layout.facts] for name in _FACTS]
+        fixed = (nothing + 1, layout.is_head, nothing, layout.depth, *facts)
+        for row, fact in enumerate(fixed):
             per_layer[row, :, : self.own] = torch.as_tensor(fact, dtype=torch.float32)
         for name, fact in (("present", 1.0), ("is_head", 0.0), ("is_guidance", 1.0)):
             per_layer[_FIXED.index(name), :, self.own : self.rows] = fact

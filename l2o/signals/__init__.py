@@ -3,7 +3,16 @@
 from l2o.signals.base import MISSING, Measurement, Quantity, Signal, log_ratio
 from l2o.signals.drift import Drift
 from l2o.signals.gradient import GradientAlignment, GradientNorm, HasGradient
-from l2o.signals.layer import Depth, IsGuidance, IsHead, Present, Size
+from l2o.signals.layer import (
+    Depth,
+    FanIn,
+    IsGuidance,
+    IsHead,
+    Present,
+    Size,
+    VectorShare,
+    WeightRMS,
+)
 from l2o.signals.learning_rate import BaseLR, Multiplier
 from l2o.signals.loss import HasLoss, Loss, LossTrend
 from l2o.signals.progress import HasProgress, Progress, StepsLeft
@@ -50,6 +59,9 @@ SIGNALS: dict[str, type[Signal]] = {
     "head_mean": HeadMean,
     "head_std": HeadStd,
     "is_guidance": IsGuidance,
+    "fan_in": FanIn,
+    "vector_share": VectorShare,
+    "weight_rms": WeightRMS,
 }
 
 RAW_SIGNALS = (
@@ -61,11 +73,16 @@ RAW_SIGNALS = (
     "head_std",
 )
 """Signals on no common scale, for policies that ask for them."""
-DEFAULT_SIGNALS = tuple(name for name in SIGNALS if name not in (*RAW_SIGNALS, "is_guidance"))
+KIND_SIGNALS = ("fan_in", "vector_share", "weight_rms")
+"""Signals of what kind a layer is, for policies that ask for them."""
+DEFAULT_SIGNALS = tuple(
+    name for name in SIGNALS if name not in (*RAW_SIGNALS, "is_guidance", *KIND_SIGNALS)
+)
 """What an observation is made of unless a spec says otherwise."""
 
 __all__ = [
     "DEFAULT_SIGNALS",
+    "KIND_SIGNALS",
     "MISSING",
     "RAW_SIGNALS",
     "SIGNALS",

@@ -32,6 +32,9 @@ class Measurement:
         is_guidance: 1 for the row of a guidance term (`l2o.guidance_rows`), 0 for a layer.
         depth: 0 at the input, 1 at the head.
         numel: number of parameters.
+        root_numel: its square root.
+        fan_in: inputs of a unit, in the mean over the units of all matrices.
+        vector_share: share of the parameter tensors that are vectors.
         multiplier: the multiplier the last window was trained with.
         base_lr: the user's learning rate, before the multiplier.
         weight_norm: ‖θ‖.
@@ -58,6 +61,9 @@ class Measurement:
     is_guidance: Tensor
     depth: Tensor
     numel: Tensor
+    root_numel: Tensor
+    fan_in: Tensor
+    vector_share: Tensor
     multiplier: Tensor
     base_lr: Tensor
     weight_norm: Tensor

@@ -36,3 +36,27 @@ class Size(LogRatio):
     """log₁₀(number of parameters) / 8."""
 
     numerator, scale = "numel", 8.0
+
+
+class FanIn(LogRatio):
+    """log₁₀(inputs of a unit) / 4, in the mean over the units of the layer's matrices.
+
+    Not among the default signals, as the next two: they tell apart kinds of layers.
+    """
+
+    numerator, scale = "fan_in", 4.0
+
+
+class VectorShare(Field):
+    """Share of the layer's parameter tensors that are vectors: biases, gains of normalisation.
+
+    0 for a matrix alone, 1/2 for a matrix with a bias, more where layers are normalised.
+    """
+
+    field = "vector_share"
+
+
+class WeightRMS(LogRatio):
+    """log₁₀(‖θ‖ / √n) / 4 for the layer's n parameters: the root mean square of its weights."""
+
+    numerator, denominator, scale = "weight_norm", "root_numel", 4.0

@@ -11,9 +11,11 @@ from gymnasium import spaces
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
+from torch.distributions import Normal
 
 from l2o.network import LayerPolicyNetwork
 from l2o.policies.sb3.distributions import LayerDistribution, layer_distribution
+from l2o.policies.sb3.noise import LastingNoise
 
 
 class LayerActorCriticPolicy(ActorCriticPolicy):
@@ -28,6 +30,8 @@ class LayerActorCriticPolicy(ActorCriticPolicy):
         separate_critic: whether the critic is a network of its own. One that shares the actor's
             layers moves the policy whenever it learns.
         log_std: initial log standard deviation of Gaussian actions.
+        noise: what actions deviate by where they are tried; None: independent noise.
+        head_at: the column of the observation that tells heads, for `noise`.
         **kwargs: as of `ActorCriticPolicy`.
 
     Raises:
@@ -43,12 +47,15 @@ class LayerActorCriticPolicy(ActorCriticPolicy):
         make_network: Callable[[], LayerPolicyNetwork] | None = None,
         separate_critic: bool = False,
         log_std: float = -1.0,
+        noise: LastingNoise | None = None,
+        head_at: int = 0,
         **kwargs: Any,
     ) -> None:
         self.hidden = hidden
         self.make_network = make_network
         self.separate_critic = separate_critic
         self.initial_log_std = log_std
+        self.noise, self.head_at = noise, head_at
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
 
     def _build(self, lr_schedule: Schedule) -> None:
@@ -85,8 +92,16 @@ class LayerActorCriticPolicy(ActorCriticPolicy):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return actions, values and log-probabilities."""
         distribution, value = self._run(obs)
-        actions = distribution.get_actions(deterministic=deterministic)
+        actions = self._act(distribution, obs, deterministic)
         return actions, value, distribution.log_prob(actions)
+
+    def _act(self, distribution: LayerDistribution, obs: PyTorchObs, deterministic: bool) -> Tensor:
+        if deterministic or self.noise is None:
+            return distribution.get_actions(deterministic=deterministic)
+        assert isinstance(obs, Tensor)
+        assert isinstance(distribution.each, Normal)
+        noise = self.noise(obs[..., self.head_at].float())
+        return distribution.each.loc + distribution.each.scale * noise
 
     def evaluate_actions(
         self, obs: PyTorchObs, actions: Tensor

@@ -13,12 +13,14 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
 from l2o.configs.schema import TrainConfig
+from l2o.multipliers import LogRange
 from l2o.network import LayerPolicyNetwork
-from l2o.policies.networks import build_layer_network
+from l2o.policies.networks import action_range, build_layer_network, signal_spec
 from l2o.policies.sb3.checks import check_layer_shared
 from l2o.policies.sb3.environments import count_environments
 from l2o.policies.sb3.episodes import EpisodeWatch
 from l2o.policies.sb3.learner import SB3Learner
+from l2o.policies.sb3.noise import LastingNoise
 from l2o.policies.sb3.policy import LayerActorCriticPolicy
 from l2o.policies.sb3.recurrent import MemoryKeeper, RecurrentLayerPolicy
 from l2o.policies.sb3.sequences import SequenceBuffer
@@ -47,13 +49,17 @@ class PPOLearner(SB3Learner):
         max_grad_norm: gradient clipping.
         target_kl: an iteration's passes stop early beyond it; None for never.
         log_std: initial log standard deviation of actions in [-1, 1].
+        noise_memory: correlation of an action's noise with that of the decision before, in [0, 1):
+            what is tried lasts (`l2o.policies.sb3.noise`).
+        noise_shared: share of the noise's variance that the layers of a backbone have in common.
         group_baseline: whether the mean advantage of an environment's group is subtracted from
             its own (`environment.group`): what all of a group share is no action's doing.
         decay: whether the learning rate falls linearly to a tenth over the budget of episodes.
 
     Raises:
         ValueError: decisions that do not divide among environments and minibatches; for a
-            recurrent network, environments that do not divide among minibatches.
+            recurrent network, environments that do not divide among minibatches; noise that lasts
+            or is shared where actions are bins, or that is out of its range.
     """
 
     def __init__(
@@ -72,6 +78,8 @@ class PPOLearner(SB3Learner):
         max_grad_norm: float = 0.5,
         target_kl: float | None = 0.05,
         log_std: float = -1.0,
+        noise_memory: float = 0.0,
+        noise_shared: float = 0.0,
         separate_critic: bool = False,
         critic_first: int = 0,
         group_baseline: bool = False,
@@ -107,6 +115,7 @@ class PPOLearner(SB3Learner):
                 "make_network": partial(build_layer_network, config),
                 "separate_critic": separate_critic,
                 "log_std": log_std,
+                **lasting_noise(config, noise_memory, noise_shared),
             },
             seed=config.seed,
             device="cpu",
@@ -147,6 +156,26 @@ class PPOLearner(SB3Learner):
         self.model.policy.load_state_dict(state["policy"])
         self.model.policy.optimizer.load_state_dict(state["optimizer"])
         self._restore(state)
+
+
+def lasting_noise(config: TrainConfig, memory: float, shared: float) -> dict[str, Any]:
+    """Return the policy's arguments for noise that lasts; none where it is white.
+
+    Raises:
+        ValueError: actions that are bins, no signal that tells heads, numbers out of their range.
+    """
+    noise = LastingNoise(memory, shared)
+    if not (memory or shared):
+        return {}
+    if not isinstance(action_range(config), LogRange):
+        raise ValueError(
+            "noise_memory and noise_shared need multipliers on a log scale; set both to 0, or "
+            "environment.multipliers={kind: log}"
+        )
+    names = signal_spec(config).names
+    if "is_head" not in names:
+        raise ValueError("noise_memory and noise_shared need the signal is_head")
+    return {"noise": noise, "head_at": names.index("is_head")}
 
 
 def _check_counts(decisions: int, environments: int, minibatches: int, recurrent: bool) -> None:

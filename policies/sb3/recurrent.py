@@ -54,7 +54,7 @@ class RecurrentLayerPolicy(LayerActorCriticPolicy):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Decide; return actions, values and log-probabilities."""
         distribution, value, self.memory = self._decide(obs, self.memory)
-        actions = distribution.get_actions(deterministic=deterministic)
+        actions = self._act(distribution, obs, deterministic)
         return actions, value, distribution.log_prob(actions)
 
     def evaluate_actions(
