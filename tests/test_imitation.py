@@ -16,6 +16,7 @@ from l2o.policies.imitation.fit import answers
 from l2o.policies.imitation.teachers import ScheduleTeacher
 from l2o.policies.networks import build_layer_network, export_policy
 from l2o.policies.sb3.ppo import PPOLearner
+from l2o.signals import DEFAULT_SIGNALS, KIND_SIGNALS
 
 ENVIRONMENT = {
     "optimizers": [
@@ -139,16 +140,19 @@ FEW = (
 )
 
 
-def test_a_policy_of_few_signals_learns_from_one_of_many(tmp_path):
+@pytest.mark.parametrize(
+    "signals", [FEW, (*DEFAULT_SIGNALS[:5], *KIND_SIGNALS, *DEFAULT_SIGNALS[5:])]
+)
+def test_a_policy_learns_from_one_of_other_signals(tmp_path, signals):
     expert = build_layer_network(settings())
     imitate(expert, settings())
     save_policy(tmp_path, export_policy(settings(), expert), {"name": "expert"})
     given = settings(
-        environment=ENVIRONMENT | {"signals": FEW},
+        environment=ENVIRONMENT | {"signals": signals},
         imitation={"policy": str(tmp_path), "episodes": 16, "epochs": 60},
     )
     pupil = build_layer_network(given)
-    assert pupil.features == len(FEW)
+    assert pupil.features == len(signals)
     told = imitate(pupil, given)
     assert told["after"] < told["before"] / 4
     assert told["after"] < 0.005

@@ -44,8 +44,8 @@ def imitate(network: LayerPolicyNetwork, config: TrainConfig) -> dict[str, float
         Number of demonstrations, and the loss before and after.
 
     Raises:
-        ValueError: no `imitation`, actions that are not on a log scale, a policy to imitate that
-            lacks signals of the pupil, or candidates that are not as many as a group's fine-tunes.
+        ValueError: no `imitation`, actions that are not on a log scale, or candidates that are not
+            as many as a group's fine-tunes.
     """
     imitation = imitation_of(config)
     if not isinstance(action_range(config), LogRange):

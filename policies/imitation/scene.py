@@ -62,8 +62,7 @@ class Scene:
     """Fine-tunes under the teacher or the pupil, and what the teacher would have done in each.
 
     Raises:
-        ValueError: a policy to imitate that lacks signals of the pupil, or candidates that are not
-            as many as a group's fine-tunes.
+        ValueError: candidates that are not as many as a group's fine-tunes.
     """
 
     def __init__(self, share: Share) -> None:
@@ -75,12 +74,9 @@ class Scene:
         self.multipliers = multipliers
         pupil = signal_spec(config).names
         policy = None if self.imitation.policy is None else load_policy(self.imitation.policy)
-        seen = pupil if policy is None else policy.signals.names
-        if missing := set(pupil) - set(seen):
-            raise ValueError(
-                f"imitation.policy={self.imitation.policy!r} does not have the signals "
-                f"{', '.join(sorted(missing))}; take them out of environment.signals"
-            )
+        teacher = pupil if policy is None else policy.signals.names
+        # The teacher's columns first, then what the pupil sees besides.
+        seen = (*teacher, *(name for name in pupil if name not in teacher))
         self.columns = [seen.index(name) for name in pupil]
         self.candidates = self._make_candidates()
         # The target is looked at only where candidates are told apart by it.

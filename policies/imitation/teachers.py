@@ -81,10 +81,10 @@ class ScheduleTeacher:
 
 
 class PolicyTeacher:
-    """Sets the multipliers of a learned policy, which may see more than the pupil does.
+    """Sets the multipliers of a learned policy, which may see more than the pupil does, or less.
 
     Args:
-        policy: of the layer-shared kind, without memory.
+        policy: of the layer-shared kind, without memory; its signals come first in what is seen.
 
     Raises:
         ValueError: a policy of another kind.
@@ -101,7 +101,7 @@ class PolicyTeacher:
     @torch.no_grad()
     def __call__(self, observation: Tensor) -> Tensor:
         """Return the multipliers of all fine-tunes at once."""
-        outputs, _, _ = self.policy.network(observation)
+        outputs, _, _ = self.policy.network(observation[..., : len(self.policy.signals)])
         return self.policy.multipliers.best(outputs)
 
 
