@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from l2o.benchmarks.scores import RowScores
 from l2o.benchmarks.selection import SELECTIONS, GridScores, select
@@ -94,6 +95,26 @@ def cross_fitted(rows: list[RowScores]) -> Array:
         for by, on in ((first, second), (second, first))
     ]
     return np.asarray(np.mean(scored, axis=0))
+
+
+def tuned_on_others(rows: list[RowScores]) -> tuple[NDArray[np.int64], Array]:
+    """Return what the one setting scores on a task that is best, by target, on all other tasks.
+
+    What a schedule reaches that is tuned once for a whole family, with real labels at hand, and
+    not for the task itself. There are one or more other tasks.
+
+    Args:
+        rows: of the grid; NaN where a run is missing. A setting that lacks one is not chosen.
+
+    Returns:
+        Points chosen `[tasks]`, and target accuracy `[runs, tasks]`.
+    """
+    accuracy = _points(rows, "target_accuracy")
+    each, tasks = accuracy.mean(axis=1), accuracy.shape[-1]
+    means = np.stack([np.delete(each, task, axis=1).mean(axis=1) for task in range(tasks)], axis=1)
+    means = np.where(np.isnan(means), -np.inf, means)
+    picks = means.argmax(axis=0)
+    return picks, accuracy[picks, :, np.arange(tasks)].T
 
 
 def grid_settings(rows: list[RowScores]) -> list[tuple[str, float]]:

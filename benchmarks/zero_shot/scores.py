@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from l2o.benchmarks.cell import Record
 from l2o.benchmarks.plan import LEARNED, Plan, PlannedRow
@@ -13,15 +14,24 @@ from l2o.benchmarks.scores import RowScores, gather
 from l2o.benchmarks.selection import SELECTIONS, select
 from l2o.benchmarks.statistics import Array
 from l2o.benchmarks.summary import is_at_chance
-from l2o.benchmarks.tuning import cross_fitted, grid_scores, grid_settings
+from l2o.benchmarks.tuning import cross_fitted, grid_scores, grid_settings, tuned_on_others
 from l2o.benchmarks.zero_shot.plan import LITE, UNTUNED, contender_label
 from l2o.configs.schema import Row
 from l2o.configs.zero_shot import ZeroShotConfig
 
 Kind = Literal[
-    "policy", "lite", "schedule", "rival", "source_validation", "target_accuracy", "cross_fitted"
+    "policy",
+    "lite",
+    "schedule",
+    "rival",
+    "source_validation",
+    "target_accuracy",
+    "other_tasks",
+    "cross_fitted",
 ]
-"""`schedule` and `rival` are untuned; the last three are the grid, tuned by that selection."""
+"""`schedule` and `rival` are untuned; the last four are the grid, tuned by that selection."""
+OTHER_TASKS = "one setting per family, chosen by target accuracy on its other tasks"
+"""Label of the grid's setting that is tuned with real labels, but not on the task itself."""
 CROSS_FITTED = "the same oracle, chosen by other target images"
 """Label of the oracle that is not scored by the images it chose by."""
 TUNED: dict[Kind, str] = {
@@ -119,6 +129,10 @@ def gather_contenders(
     for rule, label in TUNED.items():
         found = {name: _tuned(rule, *families[name]) for name in families}
         contenders.append(Contender(label, rule, points * config.seeds, found))
+    if config.tasks > 1:
+        shared = {name: _other_tasks(*families[name]) for name in families}
+        elsewhere = points * config.seeds * (config.tasks - 1)
+        contenders.append(Contender(OTHER_TASKS, "other_tasks", elsewhere, shared))
     fair = {name: _cross_fitted(*families[name]) for name in families}
     contenders.append(Contender(CROSS_FITTED, "cross_fitted", points * config.seeds, fair))
     return contenders
@@ -170,12 +184,21 @@ def _cross_fitted(plan: Plan, records: dict[str, Record]) -> Scores:
     return Scores(accuracy.T, accuracy.T)
 
 
+def _other_tasks(plan: Plan, records: dict[str, Record]) -> Scores:
+    rows = _grid(plan, records)
+    picks, accuracy = tuned_on_others(rows)
+    return Scores(accuracy.T, accuracy.T, chosen=_named(rows, picks))
+
+
 def _tuned(rule: str, plan: Plan, records: dict[str, Record]) -> Scores:
     rows = _grid(plan, records)
     picks, accuracy = select(rule, grid_scores(rows))
+    return Scores(accuracy.T, accuracy.T, chosen=_named(rows, picks))
+
+
+def _named(rows: list[RowScores], picks: NDArray[np.int64]) -> tuple[dict[str, Any], ...]:
     settings = grid_settings(rows)
-    chosen = tuple(
+    return tuple(
         {"task": task, "label": settings[pick][0], "factor": settings[pick][1]}
         for task, pick in enumerate(picks.tolist())
     )
-    return Scores(accuracy.T, accuracy.T, chosen=chosen)

@@ -197,7 +197,14 @@ def chosen_table(data: dict[str, Any]) -> Table:
 
 def ordered(rows: list[Entry]) -> list[Entry]:
     """Return policies first, then the tuned grid, then what is untuned, best first."""
-    kinds = ("policy", "lite", "source_validation", "target_accuracy", "cross_fitted")
+    kinds = (
+        "policy",
+        "lite",
+        "source_validation",
+        "target_accuracy",
+        "other_tasks",
+        "cross_fitted",
+    )
     named = [row for kind in kinds for row in rows if row["kind"] == kind]
     rest = [row for row in rows if row["kind"] not in kinds]
     return named + sorted(rest, key=lambda row: value_of(row["mean"]), reverse=True)

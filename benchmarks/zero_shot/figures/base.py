@@ -34,9 +34,10 @@ class Drawing:
 def looks(data: dict[str, Any]) -> dict[str, Look]:
     """Return how the named rows are drawn: label -> look.
 
-    The policies, the tuned grid, and the untuned rivals with the highest mean over base LRs.
+    The policies, the grid tuned per task, and the untuned rivals with the highest mean over base
+    LRs.
     """
-    rows = ordered(data["rows"])
+    rows = [row for row in ordered(data["rows"]) if row["kind"] != "other_tasks"]
     untuned = [row for row in rows if row["kind"] in ("schedule", "rival")]
     named = [row for row in rows if row not in untuned] + untuned[:NAMED]
     others = iter(LOOKS)
