@@ -35,8 +35,7 @@ def run_finetune(config: FinetuneConfig, out: str | Path) -> Path:
     """
     out = Path(out)
     torch.set_num_threads(1)
-    check_finetuning(config.finetuning)
-    GuidanceRows.of(build_guidance(config.finetuning), build_policy(config.choice))
+    check(config)
     load_family(config.task.model_dump_json()).prepare(progress=sys.stderr.isatty())
     record = measure(_cell(config))
     results = {"kind": "finetune", "choice": describe(config.choice), **record}
@@ -47,6 +46,17 @@ def run_finetune(config: FinetuneConfig, out: str | Path) -> Path:
     figure.parent.mkdir(parents=True, exist_ok=True)
     draw_learning_rates(record, title).savefig(figure, dpi=160)
     return path
+
+
+def check(config: FinetuneConfig) -> None:
+    """Refuse a config that cannot run, before anything is written.
+
+    Raises:
+        ValueError: unknown names or impossible values.
+    """
+    check_finetuning(config.finetuning)
+    GuidanceRows.of(build_guidance(config.finetuning), build_policy(config.choice))
+    load_family(config.task.model_dump_json())
 
 
 def _cell(config: FinetuneConfig) -> Cell:

@@ -29,6 +29,7 @@ def finetune(
     Under a policy, or else under the schedule and layer profile of the config's `choice`.
     """
     with explained():
+        from l2o.benchmarks.single import check
         from l2o.configs.load import load_config
         from l2o.configs.schema import PolicyChoice
         from l2o.service import run_folder
@@ -39,6 +40,7 @@ def finetune(
             settings = settings.model_copy(update={"choice": PolicyChoice(**choice)})
         folder = out or run_folder.default_folder("finetune", config)
         run_folder.require_unused(folder)
+        check(settings)
 
     with explained(folder):
         from l2o.benchmarks.single import run_finetune, summary

@@ -64,6 +64,7 @@ def calls(monkeypatch, tmp_path):
     places = {
         "l2o.policies.train": {"train": save},
         "l2o.benchmarks.single": {
+            "check": lambda config: None,
             "run_finetune": lambda config, out: save(config, out) / "results.json",
             "summary": lambda record: "summary",
         },
@@ -164,8 +165,8 @@ def test_failure_before_any_work_leaves_the_folder_usable(calls):
 def test_finetune_takes_the_policy_option(calls):
     result = run("finetune", "digits", "base_lr=0.1", "--policy", "some-policy", "--out", "b")
     assert result.exit_code == 0, result.output
-    (_, (config, out), _), (told, _, _) = calls
-    assert told == "summary"
+    assert [name for name, _, _ in calls] == ["check", "run_finetune", "summary"]
+    config, out = calls[1][1]
     assert config.choice.policy == "some-policy"
     assert config.base_lr == 0.1
     assert out == Path("b")

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from typer.testing import CliRunner
 
 from l2o.service.cli import app
@@ -52,3 +53,18 @@ def test_train_finetune_benchmark_report(tmp_path):
     report = (table / "report.html").read_text()
     assert "data:image/png;base64," in report
     assert "http://" not in report.replace("http://www.w3.org", "")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (["--policy", "asg-bose"], "Did you mean 'asg-base'?"),
+        (["task.name=nope"], "unknown task 'nope'"),
+        (["choice.schedule=cosinus"], "Did you mean 'cosine'?"),
+    ],
+)
+def test_a_refused_finetune_leaves_no_folder(tmp_path, wrong, words):
+    result = CliRunner().invoke(app, ["finetune", "digits", "--out", str(tmp_path / "a"), *wrong])
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert not (tmp_path / "a").exists()
