@@ -20,7 +20,7 @@ import numpy as np
 from l2o.benchmarks.ablation.intervals import estimate_mean
 from l2o.benchmarks.records import write_json
 from l2o.benchmarks.scoring import FIRST_EPISODE, seen_by
-from l2o.bundle import load_policy
+from l2o.bundle import load_policy, read_card
 from l2o.configs.load import load_config
 from l2o.configs.schema import TrainConfig
 from l2o.envs.build import build
@@ -61,7 +61,7 @@ def run(
         found = {
             name: np.array([each.accuracy for each in evaluator.drawn(policy, numbers, seen)])
             for name, policy in policies.items()
-            for seen in [seen_by(policy, config)]
+            for seen in [seen_by(policy, config, _told_validation(name))]
         }
     first = found[names[0]]
     return [
@@ -76,6 +76,12 @@ def _learned(name: str) -> LearnedPolicy:
     if not isinstance(policy, LearnedPolicy):
         raise ValueError(f"{name} is not a learned policy")
     return policy
+
+
+def _told_validation(name: str) -> bool:
+    """Return whether a policy was told the source validation loss while it learned, by its card."""
+    learned = read_card(name).get("config") or {}
+    return bool((learned.get("environment") or {}).get("validation", False))
 
 
 def _parted(by: str, described: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:

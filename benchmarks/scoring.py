@@ -5,19 +5,24 @@ from __future__ import annotations
 from l2o.configs.schema import TrainConfig
 from l2o.learned import LearnedPolicy
 
-VALIDATION = "validation"
-"""What the names of signals have in common that need source validation."""
 FIRST_EPISODE = 2**21
 """Number of the first scored episode: evaluation while learning draws smaller ones."""
 
 
-def seen_by(policy: LearnedPolicy, config: TrainConfig) -> TrainConfig:
-    """Return a config that draws the same episodes, with a policy's signals, actions, interval."""
+def seen_by(policy: LearnedPolicy, config: TrainConfig, validation: bool) -> TrainConfig:
+    """Return a config that draws the same episodes, with a policy's signals, actions, interval.
+
+    Args:
+        policy: who acts.
+        config: how episodes are drawn.
+        validation: whether the policy is told the source validation loss. Its signals do not tell:
+            one that was learned without has only seen zeros there.
+    """
     changed = {
         "signals": policy.signals.names,
         "multipliers": policy.multipliers.to_dict(),
         "guidance_actions": policy.guidance_actions,
-        "validation": any(VALIDATION in name for name in policy.signals.names),
+        "validation": validation,
         "rewards": {},
         "group": 1,
         "tasks": None,

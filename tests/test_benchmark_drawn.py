@@ -7,7 +7,7 @@ from test_train import config
 from l2o.benchmarks import drawn
 from l2o.bundle import save_policy
 from l2o.configs.load import dump_config
-from l2o.policies.evaluation import Evaluator
+from l2o.policies.evaluation import Ended, Evaluator
 from l2o.policies.networks import build_layer_network, export_policy
 
 
@@ -39,6 +39,23 @@ def test_rows_are_means_over_the_same_episodes(given, capsys):
     drawn.main([names[0], *told, "--json", str(folder / "new" / "rows.json")])
     assert "all" in capsys.readouterr().out
     assert (folder / "new" / "rows.json").is_file()
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_a_policy_is_told_what_it_was_told_while_it_learned(given, told, monkeypatch):
+    folder, made = given
+    learned = made.model_dump(mode="json")
+    learned["environment"]["validation"] = told
+    save_policy(folder / "one", drawn.load_policy(str(folder / "one")), {"config": learned})
+    shown = []
+
+    def watched(self, policy, numbers, seen):
+        shown.append(seen.environment.validation)
+        return [Ended(0.5, 0.1, False) for _ in numbers]
+
+    monkeypatch.setattr(Evaluator, "drawn", watched)
+    drawn.run([str(folder / "one")], made, episodes=2, by=None)
+    assert shown == [told]
 
 
 def test_what_it_does_not_look_at(given):

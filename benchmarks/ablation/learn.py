@@ -66,7 +66,7 @@ def scoring_config(run: Run, policy: LearnedPolicy) -> TrainConfig:
     Tasks, base LRs, optimizers, guidance weights, seeds of batches and heads, and which signals are
     withheld are then the same for all variants. Signals, actions and the interval are the policy's.
     """
-    seen, own = seen_by(policy, run.base), run.config
-    environment = seen.environment.model_copy(update={"validation": own.environment.validation})
+    own = run.config
+    seen = seen_by(policy, run.base, own.environment.validation)
     finetuning = seen.finetuning.model_copy(update={"interval": own.finetuning.interval})
-    return seen.model_copy(update={"environment": environment, "finetuning": finetuning})
+    return seen.model_copy(update={"finetuning": finetuning})
