@@ -197,14 +197,8 @@ def chosen_table(data: dict[str, Any]) -> Table:
 
 def ordered(rows: list[Entry]) -> list[Entry]:
     """Return policies first, then the tuned grid, then what is untuned, best first."""
-    kinds = (
-        "policy",
-        "lite",
-        "source_validation",
-        "target_accuracy",
-        "other_tasks",
-        "cross_fitted",
-    )
+    tuned = ("source_validation", "target_accuracy", "cross_fitted", "other_tasks")
+    kinds = ("policy", "lite", *tuned)
     named = [row for kind in kinds for row in rows if row["kind"] == kind]
     rest = [row for row in rows if row["kind"] not in kinds]
     return named + sorted(rest, key=lambda row: value_of(row["mean"]), reverse=True)
