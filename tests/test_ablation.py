@@ -26,7 +26,7 @@ from l2o.envs.tasks import TASKS
 from l2o.policies.evaluation import begin_drawn, evaluation_task
 from l2o.policies.networks import build_network, export_policy
 from l2o.policies.train import train
-from l2o.signals import DEFAULT_SIGNALS
+from l2o.signals import DEFAULT_SIGNALS, KIND_SIGNALS
 
 TRAIN = """
 task: {name: "tiny:TinyFamily"}
@@ -159,6 +159,23 @@ def test_runs_have_the_budget_and_folders_of_their_own(config):
 
 
 FEW_LABEL = "few signals"
+
+
+def test_the_preset_of_exploration_adds_signals_and_changes_noise():
+    runs = {run.label: run for run in make_runs(load_config("benchmark", "exploration"))}
+    for run in runs.values():
+        check_run(run)
+    kinds = runs["signals of a layer's kind"].config.environment.signals
+    assert kinds == (*DEFAULT_SIGNALS, *KIND_SIGNALS)
+    noise = ("noise_memory", "noise_shared", "log_std")
+    told = [
+        tuple(run.config.algorithm.options.get(name, 0.0) for name in noise)
+        for run in runs.values()
+    ]
+    assert told == [
+        *[(0.0, 0.0, -1.6)] * 2,
+        *[(0.9, 0.0, -1.6), (0.9, 0.7, -1.6), (0.0, 0.0, -2.3), (0.9, 0.0, -2.3)],
+    ]
 
 
 def test_the_preset_changes_one_thing_each():
