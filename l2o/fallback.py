@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from l2o.groups import LayerGroup
-from l2o.layer_facts import LayerFacts
+from l2o.layer_facts import facts_by_name
 from l2o.policy import Policy
 from l2o.schedule_policy import SchedulePolicy
 from l2o.signals import MISSING, Measurement
@@ -44,16 +44,13 @@ def unmeasured(
     groups: Sequence[LayerGroup], step: int, total_steps: int | None, multipliers: Tensor
 ) -> Measurement:
     """Return what is known of a run without measuring it: its layers and its progress."""
-    facts = [LayerFacts.of([p.shape for p in g.parameters]) for g in groups]
+    facts = facts_by_name([p.shape for p in g.parameters] for g in groups)
     known = {
         "present": torch.ones(len(groups)),
         "is_guidance": torch.zeros(len(groups)),
         "is_head": torch.tensor([float(g.is_head) for g in groups]),
         "depth": torch.tensor([g.depth for g in groups], dtype=torch.float32),
-        **{
-            field.name: torch.tensor([getattr(each, field.name) for each in facts])
-            for field in fields(LayerFacts)
-        },
+        **{name: torch.tensor(values) for name, values in facts.items()},
         "multiplier": multipliers.to(torch.float32),
     }
     if total_steps is not None:

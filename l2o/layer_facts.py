@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 
 import torch
 
@@ -48,3 +48,11 @@ class LayerFacts:
             weights / units if units else math.nan,
             1.0 - len(matrices) / len(shapes) if shapes else math.nan,
         )
+
+
+def facts_by_name(layers: Iterable[Sequence[torch.Size]]) -> dict[str, list[float]]:
+    """Return each fact of all layers, by the name of its field, from their parameters' shapes."""
+    facts = [LayerFacts.of(shapes) for shapes in layers]
+    return {
+        field.name: [getattr(each, field.name) for each in facts] for field in fields(LayerFacts)
+    }

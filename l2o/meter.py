@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from l2o.groups import LayerGroup
 from l2o.head_window import HeadWindow
-from l2o.layer_facts import LayerFacts
+from l2o.layer_facts import facts_by_name
 from l2o.ranks import Ranks
 from l2o.reader import DOT, DRIFT, GRADIENT, UPDATE, WEIGHT, Reader
 from l2o.signals import MISSING, Measurement, Quantity
@@ -221,7 +220,6 @@ def _fixed_rows(groups: Sequence[LayerGroup]) -> NDArray[np.float32]:
     rows[ROW["is_guidance"]] = 0.0
     rows[ROW["is_head"]] = [float(g.is_head) for g in groups]
     rows[ROW["depth"]] = [g.depth for g in groups]
-    facts = [LayerFacts.of([p.shape for p in g.parameters]) for g in groups]
-    for field in fields(LayerFacts):
-        rows[ROW[field.name]] = [getattr(each, field.name) for each in facts]
+    for name, values in facts_by_name([p.shape for p in g.parameters] for g in groups).items():
+        rows[ROW[name]] = values
     return rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from l2o.benchmarks.summary import NEAR_CHANCE
+from l2o.benchmarks.zero_shot.scores import CROSS_FITTED, OTHER_TASKS
 
 _DEFINITIONS = (
     (
@@ -51,14 +52,14 @@ _DEFINITIONS = (
         "noisy scores, scored by the same runs: optimistic.",
     ),
     (
-        "the same oracle, chosen by other target images",
+        CROSS_FITTED,
         "the setting that is best on one half of the target's test images (of every class), scored "
         "on the other half, and the other way round; the mean of both. Still no user's choice, but "
         "without the optimism of a maximum that is scored by what it was chosen by. No claim is "
         "held against it.",
     ),
     (
-        "one setting per family, chosen by target accuracy on its other tasks",
+        OTHER_TASKS,
         "the one setting of the grid that is best on all other tasks of the family, by the target "
         "accuracy that no user has, scored on the task that is left out. What a schedule gains "
         "by knowing the family, but not the task; what the oracle gains beyond it takes a look at "

@@ -33,7 +33,7 @@ def summarise(config: ZeroShotConfig, families: Families, workers: int) -> dict[
     """
     contenders = gather_contenders(config, families)
     policy = contenders[0]
-    tuning = contenders[-1].fine_tunes
+    tuning = _tuning_cost(contenders)
     unseen = [name for name, family in config.families.items() if family.unseen]
     return {
         "format": FORMAT,
@@ -150,10 +150,15 @@ def _counts(
         "tasks": config.tasks,
         "seeds": config.seeds,
         "base_lr_factors": list(config.base_lr_factors),
-        "grid_points": contenders[-1].fine_tunes // config.seeds,
+        "grid_points": _tuning_cost(contenders) // config.seeds,
         "fine_tunes": len(good),
         "planned": sum(len(plan.cells) for plan, _ in families.values()),
     }
+
+
+def _tuning_cost(contenders: list[Contender]) -> int:
+    """Return the fine-tunes that tuning the grid takes on one task."""
+    return next(each.fine_tunes for each in contenders if each.kind == "source_validation")
 
 
 def _good(plan: Plan, records: dict[str, Record]) -> list[Record]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from l2o.groups import LayerGroup
-from l2o.layer_facts import LayerFacts
+from l2o.layer_facts import facts_by_name
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,12 @@ class Layout:
         return sum(shape.numel() for shape in self.shapes)
 
     @property
-    def facts(self) -> list[LayerFacts]:
-        """What each layer group is."""
+    def facts(self) -> dict[str, list[float]]:
+        """What each layer group is, by name of the fact."""
         shapes: list[list[torch.Size]] = [[] for _ in self.groups]
         for shape, layer in zip(self.shapes, self.layers, strict=True):
             shapes[layer].append(shape)
-        return [LayerFacts.of(each) for each in shapes]
+        return facts_by_name(shapes)
 
     def views(self, flat: Tensor, count: int) -> list[Tensor]:
         """Return each parameter of `count` networks as `[count, *shape]`, without a copy.

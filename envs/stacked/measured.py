@@ -54,8 +54,9 @@ class Measured:
         per_layer = torch.full((len(_FIXED) + len(_LAYER), count, layers), MISSING)
         per_layer[0] = 0.0
         nothing = torch.zeros(self.own)
-        facts = [[getattr(each, name) for each in layout.facts] for name in _FACTS]
-        fixed = (nothing + 1, layout.is_head, nothing, layout.depth, *facts)
+        facts = layout.facts
+        told = (facts[name] for name in _FACTS)
+        fixed = (nothing + 1, layout.is_head, nothing, layout.depth, *told)
         for row, fact in enumerate(fixed):
             per_layer[row, :, : self.own] = torch.as_tensor(fact, dtype=torch.float32)
         for name, fact in (("present", 1.0), ("is_head", 0.0), ("is_guidance", 1.0)):

@@ -14,8 +14,8 @@ class LastingNoise:
         z_t = memory · z_(t−1) + √(1 − memory²) · (√shared · u + √(1 − shared) · v)
 
     with u drawn for each environment, v for each layer, and z_0 without a past. Every number is
-    standard normal on its own. White noise (both 0) hardly tries what matters most, other rates for
-    a whole fine-tune: over T decisions its mean is √T times smaller than that of noise which lasts
+    standard normal on its own. White noise (both 0) hardly tries other rates for a whole fine-tune:
+    over T decisions its mean is √T times smaller than that of noise which lasts
     (Eberhard et al., Pink Noise Is All You Need: Colored Noise Exploration in Deep Reinforcement
     Learning). Probabilities are taken as if noise were white: to first order, that stretches a
     policy gradient along what is tried more.

@@ -92,8 +92,8 @@ class PPOLearner(SB3Learner):
         self.group = config.environment.group if group_baseline else 1
         if group_baseline and self.group < 2:
             raise ValueError("group_baseline needs environment.group of 2 or more")
-        self._decay, self._learning_rate = decay, learning_rate
-        self._critic_first = critic_first
+        noise = _lasting_noise(config, noise_memory, noise_shared)
+        self._decay, self._learning_rate, self._critic_first = decay, learning_rate, critic_first
         self._open(decisions)
         self.model: PPO = PPO(
             RecurrentLayerPolicy if recurrent else LayerActorCriticPolicy,
@@ -115,7 +115,7 @@ class PPOLearner(SB3Learner):
                 "make_network": partial(build_layer_network, config),
                 "separate_critic": separate_critic,
                 "log_std": log_std,
-                **lasting_noise(config, noise_memory, noise_shared),
+                **noise,
             },
             seed=config.seed,
             device="cpu",
@@ -158,7 +158,7 @@ class PPOLearner(SB3Learner):
         self._restore(state)
 
 
-def lasting_noise(config: TrainConfig, memory: float, shared: float) -> dict[str, Any]:
+def _lasting_noise(config: TrainConfig, memory: float, shared: float) -> dict[str, Any]:
     """Return the policy's arguments for noise that lasts; none where it is white.
 
     Raises:
