@@ -25,6 +25,7 @@ from l2o.configs.load import load_config
 from l2o.configs.schema import TrainConfig
 from l2o.envs.build import build
 from l2o.envs.episodes import TASK_SEEDS
+from l2o.envs.interrupts import deferred_interrupts
 from l2o.envs.tasks import TASKS
 from l2o.learned import LearnedPolicy
 from l2o.policies.evaluation import Evaluator, evaluation_task
@@ -57,7 +58,7 @@ def run(
     parts = {"all": np.ones(episodes, bool)}
     if by is not None:
         parts |= _parted(by, [family.sample(TASK_SEEDS + n).description for n in numbers])
-    with closing(Evaluator(config)) as evaluator:
+    with deferred_interrupts(), closing(Evaluator(config)) as evaluator:
         found = {
             name: np.array([each.accuracy for each in evaluator.drawn(policy, numbers, seen)])
             for name, policy in policies.items()

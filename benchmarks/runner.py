@@ -11,7 +11,8 @@ from l2o.benchmarks.cell import Cell, Record, run_cell
 from l2o.benchmarks.cell_queue import Batch, CellQueue
 from l2o.benchmarks.stackable import ALONE
 from l2o.benchmarks.stacked import Note, StackedCells
-from l2o.envs.workers import one_thread, prepare_worker
+from l2o.envs.interrupts import check_interrupts, deferred_interrupts
+from l2o.envs.workers import PATIENCE, one_thread, prepare_worker
 from l2o.spec import SignalSpec
 
 Results = Generator[Record | Note, None, None]
@@ -43,13 +44,18 @@ def run_in_processes(queue: CellQueue, signals: SignalSpec, workers: int) -> Res
 
     Raises:
         RuntimeError: a process died.
+        KeyboardInterrupt: Ctrl-C.
     """
+    with deferred_interrupts():
+        yield from _start_and_serve(queue, Crew(signals, workers))
+
+
+def _start_and_serve(queue: CellQueue, crew: Crew) -> Results:
     context = multiprocessing.get_context("spawn")
-    crew = Crew(signals, workers)
     processes = []
     try:
         open_pipes = []
-        for _ in range(workers):
+        for _ in range(crew.workers):
             ours, theirs = context.Pipe()
             processes.append(context.Process(target=_serve, args=(theirs, crew)))
             processes[-1].start()
@@ -68,11 +74,13 @@ def run_in_processes(queue: CellQueue, signals: SignalSpec, workers: int) -> Res
 def _serve_pipes(pipes: list[Connection], queue: CellQueue) -> Results:
     """Give workers what they ask for, and yield what they report, until all have finished."""
     while pipes:
-        for pipe in wait(pipes):
+        check_interrupts()
+        for pipe in wait(pipes, timeout=PATIENCE):
             assert isinstance(pipe, Connection)
             try:
                 message = pipe.recv()
             except (EOFError, OSError) as error:
+                check_interrupts()
                 raise RuntimeError(
                     "a worker process died, perhaps for want of memory; what is finished is kept: "
                     "run the same command again to go on, with fewer workers"

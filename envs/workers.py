@@ -6,10 +6,20 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
+
+from l2o.envs.interrupts import check_interrupts
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+
+PATIENCE = 0.1
+"""Seconds that are waited for a worker before Ctrl-C is asked for again."""
 
 
 def prepare_worker() -> None:
@@ -41,3 +51,51 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Make worker processes, and end them: at once, whatever they do, if an error passes."""
+    pool = make_pool(workers)
+    try:
+        yield pool
+    except BaseException:
+        end_pool(pool)
+        raise
+    pool.shutdown()
+
+
+def make_pool(workers: int) -> ProcessPoolExecutor:
+    """Return a pool of settled worker processes; `end_pool` ends it."""
+    context = multiprocessing.get_context("forkserver")
+    return ProcessPoolExecutor(workers, context, prepare_worker)
+
+
+def end_pool(pool: ProcessPoolExecutor) -> None:
+    """End the processes of a pool at once, whatever they do."""
+    # What `ProcessPoolExecutor.terminate_workers` does from Python 3.14 on.
+    processes = list((pool._processes or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join()
+
+
+def map_in_pool(
+    pool: ProcessPoolExecutor, function: Callable[[Argument], Result], given: Iterable[Argument]
+) -> Iterator[Result]:
+    """Yield results in the order of the arguments, as `pool.map`; Ctrl-C is asked for meanwhile.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was noted (`deferred_interrupts`).
+    """
+    futures = [pool.submit(function, each) for each in given]
+    try:
+        for future in futures:
+            while wait([future], timeout=PATIENCE).not_done:
+                check_interrupts()
+            yield future.result()
+    finally:
+        for future in futures:
+            future.cancel()

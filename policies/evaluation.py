@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,7 @@ from l2o.envs.episodes import TASK_SEEDS
 from l2o.envs.finetune import FineTuneEnv
 from l2o.envs.finetuning import FineTune
 from l2o.envs.tasks import TASKS, TaskFamily
-from l2o.envs.workers import prepare_worker
+from l2o.envs.workers import end_pool, make_pool, map_in_pool
 from l2o.learned import LearnedPolicy
 
 
@@ -64,7 +62,7 @@ class Evaluator:
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
         self.named = evaluation_task(config)
-        self._pool = ProcessPoolExecutor(config.workers, get_context("forkserver"), prepare_worker)
+        self._pool = make_pool(config.workers)
 
     def score(self, policy: LearnedPolicy) -> Score:
         """Return the score of a policy."""
@@ -75,7 +73,7 @@ class Evaluator:
         else:
             cells = itertools.product(range(evaluation.tasks), evaluation.base_lrs)
             arguments = _arguments(self.config, self.named, policy, cells)
-            accuracies = list(self._pool.map(_run, arguments))
+            accuracies = list(map_in_pool(self._pool, _run, arguments))
         return Score(float(np.mean(accuracies)), float(np.min(accuracies)), len(accuracies))
 
     def drawn(
@@ -90,11 +88,11 @@ class Evaluator:
             config: how they are drawn and what the policy sees, if not as in training.
         """
         given = [(config or self.config, self.named, policy, number) for number in numbers]
-        return list(self._pool.map(_run_drawn, given))
+        return list(map_in_pool(self._pool, _run_drawn, given))
 
     def close(self) -> None:
-        """End the worker processes."""
-        self._pool.shutdown(cancel_futures=True)
+        """End the worker processes, whatever they do."""
+        end_pool(self._pool)
 
 
 def evaluation_task(config: TrainConfig) -> Named:

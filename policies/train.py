@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from l2o.configs.load import dump_config
 from l2o.configs.schema import TrainConfig
 from l2o.envs.build import build
 from l2o.envs.finetune import FineTuneEnv
+from l2o.envs.interrupts import check_interrupts, deferred_interrupts
 from l2o.envs.tasks import TASKS
 from l2o.files import write_atomically
 from l2o.policies.algorithms import ALGORITHMS
@@ -37,7 +39,7 @@ def train(
     The folder holds `config.yaml`, `metrics.jsonl`, `tensorboard/`, `checkpoints/latest.pt`,
     `results.json`, the best policy by evaluation as a bundle (`policy.safetensors`, `card.json`),
     and every evaluated one as `snapshots/FINE_TUNES/`. Killed at any moment, it can be resumed from
-    the last checkpoint; Ctrl-C saves first.
+    the last checkpoint; Ctrl-C saves first, within a decision or so.
 
     Args:
         config: what to learn.
@@ -59,14 +61,11 @@ def train(
     FineTuneEnv(families[0], config.finetuning, config.environment)
     for family in families:
         family.prepare(progress=shown)
-    training = Training(config, out)
-    try:
+    with deferred_interrupts(), closing(Training(config, out)) as training:
         if resume:
             training.resume()
         write_atomically(out / "config.yaml", dump_config(config))
         training.run(shown)
-    finally:
-        training.close()
     return out
 
 
@@ -113,6 +112,7 @@ class Training:
             try:
                 while self.spent() < 1.0:
                     self._iterate(bar)
+                    check_interrupts()
                 self.evaluate()
             except KeyboardInterrupt:
                 self.save()

@@ -1,9 +1,12 @@
-"""Shared test settings: one torch thread, Ctrl-C heard, and the tests' own helpers importable."""
+"""Shared test settings: one torch thread, Ctrl-C heard, fixed seeds, helpers importable."""
 
+import random
 import signal
 import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
 from hypothesis import settings
 
@@ -15,3 +18,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # On a busy machine a first call takes long.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.fixture(autouse=True)
+def seeds():
+    """Let no test depend on which ones ran before it in the same process."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002  (what libraries draw from)
+    torch.manual_seed(0)

@@ -182,22 +182,24 @@ if __name__ == "__main__":
 
 
 def wait_for_checkpoint(process, path):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while not path.exists():
         assert time.monotonic() < deadline
         assert process.poll() is None, process.stderr.read().decode()
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_killed_runs_resume(tmp_path, how):
-    process = start(tmp_path, episodes=100_000, workers=2)
+@pytest.mark.parametrize(
+    ("how", "stacked"), [(signal.SIGKILL, True), (signal.SIGINT, True), (signal.SIGINT, False)]
+)
+def test_killed_runs_resume(tmp_path, how, stacked):
+    process = start(tmp_path, episodes=100_000, workers=2, stacked=stacked)
     try:
         wait_for_checkpoint(process, tmp_path / "run" / CHECKPOINT)
         workers = psutil.Process(process.pid).children(recursive=True)
         assert workers
         os.kill(process.pid, how)
-        process.wait(timeout=60)
+        process.wait(timeout=120)
     finally:
         process.kill()
     _, alive = psutil.wait_procs(workers, timeout=30)

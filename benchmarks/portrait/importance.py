@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,7 +25,8 @@ from l2o.bundle import load_policy, read_card
 from l2o.configs.load import check_config, config_data, load_config
 from l2o.configs.overrides import apply_overrides
 from l2o.configs.schema import TrainConfig
-from l2o.envs.workers import prepare_worker
+from l2o.envs.interrupts import deferred_interrupts
+from l2o.envs.workers import map_in_pool, prepare_worker, worker_pool
 from l2o.files import write_atomically
 
 QUICK_FINE_TUNES, QUICK_STEPS = 4, 40
@@ -166,9 +165,8 @@ def _play_all(given: Sequence[_Given], workers: int) -> Iterator[Outcome]:
         yield from map(_play, given)
         _player.cache_clear()
         return
-    context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(workers, context, prepare_worker) as pool:
-        yield from pool.map(_play, given)
+    with deferred_interrupts(), worker_pool(workers) as pool:
+        yield from map_in_pool(pool, _play, given)
 
 
 def _play(given: _Given) -> Outcome:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 
 import numpy as np
 import torch
 
 from l2o.configs.schema import TrainConfig
-from l2o.envs.workers import prepare_worker
+from l2o.envs.workers import map_in_pool, worker_pool
 from l2o.multipliers import LogRange
 from l2o.network import LayerPolicyNetwork
 from l2o.policies.imitation.candidates import Preferred
@@ -87,5 +85,5 @@ def _shares(config: TrainConfig) -> list[Share]:
 def _play(shares: Sequence[Share]) -> Played:
     if len(shares) == 1:
         return [play(shares[0])]
-    with ProcessPoolExecutor(len(shares), get_context("forkserver"), prepare_worker) as pool:
-        return list(pool.map(play, shares))
+    with worker_pool(len(shares)) as pool:
+        return list(map_in_pool(pool, play, shares))

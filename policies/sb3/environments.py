@@ -8,13 +8,25 @@ from typing import Any
 
 import gymnasium as gym
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecMonitor
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from l2o.configs.schema import TrainConfig
 from l2o.envs.build import build
 from l2o.envs.finetune import FineTuneEnv
+from l2o.envs.interrupts import check_interrupts
 from l2o.envs.tasks import TASKS
 from l2o.envs.workers import prepare_worker
 from l2o.policies.sb3.stacked import StackedVecEnv, make_stacked
+
+
+class InterruptibleMonitor(VecMonitor):
+    """Tells how episodes went, and asks for Ctrl-C after each step (`deferred_interrupts`)."""
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Finish the step."""
+        told = super().step_wait()
+        check_interrupts()
+        return told
 
 
 def count_environments(config: TrainConfig) -> int:
@@ -26,11 +38,11 @@ def make_environments(config: TrainConfig) -> VecEnv:
     """Make the training environments: stacked in each worker, or one per worker."""
     if config.stacked:
         make = partial(make_stacked, config)
-        return VecMonitor(StackedVecEnv(make, config.environments, config.workers))
+        return InterruptibleMonitor(StackedVecEnv(make, config.environments, config.workers))
     factories = [_factory(config) for _ in range(config.workers)]
     if config.workers == 1:
-        return VecMonitor(DummyVecEnv(factories))
-    return VecMonitor(SubprocVecEnv(factories, start_method="forkserver"))
+        return InterruptibleMonitor(DummyVecEnv(factories))
+    return InterruptibleMonitor(SubprocVecEnv(factories, start_method="forkserver"))
 
 
 def seed_environments(environments: VecEnv, config: TrainConfig, iterations: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
@@ -12,8 +13,9 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+from l2o.envs.interrupts import check_interrupts
 from l2o.envs.stacked import StackedFineTuneEnv
-from l2o.envs.workers import prepare_worker
+from l2o.envs.workers import PATIENCE, prepare_worker
 
 Make = Callable[[int], StackedFineTuneEnv]
 """Number of environments -> a stacked environment; picklable."""
@@ -83,8 +85,9 @@ class RemoteShard:
         theirs.close()
 
     def send(self, command: str, argument: Any) -> None:
-        """Begin what a command says."""
-        self._pipe.send((command, argument))
+        """Begin what a command says; `receive` tells if the process has died."""
+        with suppress(BrokenPipeError):
+            self._pipe.send((command, argument))
 
     def receive(self) -> Any:
         """Wait for the result.
@@ -92,10 +95,14 @@ class RemoteShard:
         Raises:
             ValueError: what the environment refused.
             RuntimeError: any other failure there; or the process has died.
+            KeyboardInterrupt: Ctrl-C was noted (`deferred_interrupts`).
         """
         try:
+            while not self._pipe.poll(PATIENCE):
+                check_interrupts()
             answer, error = self._pipe.recv()
-        except EOFError as ended:
+        except (EOFError, ConnectionResetError) as ended:
+            check_interrupts()  # a terminal's Ctrl-C goes to workers that are just starting, too
             raise RuntimeError("a worker process of stacked fine-tunes has died") from ended
         if isinstance(error, ValueError):
             raise error
@@ -104,15 +111,9 @@ class RemoteShard:
         return answer
 
     def close(self) -> None:
-        """End the process."""
-        if self._process.is_alive():
-            try:
-                self._pipe.send(("close", None))
-            except OSError:
-                self._process.terminate()
-        self._process.join(timeout=10)
-        if self._process.is_alive():
-            self._process.terminate()
+        """End the process at once, whatever it does: nothing in it is to be kept."""
+        self._process.terminate()
+        self._process.join()
         self._pipe.close()
 
 
@@ -123,8 +124,6 @@ def _serve(pipe: Connection, make: Make, count: int) -> None:
         try:
             command, argument = pipe.recv()
         except EOFError:
-            return
-        if command == "close":
             return
         try:
             shard = shard or LocalShard(make, count)

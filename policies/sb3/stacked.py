@@ -48,7 +48,11 @@ class StackedVecEnv(VecEnv):
         self.counts = [len(part) for part in np.array_split(np.arange(num_envs), num_workers)]
         self._ends = np.cumsum(self.counts)
         self._shards: list[Any] = [kind(make, count) for count in self.counts]
-        observation_space, action_space = self._ask("spaces", [None] * num_workers)[0]
+        try:
+            observation_space, action_space = self._ask("spaces", [None] * num_workers)[0]
+        except BaseException:
+            self.close()  # nobody else could
+            raise
         super().__init__(num_envs, observation_space, action_space)
 
     def _ask(self, command: str, arguments: Sequence[Any]) -> list[Any]:
