@@ -29,6 +29,9 @@ def deferred_interrupts() -> Iterator[None]:
     of a process pool) never ends, and neither does the program. What runs inside therefore asks
     for interrupts while it waits and between two steps, where nothing is held.
 
+    A terminal's Ctrl-C goes to worker processes as well, and those that are just starting die of
+    it: a connection that breaks after Ctrl-C was noted is raised as that Ctrl-C.
+
     A second Ctrl-C is raised at once. Nothing changes outside the main thread, inside another such
     block, and where somebody else handles SIGINT. At the latest the end of the block raises what
     was noted, unless another error is on its way.
@@ -49,6 +52,9 @@ def deferred_interrupts() -> Iterator[None]:
     try:
         yield
         check_interrupts()
+    except (ConnectionError, EOFError):
+        check_interrupts()
+        raise
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

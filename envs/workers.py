@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, wait
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -90,12 +90,16 @@ def map_in_pool(
     Raises:
         KeyboardInterrupt: Ctrl-C was noted (`deferred_interrupts`).
     """
-    futures = [pool.submit(function, each) for each in given]
+    futures: list[Future[Result]] = []
     try:
+        futures += [pool.submit(function, each) for each in given]
         for future in futures:
             while wait([future], timeout=PATIENCE).not_done:
                 check_interrupts()
             yield future.result()
+    except BrokenExecutor:
+        check_interrupts()  # a terminal's Ctrl-C goes to workers that are just starting, too
+        raise
     finally:
         for future in futures:
             future.cancel()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,31 @@ def test_an_earlier_one_is_forgotten():
         int(f"three{ctrl_c()}")
     with deferred_interrupts():
         check_interrupts()
+
+
+def test_what_breaks_after_it_is_its_doing():
+    with pytest.raises(KeyboardInterrupt), deferred_interrupts():
+        _break_after(ctrl_c)
+    with pytest.raises(ConnectionResetError), deferred_interrupts():
+        _break_after(check_interrupts)
+    with pytest.raises(KeyboardInterrupt), deferred_interrupts():
+        _interrupt_a_starting_worker(ctrl_c)
+    with pytest.raises(BrokenProcessPool), deferred_interrupts():
+        _interrupt_a_starting_worker(check_interrupts)
+
+
+def _break_after(act):
+    act()
+    raise ConnectionResetError
+
+
+def _interrupt_a_starting_worker(act):
+    with worker_pool(1) as pool:
+        results = map_in_pool(pool, abs, [-1])
+        act()
+        pool.submit(os.getpid)
+        next(iter(pool._processes.values())).kill()
+        list(results)
 
 
 def test_nested_blocks_are_one():
