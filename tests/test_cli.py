@@ -302,7 +302,7 @@ def test_interrupt_says_where_and_how_to_go_on(tmp_path):
     assert process.stdout.readline() == "ready\n"
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "saved in my run" in stderr
     assert "l2o train demo seed=1 --out 'my run' --resume" in stderr

@@ -210,7 +210,7 @@ def wheel(tmp_path_factory):
             shutil.copyfile(path, target)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, folder / "tree"]
-    subprocess.run([*pip, *build], check=True, timeout=600)
+    subprocess.run([*pip, *build], check=True, timeout=240)
     (built,) = folder.glob("*.whl")
     site = folder / "site"
     subprocess.run([*pip, "install", "--no-deps", "--target", site, built], check=True)

@@ -99,8 +99,7 @@ def test_a_recurrent_pupil_is_fitted_to_what_its_policy_will_do():
         state = policy.initial_state(3)
         for t in range(length):
             multipliers, state = policy(seen[row, t], state)
-            # Sums in another order; a multiplier is the exponential of what they come to.
-            torch.testing.assert_close(chosen[row, t], multipliers, rtol=1e-5, atol=0.0)
+            torch.testing.assert_close(chosen[row, t], multipliers)
 
 
 def test_training_begins_where_imitation_ends():

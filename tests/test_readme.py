@@ -18,7 +18,7 @@ def test_python_blocks_run(code, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(code)
     run = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=600, cwd=tmp_path
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=200, cwd=tmp_path
     )
     assert run.returncode == 0, run.stderr
 

@@ -188,7 +188,7 @@ def test_a_killed_run_resumes(tmp_path):
     try:
         wait_for_checkpoint(process, tmp_path / "run" / CHECKPOINT)
         os.kill(process.pid, signal.SIGKILL)
-        process.wait(timeout=120)
+        process.wait(timeout=60)
     finally:
         process.kill()
     saved = load_checkpoint(tmp_path / "run")

@@ -182,7 +182,7 @@ if __name__ == "__main__":
 
 
 def wait_for_checkpoint(process, path):
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 120
     while not path.exists():
         assert time.monotonic() < deadline
         assert process.poll() is None, process.stderr.read().decode()
@@ -199,7 +199,7 @@ def test_killed_runs_resume(tmp_path, how, stacked):
         workers = psutil.Process(process.pid).children(recursive=True)
         assert workers
         os.kill(process.pid, how)
-        process.wait(timeout=120)
+        process.wait(timeout=60)
     finally:
         process.kill()
     _, alive = psutil.wait_procs(workers, timeout=30)
