@@ -241,6 +241,10 @@ def test_damaged_checkpoints_are_named(tmp_path):
         ({"algorithm": {"name": "pp"}}, "Did you mean 'ppo'"),
         ({"algorithm": {"name": "ppo", "options": {"gama": 1}}}, "no option 'gama'"),
         ({"algorithm": {"name": "ppo", "options": {"decisions": 7}}}, "must be a multiple"),
+        *(
+            ({"algorithm": {"name": "ppo", "options": {name: float("nan")}}}, f"{name} must be a")
+            for name in ("learning_rate", "discount", "gae_lambda", "log_std")
+        ),
         ({"task": {"name": "digts"}}, "Did you mean 'digits'"),
         ({"task": {"name": "tiny:Nothing"}}, "cannot import task"),
         ({"environment": {"rewards": {"final_accuracy": 1.0}}}, "unknown reward"),

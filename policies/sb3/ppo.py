@@ -12,6 +12,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
+from l2o.checks import check_number
 from l2o.configs.schema import TrainConfig
 from l2o.multipliers import LogRange
 from l2o.network import LayerPolicyNetwork
@@ -59,7 +60,7 @@ class PPOLearner(SB3Learner):
     Raises:
         ValueError: decisions that do not divide among environments and minibatches; for a
             recurrent network, environments that do not divide among minibatches; noise that lasts
-            or is shared where actions are bins, or that is out of its range.
+            or is shared where actions are bins, or that is out of its range; numbers that are none.
     """
 
     def __init__(
@@ -87,11 +88,10 @@ class PPOLearner(SB3Learner):
     ) -> None:
         super().__init__(config)
         check_layer_shared(config, "ppo")
+        _check_numbers(learning_rate, discount, gae_lambda, log_std)
         count = count_environments(config)
         _check_counts(decisions, count, minibatches, recurrent := config.network.recurrent)
-        self.group = config.environment.group if group_baseline else 1
-        if group_baseline and self.group < 2:
-            raise ValueError("group_baseline needs environment.group of 2 or more")
+        self.group = _baseline_group(config) if group_baseline else 1
         noise = _lasting_noise(config, noise_memory, noise_shared)
         self._decay, self._learning_rate, self._critic_first = decay, learning_rate, critic_first
         self._open(decisions)
@@ -156,6 +156,19 @@ class PPOLearner(SB3Learner):
         self.model.policy.load_state_dict(state["policy"])
         self.model.policy.optimizer.load_state_dict(state["optimizer"])
         self._restore(state)
+
+
+def _check_numbers(learning_rate: float, discount: float, gae_lambda: float, std: float) -> None:
+    check_number("algorithm.options.learning_rate", learning_rate)
+    check_number("algorithm.options.discount", discount, 0.0, 1.0)
+    check_number("algorithm.options.gae_lambda", gae_lambda, 0.0, 1.0)
+    check_number("algorithm.options.log_std", std, -20.0, 20.0)
+
+
+def _baseline_group(config: TrainConfig) -> int:
+    if config.environment.group < 2:
+        raise ValueError("group_baseline needs environment.group of 2 or more")
+    return config.environment.group
 
 
 def _lasting_noise(config: TrainConfig, memory: float, shared: float) -> dict[str, Any]:
