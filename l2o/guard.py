@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from l2o.answers import ask, checked_multipliers, first_state
+from l2o.ceiling import Ceiling
 from l2o.checkpoint import to_host
 from l2o.checks import check_number
 from l2o.fallback import as_policy
@@ -30,13 +31,26 @@ T = TypeVar("T")
 MAX_REASONS = 100
 """How many reasons are told apart; messages that never repeat must not fill the memory."""
 _LOWEST_SCALE = 1e-6
+COPIES = 20
+"""How often a light copy of good weights is renewed in a training, at most."""
+LEAST_AGE = 20
+"""Steps that a light copy is kept at least: it costs about as much as a twentieth of a step."""
+UNKNOWN_LENGTH = 1000
+"""Steps of a training whose length is not known, as far as copies go."""
+CEILING_NEEDS: frozenset[Quantity] = frozenset({"gradient", "update"})
 
 
 class Guard:
     """Keeps a training run going when the loss blows up or the policy fails, and keeps count.
 
+    *A policy that may exceed the user's own rates* (`Policy.cautious`) does so only as far as the
+    loss has to give, and only in layers that were measured (`l2o.ceiling`).
+
     *A bad window*, with a loss, gradient or weights that are not finite or explode, scales all
-    multipliers by `backoff`; each good one after it undoes a fifth of that, on a log scale.
+    multipliers by `backoff`; each good one after it undoes a fifth of that, on a log scale. Where
+    there is a copy of good weights, they are put back. Under a cautious policy a loss of `harm`
+    times the run's own counts, too, and after `patience` bad windows the user's own schedule has
+    the run, with multipliers of 1: by then the policy is not what helps it.
 
     *A failed decision*, where a signal or the policy raises or answers nonsense, is taken by the
     `fallback`, as are all later ones; without a fallback the last good multipliers stay, and the
@@ -44,15 +58,20 @@ class Guard:
     answer is used, and after `max_late` late ones in a row the policy is not asked any more.
 
     Args:
-        explosion: how many times the first window's loss counts as exploding, and how many times
+        explosion: how many times the losses so far count as exploding, and how many times
             the norm of all weights a window earlier; `math.inf` for losses that cross zero.
         backoff: factor on all multipliers per bad window, in (0, 1).
-        roll_back: also restore the weights (and buffers, where the controller knows the model) of
-            the last good window and forget the optimizer's state; costs one copy of the weights.
+        roll_back: whether to go back to the weights (and buffers, where the controller knows the
+            model) of the last good window, and forget the optimizer's state. None: under cautious
+            policies, to a copy on the host in two bytes a weight, that is renewed twenty times a
+            training at most. True: to an exact one, beside the weights, renewed at each good
+            window. False: never.
         fallback: a schedule's name ("cosine"), or any policy; None keeps the last multipliers.
         time_limit: seconds after which the policy's answer is late; None: whenever it comes.
         max_late: late answers in a row until the policy is dropped.
         gradient_explosion: how many times the largest gradient of good windows is exploding.
+        harm: how many times the losses so far a cautious policy may make the loss.
+        patience: bad windows until a cautious policy is not asked any more.
 
     Raises:
         ValueError: a value out of range, or an unknown schedule.
@@ -66,13 +85,16 @@ class Guard:
         self,
         explosion: float = 10.0,
         backoff: float = 0.1,
-        roll_back: bool = False,
+        roll_back: bool | None = None,
         fallback: str | Policy | None = None,
         time_limit: float | None = None,
         max_late: int = 3,
         gradient_explosion: float = 1000.0,
+        harm: float = 2.0,
+        patience: int = 3,
     ) -> None:
-        for name, value in (("explosion", explosion), ("gradient_explosion", gradient_explosion)):
+        limits = {"explosion": explosion, "gradient_explosion": gradient_explosion, "harm": harm}
+        for name, value in limits.items():
             if not value > 1:
                 raise ValueError(f"{name} must be above 1, got {value}")
         if not 0 < backoff < 1:
@@ -80,30 +102,37 @@ class Guard:
         if time_limit is not None:
             check_number("time_limit", time_limit, above=True)
         check_number("max_late", max_late, 1.0)
+        check_number("patience", patience, 1.0)
         self.backoff = backoff
         self.roll_back = roll_back
         self.fallback = as_policy(fallback)
         self.time_limit = time_limit
         self.max_late = max_late
+        self.patience = patience
         self.scale = 1.0
-        self.dropped = False
+        self.dropped = self.handed_over = False
         self.counts: Counter[str] = Counter()
+        self._harm = harm
         self._health = Health(explosion, gradient_explosion)
-        self._last_good = LastGood()
-        self._late = 0
+        self._last_good = LastGood(light=roll_back is None)
+        self._kept_at = 0
+        self._keep_every = 1
+        self._bad = self._late = 0
         self._needs_state = False
         self._fallback_state: State | None = None
         self._fallback_count = 0
         self._chosen: Tensor | None = None
         self._trouble: str | None = None
         self._cautious = False
+        self._ceiling = Ceiling()
 
     # Before the first step ----------------------------------------------------------------------
 
     @property
     def needs(self) -> frozenset[Quantity]:
-        """The costly quantities that the fallback's signals and its own judgement read."""
-        return frozenset() if self.fallback is None else self.fallback.signals.needs
+        """The costly quantities that the fallback's signals and the guard's own ceiling read."""
+        own = CEILING_NEEDS if self._cautious else frozenset()
+        return own if self.fallback is None else own | self.fallback.signals.needs
 
     def begin(
         self,
@@ -118,15 +147,24 @@ class Guard:
             groups: its layer groups.
             total_steps: its length, if known.
             tensors: parameters and buffers, to roll back.
+            policy: the run's own, if it has one.
 
         Raises:
             ValueError: the fallback cannot drive the run.
         """
-        self._cautious = policy is not None and policy.cautious
         if self.fallback is not None:
             self.fallback.check(groups, total_steps)
-        if self.roll_back:
+        self._cautious = policy is not None and policy.cautious
+        if self._cautious:
+            self._health.harm = self._harm
+        if self.roll_back is None:
+            self._keep_every = max(LEAST_AGE, (total_steps or UNKNOWN_LENGTH) // COPIES)
+        if self._keeps:
             self._last_good.keep(tensors)
+
+    @property
+    def _keeps(self) -> bool:
+        return self._cautious if self.roll_back is None else self.roll_back
 
     def first_state(self, policy: Policy, count: int) -> State:
         """Return the policy's first state; nothing if it fails, and then it is asked again."""
@@ -170,14 +208,25 @@ class Guard:
         trouble = self._health.trouble(measured)
         if trouble is None:
             self.scale = min(1.0, self.scale * self.backoff**-0.2)
-        else:
-            self.scale = max(_LOWEST_SCALE, self.scale * self.backoff)
-            self.note(trouble, "multipliers drop")
-        if self.roll_back and trouble is None:
-            self._last_good.keep(tensors)
-        elif self.roll_back and self._last_good.restore(tensors, optimizer):
+            if self._keeps and not 0 <= step - self._kept_at < self._keep_every:
+                self._kept_at = step
+                self._last_good.keep(tensors)
+            return None
+        self.scale = max(_LOWEST_SCALE, self.scale * self.backoff)
+        self.note(trouble, "multipliers drop")
+        if self._keeps and not self.handed_over and self._last_good.restore(tensors, optimizer):
             self.note("rolled back to the last good weights")
+        self._bad += 1
+        if self._cautious and self._bad == self.patience:
+            self._hand_over(trouble)
         return trouble
+
+    def _hand_over(self, trouble: str) -> None:
+        """Let the fallback, or the user's own schedule, have the run from now on."""
+        self.handed_over, self.scale = True, 1.0
+        self.dropped = self.dropped or self.fallback is not None
+        then = self._instead() if self.fallback else "your own learning rates hold from now on"
+        self.note(f"{self.patience} bad windows, the last because {trouble}", then)
 
     def choose(
         self,
@@ -194,6 +243,8 @@ class Guard:
             state: of the policy.
             measured: for the fallback.
         """
+        if self.handed_over and self.fallback is None:
+            return torch.ones(len(measured.present), device="cpu"), state, self._trouble
         if observation is not None and not self.dropped:
             try:
                 chosen, state = self._ask(policy, observation, state)
@@ -242,11 +293,12 @@ class Guard:
     def scaled(self, chosen: Tensor, measured: Measurement) -> Tensor:
         """Return multipliers times `scale`; only learning rates drop, not what guides.
 
-        A cautious policy's are at most 1 in layers whose updates were not measured yet.
+        Those of a cautious policy go no further than its ceiling.
         """
+        if self.handed_over:
+            return chosen
         if self._cautious:
-            blind = measured.update_norm.isnan() & (measured.is_guidance == 0)
-            chosen = torch.where(blind, chosen.clamp_max(1.0), chosen)
+            chosen = self._ceiling.limit(chosen, measured)
         if self.scale == 1.0:
             return chosen
         return torch.where(measured.is_guidance > 0, chosen, chosen * self.scale)
@@ -285,6 +337,10 @@ class Guard:
             "chosen": None if self._chosen is None else self._chosen.clone(),
             "fallback_state": self._fallback_state,
             "fallback_count": self._fallback_count,
+            "ceiling": self._ceiling.state_dict(),
+            "bad": self._bad,
+            "handed_over": self.handed_over,
+            "kept_at": self._kept_at,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -299,6 +355,11 @@ class Guard:
         self._chosen = to_host(state.get("chosen"))
         self._fallback_state = to_host(state.get("fallback_state"))
         self._fallback_count = state.get("fallback_count", 0)
+        self._ceiling.load_state_dict(state.get("ceiling", {}))
+        self._bad = state.get("bad", 0)
+        self.handed_over = state.get("handed_over", False)
+        # A light copy is of the weights before the load: the next good window makes another.
+        self._kept_at = -self._keep_every if self.roll_back is None else state.get("kept_at", 0)
 
 
 def _worded(what: str, error: Exception) -> str:
