@@ -9,21 +9,20 @@ from typing import Any
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
+from l2o.bare import is_bare
 from l2o.checks import check_number
 from l2o.heads import split_head
-from l2o.structure import (
-    Groups,
-    Named,
-    collect,
-    compile_regex,
-    group_by_matcher,
-    group_by_structure,
-)
+from l2o.matcher import group_by_matcher
+from l2o.structure import collect, compile_regex, group_by_structure
+from l2o.walk import Groups, Named
 
 GroupBy = str | int | Mapping[str, str] | Callable[[str], str]
 """How parameters are grouped: "auto", a module depth, name -> regex, or parameter name -> group."""
 
 _WRAPPERS = ("module", "_orig_mod")
+
+# More say no more about where a layer lies, but each costs time in every step.
+_MOST_GROUPS = 90
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,8 @@ def group_layers(
     "auto" makes one group of each residual or repeated block and of each layer outside them;
     normalisation layers join the layer before, class tokens and the like the layer after,
     embeddings side by side are one. Models with timm's `group_matcher` are split as that says.
+    Bare parameters of a model without layers are grouped by matrix, vectors with the one before.
+    A weight that is parametrized (weight norm, pruning) or has a low-rank adapter is one layer.
     Order is that of registration, the head last. Frozen parameters are left out; a tied weight
     belongs where it appears first (to the head if the head has nothing else). The head is always
     a group of its own.
@@ -66,12 +67,13 @@ def group_layers(
         by: "auto"; an int, the number of leading module names that make a group; a mapping
             group name -> regular expression (`re.search` on the parameter's name, the first match
             wins); or a callable parameter name -> group name.
-        head: the head module or its dotted name. None finds it: `get_classifier()`, else the last
-            direct child with a usual name (head, classifier, fc, ...), else the last layer. No
-            group is the head if the head so found is frozen, or if a repeated block ends the model
-            (a backbone without its head).
+        head: the head module, its dotted name, or that of a parameter. None finds it:
+            `get_classifier()`, else the last direct child with a usual name (head, classifier, fc,
+            ...), else the last layer. No group is the head if the head so found is frozen, if
+            `get_classifier()` returns none or a repeated block ends the model (a backbone without
+            its head), or if it is a guess that `by` cuts through (bare parameters, a single layer).
         max_groups: merge neighbours of the backbone, those of one parent module first, until no
-            more groups than this are left.
+            more groups than this are left. None: 90 for "auto", else all.
 
     Raises:
         ValueError: nothing is trainable, the given head does not exist or is frozen, a regular
@@ -90,10 +92,17 @@ def group_layers(
         raise ValueError(
             "the model has no trainable parameters; set requires_grad_(True) on those to train"
         )
+    _check_by(by)
     head_name, head_parameters = split_head(model, head)
+    if head is None and _splits_a_guess(model, by, head_parameters):
+        head_parameters = set()
     backbone = [(name, p) for name, p in named if id(p) not in head_parameters]
     at_head = [(name, p) for name, p in named if id(p) in head_parameters]
-    groups = _only_trainable(_group_backbone(model, backbone, at_head, by))
+    every = _group_backbone(model, backbone, at_head, by)
+    if by == "auto" and max_groups is None:
+        # Before frozen ones are left out: groups stay the same when layers are thawed.
+        _merge_neighbours(every, _MOST_GROUPS, heads=bool(at_head))
+    groups = _only_trainable(every)
     heads = _only_trainable({_name_of_head(by, at_head, groups, head_name): at_head})
     _merge_neighbours(groups, max_groups, len(heads))
     return _finish(groups, heads)
@@ -139,35 +148,54 @@ def _unwrap(model: nn.Module) -> nn.Module:
     return model
 
 
-def _name_of_head(by: GroupBy, at_head: Named, groups: Groups, default: str) -> str:
-    """Return the user's name of the head where there is one, else the module's."""
-    name = default
-    if callable(by) or isinstance(by, Mapping):
-        chosen = {_ask(by, parameter_name) for parameter_name, _ in at_head}
-        only = chosen.pop() if len(chosen) == 1 else None
-        if only is not None and only not in groups:
-            name = only
-    if name in groups:
-        raise ValueError(
-            f"the group {name!r} would hold the head and parameters of the backbone; "
-            "name the group otherwise, or say with head=... what the head is"
-        )
-    return name
-
-
-def _group_backbone(model: nn.Module, named: Named, at_head: Named, by: GroupBy) -> Groups:
+def _check_by(by: GroupBy) -> None:
     if isinstance(by, bool) or not (isinstance(by, int | Mapping) or callable(by) or by == "auto"):
         raise ValueError(
             f"by must be 'auto', an int, a mapping name -> regex or a callable, got {by!r}"
         )
-    if isinstance(by, int):
-        if by < 1:
-            raise ValueError(f"by, a module depth, must be 1 or more, got {by}")
-        return collect(named, lambda name: ".".join(name.split(".")[:-1][:by]) or name)
+    if isinstance(by, int) and by < 1:
+        raise ValueError(f"by, a module depth, must be 1 or more, got {by}")
+
+
+def _splits_a_guess(model: nn.Module, by: GroupBy, head: set[int]) -> bool:
+    """Say whether the user's groups cut through a head that is no more than a guess.
+
+    It is one where it takes the whole model, or lies among bare parameters: no module says that
+    these belong together, and the user says that they do not.
+    """
+    named = list(model.named_parameters())
+    whole = all(id(parameter) in head for _, parameter in named)
+    if by == "auto" or not (is_bare(model) or (whole and not isinstance(by, int))):
+        return False
+    within = {_ask(by, name) for name, parameter in named if id(parameter) in head}
+    outside = {_ask(by, name) for name, parameter in named if id(parameter) not in head}
+    return len(within) > 1 or bool(within & outside)
+
+
+def _name_of_head(by: GroupBy, at_head: Named, groups: Groups, default: str) -> str:
+    """Return the user's name of the head where there is one, else the module's."""
+    name = default
+    by_user = callable(by) or isinstance(by, Mapping)
+    if by_user:
+        chosen = {_ask(by, parameter_name) for parameter_name, _ in at_head}
+        only = chosen.pop() if len(chosen) == 1 else None
+        if only is not None and only not in groups:
+            name = only
+    if by_user and at_head and name in groups:
+        raise ValueError(
+            f"the group {name!r} would hold the head and parameters of the backbone; "
+            "name the group otherwise, or say with head=... what the head is"
+        )
+    while name in groups:  # it shares a weight with the backbone, or timm calls a norm so
+        name += ".head"
+    return name
+
+
+def _group_backbone(model: nn.Module, named: Named, at_head: Named, by: GroupBy) -> Groups:
     if by == "auto":
-        if callable(matcher := getattr(model, "group_matcher", None)):
-            return group_by_matcher(named, matcher())
-        return group_by_structure(model, named, {id(p) for _, p in at_head})
+        matcher = getattr(model, "group_matcher", None)
+        groups = group_by_matcher(named, matcher()) if callable(matcher) else {}
+        return groups or group_by_structure(model, named, {id(p) for _, p in at_head})
     unmatched = [name for name, p in named if p.requires_grad and _ask(by, name) is None]
     if unmatched:
         shown = ", ".join(unmatched[:5]) + (", ..." if len(unmatched) > 5 else "")
@@ -180,6 +208,8 @@ def _group_backbone(model: nn.Module, named: Named, at_head: Named, by: GroupBy)
 
 def _ask(by: GroupBy, name: str) -> str | None:
     """Return the user's group of a parameter, None if there is none."""
+    if isinstance(by, int):
+        return ".".join(name.split(".")[:-1][:by]) or name
     if isinstance(by, Mapping):
         return next((key for key, regex in by.items() if compile_regex(regex).search(name)), None)
     assert callable(by)

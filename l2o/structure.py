@@ -1,30 +1,23 @@
-"""Grouping parameters by what a model looks like: its modules, or what timm says about them."""
+"""Grouping parameters by what a model looks like: by its modules, and the order they come in."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from torch import nn
 
-from l2o.blocks import (
+from l2o.bare import is_bare, split_at_matrices
+from l2o.blocks import Classes, count_classes, holds_blocks, is_repeated_block
+from l2o.walk import (
     CONTAINERS,
-    Classes,
-    count_classes,
+    Groups,
+    Named,
+    children_of,
+    class_of,
     has_parameters,
-    holds_blocks,
-    is_repeated_block,
+    modules_of,
 )
-
-Named = list[tuple[str, nn.Parameter]]
-"""Parameters with their dotted names."""
-
-Groups = dict[str, Named]
-"""Group name -> its parameters, ordered from input to head."""
-
-# timm's mark of parameters that belong with the group before.
-_WITH_THE_LAST = 99999.0
 
 
 def compile_regex(regex: str) -> re.Pattern[str]:
@@ -47,46 +40,13 @@ def collect(named: Named, key: Callable[[str], str | None]) -> Groups:
     return groups
 
 
-def group_by_matcher(named: Named, matcher: Any) -> Groups:
-    """Group as timm does: the key of a parameter is (spec, numbers in its match, suffix).
-
-    timm's table maps a name to a regex, or to a list of (regex, suffix); a suffix of 99999 says
-    "with the group before". What nothing matches (a final norm) goes with the last group.
-    """
-    table = matcher if isinstance(matcher, Mapping) else {"blocks": matcher}
-    specs: list[tuple[int, str, re.Pattern[str], tuple[float, ...]]] = []
-    for order, (label, rows) in enumerate(table.items()):
-        for row in [rows] if isinstance(rows, str) else rows or []:
-            regex, suffix = (row, None) if isinstance(row, str) else row
-            ends = (suffix,) if isinstance(suffix, int | float) else tuple(suffix or ())
-            specs.append((order, label, compile_regex(regex), ends))
-    keyed: dict[tuple[float, ...], tuple[str, Named]] = {}
-    for name, parameter in named:
-        key, label = _match(name, specs)
-        keyed.setdefault(key, (label, []))[1].append((name, parameter))
-    groups: Groups = {}
-    for key, (label, members) in sorted(keyed.items(), key=lambda item: item[0]):
-        if key[-1] >= _WITH_THE_LAST and groups:
-            groups[next(reversed(groups))].extend(members)
-        else:
-            groups.setdefault(label, []).extend(members)
-    return groups
-
-
-def _match(
-    name: str, specs: Sequence[tuple[int, str, re.Pattern[str], tuple[float, ...]]]
-) -> tuple[tuple[float, ...], str]:
-    for order, label, pattern, suffix in specs:
-        if found := pattern.match(name):
-            numbers = [part for part in found.groups() if part is not None and part.isdigit()]
-            key = (*map(float, numbers), *map(float, suffix))
-            parts = [f"{part:g}" for part in key if part < _WITH_THE_LAST]
-            return (float(order), *key), ".".join([label, *parts])
-    return (float("inf"),), "rest"
-
-
 def group_by_structure(model: nn.Module, named: Named, head: set[int]) -> Groups:
-    """Open wrappers, containers and one-off modules; what stays closed is a group."""
+    """Open wrappers, containers and one-off modules; what stays closed is a group.
+
+    Where parameters lie bare, each matrix is one.
+    """
+    if is_bare(model):
+        return split_at_matrices(named)
     classes = count_classes(model, without=head)
     owners: dict[int, str] = {}
     for path, module in _closed_modules(model, "", classes):
@@ -110,7 +70,7 @@ def group_by_structure(model: nn.Module, named: Named, head: set[int]) -> Groups
 def _closed_modules(
     module: nn.Module, path: str, classes: Classes
 ) -> Iterator[tuple[str, nn.Module]]:
-    for name, child in module.named_children():
+    for name, child in children_of(module):
         if not has_parameters(child):
             continue
         below = f"{path}.{name}" if path else name
@@ -121,20 +81,20 @@ def _closed_modules(
 
 
 def _opens(module: nn.Module, classes: Classes) -> bool:
-    children = list(module.children())
+    children = [child for _, child in children_of(module)]
     if not any(has_parameters(child) for child in children):
         return False
     if isinstance(module, CONTAINERS):
         return True
     if is_repeated_block(module, classes):  # a stage opens, what it repeats does not
         return holds_blocks(module, classes)
-    if len(children) == 1 or classes[type(module)] > 1:
+    if len(children) == 1 or classes[class_of(module)] > 1:
         return len(children) == 1
     # Tables of embeddings are looked up side by side, not in sequence: one group.
-    embeds = any(isinstance(m, nn.Embedding) for m in module.modules())
+    embeds = any(isinstance(m, nn.Embedding) for m in modules_of(module))
     blocks = any(
-        classes[type(m)] > 1 and not isinstance(m, CONTAINERS)
-        for m in module.modules()
+        classes[class_of(m)] > 1 and not isinstance(m, CONTAINERS)
+        for m in modules_of(module)
         if m is not module
     )
     return blocks or not embeds
