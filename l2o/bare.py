@@ -18,10 +18,12 @@ def is_bare(model: nn.Module) -> bool:
         >>> is_bare(nn.ParameterList([torch.ones(4, 2), torch.ones(3, 4)])), is_bare(nn.GRU(2, 2))
         (True, False)
     """
-    owners = [module for module in modules_of(model) if own_parameters(module)]
-    others = [module for module in owners if not isinstance(module, _LISTS)]
-    if len(others) > 1 or any(_is_layer_of_torch(module) for module in others):
-        return False
+    owners = 0
+    for module in modules_of(model):
+        if own_parameters(module) and not isinstance(module, _LISTS):
+            owners += 1
+            if owners > 1 or _is_layer_of_torch(module):
+                return False
     return sum(parameter.dim() > 1 for parameter in model.parameters()) > 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Set
+from itertools import islice
 
 from torch import nn
 
@@ -30,7 +31,7 @@ def is_repeated_block(module: nn.Module, classes: Classes) -> bool:
     return (
         classes[class_of(module)] > 1
         and not isinstance(module, CONTAINERS)
-        and sum(map(has_matrix, modules_of(module))) > 1
+        and len(list(islice(filter(has_matrix, modules_of(module)), 2))) > 1
     )
 
 

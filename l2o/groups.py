@@ -86,12 +86,7 @@ def group_layers(
     """
     model = _unwrap(model)
     named = list(model.named_parameters())
-    if any(isinstance(parameter, UninitializedParameter) for _, parameter in named):
-        raise ValueError("the model has lazy parameters without a shape; run one batch first")
-    if not any(parameter.requires_grad for _, parameter in named):
-        raise ValueError(
-            "the model has no trainable parameters; set requires_grad_(True) on those to train"
-        )
+    _check_parameters(named)
     _check_by(by)
     head_name, head_parameters = split_head(model, head)
     if head is None and _splits_a_guess(model, by, head_parameters):
@@ -146,6 +141,15 @@ def _unwrap(model: nn.Module) -> nn.Module:
     if len(children) == 1 and (name := next(iter(children))) in _WRAPPERS:
         return _unwrap(children[name])
     return model
+
+
+def _check_parameters(named: Named) -> None:
+    if any(isinstance(parameter, UninitializedParameter) for _, parameter in named):
+        raise ValueError("the model has lazy parameters without a shape; run one batch first")
+    if not any(parameter.requires_grad for _, parameter in named):
+        raise ValueError(
+            "the model has no trainable parameters; set requires_grad_(True) on those to train"
+        )
 
 
 def _check_by(by: GroupBy) -> None:

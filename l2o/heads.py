@@ -81,9 +81,9 @@ def _told_head(model: nn.Module) -> list[nn.Module] | None:
 
     None if nothing is told.
     """
-    tells = callable(classifier := getattr(model, "get_classifier", None))
-    if tells:
-        found = classifier()
+    get_classifier = getattr(model, "get_classifier", None)
+    if callable(get_classifier):
+        found = get_classifier()
         many = found if isinstance(found, tuple | list) else [found]
         heads = [m for m in many if isinstance(m, nn.Module) and has_parameters(m)]
         if heads:
@@ -93,7 +93,7 @@ def _told_head(model: nn.Module) -> list[nn.Module] | None:
     known = [child for name, child in children if name in HEAD_NAMES and _holds_matrix(child)]
     if known and len(children) > 1:
         return known[-1:]
-    if tells:
+    if callable(get_classifier):
         return []
     if len(children) == 1 and not own_parameters(model):
         return _told_head(children[0][1])

@@ -32,7 +32,7 @@ def children_of(module: nn.Module) -> list[tuple[str, nn.Module]]:
     """
     if is_adapted(module):
         return []
-    hidden = module.parametrizations if is_parametrized(module) else None
+    hidden = _parametrizations(module)
     return [(name, child) for name, child in module.named_children() if child is not hidden]
 
 
@@ -52,7 +52,7 @@ def own_parameters(module: nn.Module) -> list[nn.Parameter]:
     """Return the parameters of a module that are not those of its children."""
     if is_adapted(module):
         return list(module.parameters())
-    hidden = module.parametrizations if is_parametrized(module) else None
+    hidden = _parametrizations(module)
     below = [] if hidden is None else list(hidden.parameters())
     return [*module.parameters(recurse=False), *below]
 
@@ -65,3 +65,8 @@ def has_matrix(module: nn.Module) -> bool:
 def has_parameters(module: nn.Module) -> bool:
     """Say whether a module or anything in it has a parameter."""
     return next(module.parameters(), None) is not None
+
+
+def _parametrizations(module: nn.Module) -> nn.Module | None:
+    found = module.parametrizations if is_parametrized(module) else None
+    return found if isinstance(found, nn.Module) else None

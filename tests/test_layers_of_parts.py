@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -197,12 +198,12 @@ def test_blocks_stay_blocks_when_their_own_parameters_are_parametrized() -> None
     assert list(summary(model)) == ["blocks.0", "blocks.1", "head*"]
 
 
-class Adapted(nn.Module):
+class Changed(nn.Module):
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
         self.linear = layer.requires_grad_(False)
-        self.a = nn.Parameter(torch.zeros(layer.in_features, 4))
-        self.b = nn.Parameter(torch.zeros(4, layer.out_features))
+        self.a = nn.Parameter(torch.zeros(layer.in_features, 3))
+        self.b = nn.Parameter(torch.zeros(3, layer.out_features))
 
 
 def in_parts(layer: nn.Linear) -> nn.Module:
@@ -232,8 +233,8 @@ class Scaled(nn.Module):
         self.layer = layer
 
 
-@pytest.mark.parametrize("make", [Adapted, in_parts, as_in_peft, plainly, Scaled])
-def test_a_head_with_an_adapter_is_the_whole_of_it(make: type[Adapted]) -> None:
+@pytest.mark.parametrize("make", [Changed, in_parts, as_in_peft, plainly, Scaled])
+def test_a_head_with_an_adapter_is_the_whole_of_it(make: Callable[[nn.Linear], nn.Module]) -> None:
     only = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), make(nn.Linear(8, 2)))
     every = nn.Sequential(make(nn.Linear(4, 8)), nn.ReLU(), make(nn.Linear(8, 2)))
     for model in (only, every):
@@ -252,7 +253,10 @@ def test_layers_of_like_shapes_are_no_adapter() -> None:
         down=nn.Linear(8, 4, bias=False),
     )
     bottleneck = Holder(first=nn.Linear(4, 1), second=nn.Linear(1, 4), skip=nn.Linear(4, 4))
-    assert not any(is_adapted(module) for module in (plain, gated, bottleneck))
+    language = Holder(words=nn.Embedding(7, 4))
+    language.hidden = nn.Parameter(torch.ones(4, 4))
+    language.out = nn.Parameter(torch.ones(7, 4))
+    assert not any(is_adapted(module) for module in (plain, gated, bottleneck, language))
 
 
 @pytest.mark.parametrize("by", ["auto", 1])

@@ -140,5 +140,5 @@ def make_model(workload: Workload, device: torch.device) -> nn.Module:
         model = workload.model().to(device)
     # The fast layout of convolutions on tensor cores.
     if device.type == "cuda":
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = model.to(memory_format=torch.channels_last)
     return model
