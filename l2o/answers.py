@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from l2o.policy import Policy, State
+from l2o.tensors import on_host
 
 
 def ask(policy: Policy, observation: Tensor, state: State) -> tuple[Tensor, State]:
@@ -41,7 +42,7 @@ def checked_multipliers(multipliers: Any, count: int) -> Tensor:
         Traceback (most recent call last):
         ValueError: multipliers must be finite and not negative, got [0.1..., -1.0]
     """
-    chosen = torch.as_tensor(multipliers).detach().to("cpu", torch.float32)
+    chosen = _as_tensor(multipliers).detach().to("cpu", torch.float32)
     if chosen.shape != (count,):
         raise ValueError(
             f"{count} layer groups need as many multipliers, got shape {tuple(chosen.shape)}"
@@ -50,6 +51,10 @@ def checked_multipliers(multipliers: Any, count: int) -> Tensor:
     if not all(0.0 <= value < math.inf for value in values):
         raise ValueError(f"multipliers must be finite and not negative, got {values}")
     return chosen
+
+
+def _as_tensor(values: Any) -> Tensor:
+    return values if isinstance(values, Tensor) else on_host(values)
 
 
 def checked_state(state: Any) -> State:

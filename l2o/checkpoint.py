@@ -11,6 +11,7 @@ from torch import Tensor
 
 from l2o.meter import Meter
 from l2o.policy import State
+from l2o.tensors import on_host
 
 STATE_KEY = "l2o"
 """Key of the controller's state in the optimizer's state dict."""
@@ -40,7 +41,7 @@ class Memory:
     @classmethod
     def begin(cls, names: Sequence[str], state: State) -> Memory:
         """Return that of a run before its first step: all multipliers are one."""
-        return cls(list(names), torch.ones(len(names)), state)
+        return cls(list(names), on_host([1.0] * len(names)), state)
 
     def state_dict(self) -> dict[str, Any]:
         """Return it as plain data and tensors."""
@@ -54,7 +55,7 @@ class Memory:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go over to a state, maybe of other layers: those in both go on, new ones begin."""
-        old, fresh = list(state["groups"]), torch.ones(len(self.names))
+        old, fresh = list(state["groups"]), on_host([1.0] * len(self.names))
         self.steps = state["step"]
         self.multipliers = carry_rows(old, self.names, to_host(state["multipliers"]), fresh)
         self.policy_state = carry_policy_state(

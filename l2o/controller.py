@@ -16,7 +16,6 @@ from l2o.answers import first_state
 from l2o.bundle import load_policy
 from l2o.checkpoint import STATE_KEY, VERSION, Memory, carry_rows, check_state, load_meter
 from l2o.checks import check_choice, check_steps
-from l2o.deciding import NEGLIGIBLE, Deciding
 from l2o.groups import LayerGroup
 from l2o.guard import Guard
 from l2o.guidance_rows import GuidanceRows, Terms
@@ -32,6 +31,8 @@ from l2o.rates import SCHEDULES, Rates
 from l2o.registry import lookup
 from l2o.skips import Skips
 from l2o.spec import SignalSpec
+from l2o.stepping import Stepping
+from l2o.tensors import on_host
 from l2o.unwrap import unwrap_optimizer
 
 logger = logging.getLogger("l2o")
@@ -40,7 +41,7 @@ MANY = 64
 """Losses observed without a step after which it is said that none may ever come."""
 
 
-class LRController(Deciding):
+class LRController(Stepping):
     """Sets the learning rate of each layer group of a live optimizer, as a policy decides.
 
     In each `optimizer.step()` group l's rate is `lr * multiplier[l]`, afterwards the user's `lr` is
@@ -262,86 +263,6 @@ class LRController(Deciding):
         finally:
             self._abandon()
 
-    def _begin_step(self) -> None:
-        self._abandon()
-        self._risen |= self.rates.read()
-        if self.layout.update():
-            self._regroup()
-        self._begin_deciding()
-
-    def _begin_deciding(self) -> None:
-        # Of a step at rate 0 nothing can be learned, and what it is the start of is not known yet.
-        if self._begun or self.steps or self.rates.dormant:
-            return
-        self._begun, self._risen = True, False
-        if self.policy is not None or self._memory.observation is None:
-            self._decide()
-
-    def _apply(self) -> None:
-        self._follow_rates()
-        if self.meter.watching:
-            self._guarded("the head cannot be measured", self.meter.begin_step)
-        if self._windows.ends_at(self.steps + 1):
-            self._guarded("the update cannot be measured", self.meter.before_step)
-        self._use_rates()
-
-    def _follow_rates(self) -> None:
-        """Take note of the rates as the user has set them by now."""
-        self._risen |= self.rates.read()
-        self._begin_deciding()
-        if self._risen:
-            self._risen = False
-            self._decide_again()
-
-    def _use_rates(self) -> None:
-        if self.schedule == "override":
-            self.rates.take_over()
-        self.mode.before_step(self._factors)
-
-    def _end_closure(self) -> None:
-        self._follow_rates()
-        if self.schedule == "override":
-            self.rates.take_over()
-        self.mode.end_closure(self._factors)
-
-    def _begin_closure(self) -> None:
-        self.mode.begin_closure()
-        self.rates.give_back()
-
-    def _abandon(self) -> None:
-        self.mode.abandon_step()
-        self.rates.give_back()
-
-    def _schedule_factors(self) -> list[float]:
-        return [1.0] * len(self.groups) if self.schedule == "override" else self.rates.factors()
-
-    def _rates_now(self) -> list[float]:
-        self._risen |= self.rates.read()
-        own = self.schedule == "override"
-        return self.rates.references() if own else self.rates.currents()
-
-    def _finish(self, found_inf: Tensor | None) -> None:
-        self.mode.after_step()
-        self.rates.give_back()
-        self._unstepped = 0
-        if self.rates.dormant:
-            return
-        self._memory.steps += 1
-        if found_inf is not None:
-            self._skips.add(found_inf)
-        # A skipped step was counted: the decision waits for the steps that make up for it.
-        if self._windows.ends_at(self.steps) and not self._settle_skips() and self._judgeable():
-            self._decide()
-
-    def _judgeable(self) -> bool:
-        """Whether the schedule lets steps be as large as it takes to tell what they do."""
-        return max(self._schedule_factors()) >= NEGLIGIBLE
-
-    def _settle_skips(self) -> int:
-        skipped = self._skips.take()
-        self._memory.steps -= skipped
-        return skipped
-
     def _regroup(self) -> None:
         state = self.state_dict()
         self.groups = self.layout.groups
@@ -362,7 +283,7 @@ class LRController(Deciding):
             self._use(torch.where(known.isnan(), self._memory.multipliers, known), None)
 
     def _fresh_rows(self) -> Tensor:
-        return torch.full((len(self.rows),), math.nan, dtype=torch.float32, device="cpu")
+        return on_host([math.nan] * len(self.rows))
 
     # Checkpoints --------------------------------------------------------------------------------
 

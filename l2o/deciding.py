@@ -19,14 +19,12 @@ from l2o.history import Decision
 from l2o.meter import Meter
 from l2o.policy import Policy, State
 from l2o.seeing import Seeing
-from l2o.signals import Measurement
+from l2o.signals import MISSING, Measurement
 from l2o.signals.table import with_fields
 from l2o.spec import SignalSpec
+from l2o.tensors import on_host
 
 T = TypeVar("T")
-
-NEGLIGIBLE = 1e-3
-"""Factor of a schedule below which steps are too small to be judged: no decision is taken."""
 
 
 @dataclass
@@ -190,9 +188,9 @@ class Deciding(Seeing):
         """Return the measurement as it is relative to other reference rates."""
         layers = len(self.groups)
         base, multiplier = measured.base_lr.clone(), measured.multiplier.clone()
-        base[:layers] = torch.tensor(now, dtype=base.dtype, device=base.device)
+        base[:layers] = on_host(now)
         ratios = [old / new if new else 1.0 for old, new in zip(before, now, strict=True)]
-        multiplier[:layers] *= torch.tensor(ratios, dtype=base.dtype, device=base.device)
+        multiplier[:layers] *= on_host(ratios)
         return with_fields(measured, {"base_lr": base, "multiplier": multiplier})
 
 
@@ -207,7 +205,6 @@ def _seen_whole(measured: Measurement, spec: SignalSpec) -> Measurement:
     alone = torch.isnan(measured.update_norm) & ~torch.isnan(measured.gradient_norm)
     if not alone.any():
         return measured
-    return with_fields(measured, {"gradient_norm": measured.gradient_norm.masked_fill(alone, NAN)})
-
-
-NAN = float("nan")
+    return with_fields(
+        measured, {"gradient_norm": measured.gradient_norm.masked_fill(alone, MISSING)}
+    )

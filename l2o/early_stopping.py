@@ -11,6 +11,7 @@ from l2o.checks import check_number
 from l2o.groups import LayerGroup
 from l2o.policy import Policy, State
 from l2o.spec import SignalSpec
+from l2o.tensors import on_host
 
 _INNER = "policy."
 
@@ -83,10 +84,10 @@ class EarlyStopping(Policy):
         inner = self.policy.initial_state(num_layers)
         return {
             **{_INNER + key: value for key, value in inner.items()},
-            "best": torch.tensor(torch.inf),
-            "latest": torch.tensor(torch.inf),
-            "waited": torch.tensor(0),
-            "stopped": torch.tensor(False),
+            "best": on_host(torch.inf),
+            "latest": on_host(torch.inf),
+            "waited": on_host(0, torch.int64),
+            "stopped": on_host(False, torch.bool),
         }
 
     def check(self, groups: Sequence[LayerGroup], total_steps: int | None) -> None:

@@ -13,6 +13,7 @@ from l2o.layer_facts import facts_by_name
 from l2o.policy import Policy
 from l2o.schedule_policy import SchedulePolicy
 from l2o.signals import MISSING, Measurement
+from l2o.tensors import on_host
 
 _OF_LAYERS = frozenset(
     {"weight_norm", "gradient_norm", "update_norm", "gradient_dot_update", "start_norm"}
@@ -46,18 +47,18 @@ def unmeasured(
     """Return what is known of a run without measuring it: its layers and its progress."""
     facts = facts_by_name([p.shape for p in g.parameters] for g in groups)
     known = {
-        "present": torch.ones(len(groups)),
-        "is_guidance": torch.zeros(len(groups)),
-        "is_head": torch.tensor([float(g.is_head) for g in groups]),
-        "depth": torch.tensor([g.depth for g in groups], dtype=torch.float32),
-        **{name: torch.tensor(values) for name, values in facts.items()},
+        "present": on_host([1.0] * len(groups)),
+        "is_guidance": on_host([0.0] * len(groups)),
+        "is_head": on_host([float(g.is_head) for g in groups]),
+        "depth": on_host([g.depth for g in groups]),
+        **{name: on_host(values) for name, values in facts.items()},
         "multiplier": multipliers.to(torch.float32),
     }
     if total_steps is not None:
-        known["progress"] = torch.tensor(min(step / total_steps, 1.0))
-        known["steps_left"] = torch.tensor(float(max(total_steps - step, 0)))
+        known["progress"] = on_host(min(step / total_steps, 1.0))
+        known["steps_left"] = on_host(float(max(total_steps - step, 0)))
     nothing = {
-        f.name: torch.full((len(groups),) if f.name in _OF_LAYERS else (), MISSING)
+        f.name: on_host([MISSING] * len(groups) if f.name in _OF_LAYERS else MISSING)
         for f in fields(Measurement)
         if f.name not in known
     }

@@ -24,6 +24,7 @@ from l2o.health import Health
 from l2o.last_good import LastGood
 from l2o.policy import Policy, State
 from l2o.signals import Measurement, Quantity
+from l2o.tensors import on_host
 
 logger = logging.getLogger("l2o")
 T = TypeVar("T")
@@ -244,7 +245,7 @@ class Guard:
             measured: for the fallback.
         """
         if self.handed_over and self.fallback is None:
-            return torch.ones(len(measured.present), device="cpu"), state, self._trouble
+            return on_host([1.0] * len(measured.present)), state, self._trouble
         if observation is not None and not self.dropped:
             try:
                 chosen, state = self._ask(policy, observation, state)
@@ -281,7 +282,7 @@ class Guard:
                 observation = self.fallback.signals.encode(known)
                 rates, self._fallback_state = ask(self.fallback, observation, self._fallback_state)
                 # Guidance terms go back to their own weights.
-                self._chosen = torch.ones(count).masked_scatter(layers, rates)
+                self._chosen = on_host([1.0] * count).masked_scatter(layers, rates)
             except Exception as error:
                 self.note(_worded("the fallback failed", error))
         if self._chosen is None or len(self._chosen) != count:

@@ -30,6 +30,14 @@ class LastHook(OrderedDict[int, Callable[..., Any]]):
         self._older = tuple(hooks)
         self.last: Callable[..., Any] | None = last
 
+    @classmethod
+    def of(cls, hooks: Any, last: Callable[..., Any]) -> LastHook:
+        """Return hooks with this one last; what stood in before and let go is used again."""
+        if isinstance(hooks, LastHook) and hooks.last is None:
+            hooks.last = last
+            return hooks
+        return cls(hooks, last)
+
     def values(self) -> list[Callable[..., Any]]:  # type: ignore[override]
         """Return the hooks in the order in which they run."""
         for key in self._older:

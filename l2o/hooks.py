@@ -99,9 +99,11 @@ class Hooks:
             torch.compiler.disable(hook) for hook in (self._begin, self._apply, self._finish)
         )
         after = optimizer.register_step_post_hook(finish)
-        optimizer._optimizer_step_post_hooks.move_to_end(after.id, last=False)
+        # Any: torch's annotations say less than it relies on, that these are ordered.
+        posts: Any = optimizer._optimizer_step_post_hooks
+        posts.move_to_end(after.id, last=False)
         self._handles += [optimizer.register_step_pre_hook(begin), after]
-        self._last = LastHook(optimizer._optimizer_step_pre_hooks, apply)
+        self._last = LastHook.of(optimizer._optimizer_step_pre_hooks, apply)
         optimizer._optimizer_step_pre_hooks = self._last
         self._wrap(optimizer, "step", self._settled(optimizer.step))
 

@@ -19,6 +19,16 @@ def is_sharded(tensor: Tensor) -> bool:
     return hasattr(tensor, "device_mesh") and hasattr(tensor, "to_local")
 
 
+def on_host(values: Any, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return numbers as a tensor on the CPU, whatever torch's default device and dtype are.
+
+    Example:
+        >>> on_host([1, 2])
+        tensor([1., 2.])
+    """
+    return torch.as_tensor(values, dtype=dtype, device="cpu")
+
+
 def shard(tensor: Tensor) -> Tensor:
     """Return the part of a `DTensor` that lies in this process, sharing its memory."""
     if is_sharded(tensor):

@@ -1,0 +1,118 @@
+"""What a controller does around a step: rates in, rates back, and the decision when it is due."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from torch import Tensor
+
+from l2o.deciding import Deciding
+from l2o.interval import Windows
+from l2o.layout import Layout
+from l2o.modes import Mode
+from l2o.skips import Skips
+
+NEGLIGIBLE = 1e-3
+"""Factor of a schedule below which steps are too small to be judged: no decision is taken."""
+
+
+class Stepping(Deciding):
+    """Lets multipliers act on each step, counts those that train, and decides at windows' ends.
+
+    Attributes:
+        schedule: "compose" or "override": what the user's LR schedule does to a policy's rates.
+        layout: the layer groups of what the optimizer trains now.
+    """
+
+    schedule: str
+    layout: Layout
+    mode: Mode
+    _windows: Windows
+    _skips: Skips
+    _begun: bool
+    _risen: bool
+    _unstepped: int
+
+    @abstractmethod
+    def _regroup(self) -> None:
+        """Go over to the layer groups that `layout` has now."""
+
+    def _begin_step(self) -> None:
+        self._abandon()
+        self._risen |= self.rates.read()
+        if self.layout.update():
+            self._regroup()
+        self._begin_deciding()
+
+    def _begin_deciding(self) -> None:
+        # Of a step at rate 0 nothing can be learned, and what it is the start of is not known yet.
+        if self._begun or self.steps or self.rates.dormant:
+            return
+        self._begun, self._risen = True, False
+        if self.policy is not None or self._memory.observation is None:
+            self._decide()
+
+    def _apply(self) -> None:
+        self._follow_rates()
+        if self.meter.watching:
+            self._guarded("the head cannot be measured", self.meter.begin_step)
+        if self._windows.ends_at(self.steps + 1):
+            self._guarded("the update cannot be measured", self.meter.before_step)
+        self._use_rates()
+
+    def _follow_rates(self) -> None:
+        """Take note of the rates as the user has set them by now."""
+        self._risen |= self.rates.read()
+        self._begin_deciding()
+        if self._risen:
+            self._risen = False
+            self._decide_again()
+
+    def _use_rates(self) -> None:
+        if self.schedule == "override":
+            self.rates.take_over()
+        self.mode.before_step(self._factors)
+
+    def _end_closure(self) -> None:
+        self._follow_rates()
+        if self.schedule == "override":
+            self.rates.take_over()
+        self.mode.end_closure(self._factors)
+
+    def _begin_closure(self) -> None:
+        self.mode.begin_closure()
+        self.rates.give_back()
+
+    def _abandon(self) -> None:
+        self.mode.abandon_step()
+        self.rates.give_back()
+
+    def _schedule_factors(self) -> list[float]:
+        return [1.0] * len(self.groups) if self.schedule == "override" else self.rates.factors()
+
+    def _rates_now(self) -> list[float]:
+        self._risen |= self.rates.read()
+        own = self.schedule == "override"
+        return self.rates.references() if own else self.rates.currents()
+
+    def _finish(self, found_inf: Tensor | None) -> None:
+        self.mode.after_step()
+        self.rates.give_back()
+        self._unstepped = 0
+        if self.rates.dormant:
+            return
+        self._memory.steps += 1
+        if found_inf is not None:
+            self._skips.add(found_inf)
+        # A skipped step was counted: the decision waits for the steps that make up for it.
+        if self._windows.ends_at(self.steps) and not self._settle_skips() and self._judgeable():
+            self._decide()
+
+    def _judgeable(self) -> bool:
+        """Whether the schedule lets steps be as large as it takes to tell what they do."""
+        return max(self._schedule_factors()) >= NEGLIGIBLE
+
+    def _settle_skips(self) -> int:
+        skipped = self._skips.take()
+        self._memory.steps -= skipped
+        return skipped
