@@ -83,10 +83,10 @@ class EarlyStopping(Policy):
         inner = self.policy.initial_state(num_layers)
         return {
             **{_INNER + key: value for key, value in inner.items()},
-            "best": torch.tensor(torch.inf),
-            "latest": torch.tensor(torch.inf),
-            "waited": torch.tensor(0),
-            "stopped": torch.tensor(False),
+            "best": torch.tensor(torch.inf, dtype=torch.float32, device="cpu"),
+            "latest": torch.tensor(torch.inf, dtype=torch.float32, device="cpu"),
+            "waited": torch.tensor(0, device="cpu"),
+            "stopped": torch.tensor(False, device="cpu"),
         }
 
     def check(self, groups: Sequence[LayerGroup], total_steps: int | None) -> None:

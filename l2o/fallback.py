@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -45,19 +46,22 @@ def unmeasured(
 ) -> Measurement:
     """Return what is known of a run without measuring it: its layers and its progress."""
     facts = facts_by_name([p.shape for p in g.parameters] for g in groups)
+    layers = len(groups)
+    # Said, not left to torch's defaults: those are the user's.
+    tensor = partial(torch.tensor, dtype=torch.float32, device="cpu")
     known = {
-        "present": torch.ones(len(groups)),
-        "is_guidance": torch.zeros(len(groups)),
-        "is_head": torch.tensor([float(g.is_head) for g in groups]),
-        "depth": torch.tensor([g.depth for g in groups], dtype=torch.float32),
-        **{name: torch.tensor(values) for name, values in facts.items()},
+        "present": tensor([1.0] * layers),
+        "is_guidance": tensor([0.0] * layers),
+        "is_head": tensor([float(g.is_head) for g in groups]),
+        "depth": tensor([g.depth for g in groups]),
+        **{name: tensor(values) for name, values in facts.items()},
         "multiplier": multipliers.to(torch.float32),
     }
     if total_steps is not None:
-        known["progress"] = torch.tensor(min(step / total_steps, 1.0))
-        known["steps_left"] = torch.tensor(float(max(total_steps - step, 0)))
+        known["progress"] = tensor(min(step / total_steps, 1.0))
+        known["steps_left"] = tensor(float(max(total_steps - step, 0)))
     nothing = {
-        f.name: torch.full((len(groups),) if f.name in _OF_LAYERS else (), MISSING)
+        f.name: tensor([MISSING] * layers if f.name in _OF_LAYERS else MISSING)
         for f in fields(Measurement)
         if f.name not in known
     }
