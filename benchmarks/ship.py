@@ -1,18 +1,20 @@
 """Putting a trained policy among the shipped ones, with what a benchmark measured in its card.
 
-python -m l2o.benchmarks.ship runs/asg-base --benchmark runs/digits --limits "..."
+python -m l2o.benchmarks.ship runs/asg-base --benchmark runs/digits --limits "..." \\
+    --known-limit "..." --known-limit "..."
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from l2o.benchmarks.plan import fingerprint
 from l2o.benchmarks.zero_shot.cost import training_cost
-from l2o.bundle import load_policy, read_card, save_policy
+from l2o.bundle import CARD, load_policy, read_card, save_policy
 from l2o.configs.load import config_data, load_config
 
 ZOO = Path(__file__).parent.parent / "policies" / "zoo"
@@ -20,7 +22,13 @@ LARGEST = 200_000
 """Bytes that a shipped policy may take, card included."""
 
 
-def ship(run: Path, benchmark: Path | None, limits: str, zoo: Path = ZOO) -> Path:
+def ship(
+    run: Path,
+    benchmark: Path | None,
+    limits: str,
+    zoo: Path = ZOO,
+    known_limits: Sequence[str] = (),
+) -> Path:
     """Copy a run's policy to the zoo, under the name in its card.
 
     Args:
@@ -28,18 +36,22 @@ def ship(run: Path, benchmark: Path | None, limits: str, zoo: Path = ZOO) -> Pat
         benchmark: folder of a benchmark with this policy; its headline goes into the card.
         limits: what the policy was not trained or tested on, in a sentence.
         zoo: where to.
+        known_limits: what measurements have shown it not to do, in plain sentences. Without any,
+            those of the run's card or, if these very weights are in the zoo already, of that card.
 
     Returns:
         The shipped bundle's folder.
 
     Raises:
-        ValueError: the benchmark is of another policy, or the bundle is too large.
+        ValueError: the benchmark is of another policy, a limit is no sentence, or the bundle is
+            too large.
     """
     policy, card = load_policy(run), read_card(run)
     # The run's budget may have been changed on a resume, after the card was written.
     card["config"] = config_data(load_config("train", run / "config.yaml"))
     card["trained_on"] |= whole_run(run, card["config"])
     card["limits"] = limits
+    card["known_limits"] = sentences(known_limits) or kept_limits(card, zoo)
     card["reproduce"] = f"l2o train {card['name']}"
     if benchmark is not None:
         card["results"]["benchmark"] = headline(benchmark, fingerprint(str(run)))
@@ -48,6 +60,37 @@ def ship(run: Path, benchmark: Path | None, limits: str, zoo: Path = ZOO) -> Pat
     if size > LARGEST:
         raise ValueError(f"{folder} takes {size} bytes, a shipped policy at most {LARGEST}")
     return folder
+
+
+def sentences(known_limits: Sequence[str]) -> list[str]:
+    """Return known limits as a card has them.
+
+    Raises:
+        ValueError: a text instead of several, or one that is empty.
+
+    Example:
+        >>> sentences(["It is no better than a cosine on long fine-tunes."])
+        ['It is no better than a cosine on long fine-tunes.']
+    """
+    # A text is a sequence of texts, too: its letters.
+    wrong = [each for each in known_limits if not isinstance(each, str) or not each.strip()]
+    if isinstance(known_limits, str) or wrong:
+        raise ValueError(
+            "known limits must be a list of sentences, none of them empty, got "
+            f'{known_limits!r:.100}; pass --known-limit "..." once per sentence'
+        )
+    return list(known_limits)
+
+
+def kept_limits(card: dict[str, Any], zoo: Path) -> list[str]:
+    """Return the known limits that a policy's card or its shipped one has already."""
+    told = card.get("known_limits", [])
+    shipped = zoo / str(card["name"])
+    if not told and (shipped / CARD).is_file():
+        before = read_card(shipped)
+        # Of other weights under the same name nothing of this has been measured.
+        told = before.get("known_limits", []) if before.get("sha256") == card["sha256"] else []
+    return sentences(told)
 
 
 def whole_run(run: Path, config: dict[str, Any]) -> dict[str, Any]:
@@ -92,8 +135,10 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--benchmark", type=Path)
     parser.add_argument("--limits", required=True)
+    parser.add_argument("--known-limit", action="append", default=[], dest="known_limits")
     arguments = parser.parse_args()
-    print(ship(arguments.run, arguments.benchmark, arguments.limits))
+    known_limits = arguments.known_limits
+    print(ship(arguments.run, arguments.benchmark, arguments.limits, known_limits=known_limits))
 
 
 if __name__ == "__main__":

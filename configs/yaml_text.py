@@ -126,19 +126,26 @@ def _require_plain(value: Any, budget: list[int], depth: int) -> None:
         raise ValueError(f"{value!r} is a {type(value).__name__}; only plain values are allowed")
 
 
-def format_yaml(data: Any) -> str:
+def format_yaml(data: Any, *, block: bool = False) -> str:
     """Return plain data as YAML that `parse_yaml` reads back equal.
+
+    Args:
+        data: mappings, lists, text, numbers, booleans, null.
+        block: every item of a list on a line of its own, as suits sentences; else short lists and
+            mappings stay on one line.
 
     Example:
         >>> format_yaml({"name": "1e-3", "seeds": [1, 2]})
         "name: '1e-3'\\nseeds: [1, 2]\\n"
+        >>> format_yaml({"seeds": [1, 2]}, block=True)
+        'seeds:\\n- 1\\n- 2\\n'
     """
     text: str = yaml.dump(
         data,
         Dumper=_Dumper,
         sort_keys=False,
         allow_unicode=True,
-        default_flow_style=None,
+        default_flow_style=False if block else None,
         width=100,
     )
     return text

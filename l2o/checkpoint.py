@@ -146,8 +146,9 @@ def load_meter(meter: Meter, state: Mapping[str, Any], parameters: Any) -> None:
     fresh = meter.state_dict()
     flat = [name for names in parameters for name in names]
     begun = dict(zip(flat, state["start"], strict=False))
+    # A parameter that was replaced by one of another shape begins where it is now.
     start = [
-        begun.get(name, value)
+        begun[name] if name in begun and begun[name].shape == value.shape else value
         for name, value in zip([n for names in mine for n in names], fresh["start"], strict=False)
     ]
     norms = fresh["start_norm"].clone()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Real
+from typing import Any
+
+from l2o.registry import unknown_name
 
 INFINITY = float("inf")
 
@@ -48,3 +52,39 @@ def check_at_least_one(what: str, value: int) -> int:
     if value < 1:
         raise ValueError(f"{what} must be at least 1, got {value}")
     return value
+
+
+def check_steps(what: str, value: Any) -> int | None:
+    """Return a number of steps, 1 or more, as an int; None, for an unknown one, stays None.
+
+    Raises:
+        ValueError: anything else; the message names it.
+
+    Example:
+        >>> check_steps("total_steps", float("nan"))
+        Traceback (most recent call last):
+        ValueError: total_steps must be at least 1, a whole number of steps, or None, got nan
+    """
+    if value is None:
+        return None
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number or not 1 <= value < INFINITY or value != int(value):
+        raise ValueError(
+            f"{what} must be at least 1, a whole number of steps, or None, got {value!r}"
+        )
+    return int(value)
+
+
+def check_choice(what: str, value: Any, known: Sequence[str]) -> str:
+    """Return a choice; raise unless it is one of those known.
+
+    Raises:
+        ValueError: it is none of them; the message names the nearest.
+
+    Example:
+        >>> check_choice("schedule", "compose", ("compose", "override"))
+        'compose'
+    """
+    if value not in known:
+        raise ValueError(unknown_name(what, str(value), list(known)))
+    return str(value)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from l2o.answers import ask, checked_multipliers, first_state
-from l2o.checkpoint import STATE_KEY, VERSION, Memory, check_state, load_meter
-from l2o.checks import check_at_least_one
-from l2o.fallback import unmeasured
+from l2o.answers import first_state
+from l2o.bundle import load_policy
+from l2o.checkpoint import STATE_KEY, VERSION, Memory, carry_rows, check_state, load_meter
+from l2o.checks import check_choice, check_steps
+from l2o.deciding import NEGLIGIBLE, Deciding
 from l2o.groups import LayerGroup
 from l2o.guard import Guard
 from l2o.guidance_rows import GuidanceRows, Terms
-from l2o.history import Decision, History
+from l2o.history import History
 from l2o.hooks import Callbacks, Hooks
 from l2o.interval import Interval, Windows, as_interval, as_plain
 from l2o.layout import Layout
@@ -24,26 +28,34 @@ from l2o.meter import Meter
 from l2o.modes import MODES, Mode, choose_mode
 from l2o.policy import Policy
 from l2o.ranks import Ranks
+from l2o.rates import SCHEDULES, Rates
 from l2o.registry import lookup
-from l2o.seeing import Seeing
-from l2o.signals import Measurement
 from l2o.skips import Skips
 from l2o.spec import SignalSpec
 from l2o.unwrap import unwrap_optimizer
 
-T = TypeVar("T")
+logger = logging.getLogger("l2o")
+
+MANY = 64
+"""Losses observed without a step after which it is said that none may ever come."""
 
 
-class LRController(Seeing):
+class LRController(Deciding):
     """Sets the learning rate of each layer group of a live optimizer, as a policy decides.
 
-    Before each `optimizer.step()` group l's rate becomes `lr * multiplier[l]`, after it the user's
-    `lr` is back, so any LR scheduler composes. Every `interval` steps the run is measured and the
-    policy decides for the next window. State rides in the optimizer's `state_dict`.
+    In each `optimizer.step()` group l's rate is `lr * multiplier[l]`, afterwards the user's `lr` is
+    back. Every `interval` steps the run is measured and the policy decides for the next window.
+    State rides in the optimizer's `state_dict`.
+
+        rate[l] = multiplier[l] · reference · factor,   factor = lr / reference
+
+    The *reference* is the user's rate without their LR schedule on it (`l2o.rates`): it is what a
+    policy's multipliers refer to, and the schedule multiplies on top. A policy sees updates as if
+    no schedule were on. Steps at a rate of 0 train nothing: they are not counted.
 
     Args:
-        policy: what decides; None leaves the decisions to the caller (`observation`,
-            `set_multipliers`), as the reinforcement-learning environment does.
+        policy: what decides, or the name or folder of a learned one; None leaves the decisions to
+            the caller (`observation`, `set_multipliers`), as the environment does.
         optimizer: any torch optimizer; accelerate's and Lightning's wrappers are looked through.
         model: the network; groups are made by `group_layers(model, by, head)`.
         groups: layer groups, instead of `model`.
@@ -66,10 +78,13 @@ class LRController(Seeing):
             LR schedulers before the controller.
         process_group: the processes that train this model together, where neither its `DTensor`s
             nor a `DistributedDataParallel` wrapper tell.
+        schedule: "compose": the user's LR schedule multiplies the policy's rates; "override": it
+            does nothing (but for a rate of exactly 0, which still trains nothing), and
+            multipliers act on the reference.
 
     Raises:
         ValueError: arguments that do not fit each other; the message says what to do.
-        TypeError: no torch optimizer; the message says what to pass instead.
+        TypeError: no torch optimizer, model or policy; the message says what to pass instead.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
@@ -87,7 +102,7 @@ class LRController(Seeing):
 
     def __init__(
         self,
-        policy: Policy | None,
+        policy: Policy | str | Path | None,
         optimizer: Any,
         model: nn.Module | None = None,
         *,
@@ -103,35 +118,42 @@ class LRController(Seeing):
         hooks: bool = True,
         guidance: Terms | None = None,
         process_group: Any = None,
+        schedule: str = "compose",
     ) -> None:
-        self.policy = policy
-        self.optimizer = unwrap_optimizer(optimizer, hooks)
+        self.policy = policy = _as_policy(policy)
+        total_steps = check_steps("total_steps", total_steps)
+        self.schedule = check_choice("schedule", schedule, SCHEDULES)
+        self.optimizer, outer = unwrap_optimizer(optimizer, hooks)
         self.layout = Layout(self.optimizer, model, groups, by, head)
         self.groups = self.layout.groups
         if policy is not None:
             policy.check(self.groups, total_steps)
         self.guidance = GuidanceRows.of(guidance, policy)
+        self.guard = Guard() if guard is True else (guard or None)
         decided = policy.decision_interval(total_steps) if policy else 10
         self.interval = as_interval(decided if interval is None else interval)
-        self._windows = Windows(self.interval, total_steps)
-        if total_steps is not None:
-            check_at_least_one("total_steps", total_steps)
+        self._windows = self._make_windows(total_steps)
         self.spec = signals or (policy.signals if policy else SignalSpec())
-        self.guard = Guard() if guard is True else (guard or None)
         self.history = History(history)
         self._buffers = list(model.buffers()) if model is not None else []
         if self.guard is not None:
-            self.guard.begin(self.groups, total_steps, self._tensors())
+            self.guard.begin(self.groups, total_steps, self._tensors(), policy)
         self.ranks = Ranks.of(model, self._parameters(), process_group)
         self.meter = self._make_meter(total_steps)
         self.mode = self._make_mode(mode, always=not hooks)
+        self.rates = Rates(self.optimizer, self.groups)
         self._memory = self._begin()
-        self._begun = False
+        self._begun = self._risen = False
         self._skips = Skips()
-        self._hooks = Hooks(self.optimizer, self._callbacks(), steps=hooks)
+        self._unstepped = 0
+        self._hooks = Hooks(self.optimizer, self._callbacks(), hooks, outer)
         if policy is not None and self.guidance:
             self._begun = True
             self._decide()
+
+    def _make_windows(self, total_steps: int | None) -> Windows:
+        cautious = self.guard is not None and self.policy is not None and self.policy.cautious
+        return Windows(self.interval, total_steps, dense_start=cautious)
 
     def _make_meter(self, total_steps: int | None) -> Meter:
         needs = self.spec.needs | (self.guard.needs if self.guard else frozenset())
@@ -152,18 +174,20 @@ class LRController(Seeing):
 
     def _callbacks(self) -> Callbacks:
         return Callbacks(
-            begin=self.before_step,
+            begin=self._begin_step,
+            apply=self._apply,
             finish=self._finish,
-            begin_closure=lambda: self.mode.begin_closure(),
-            end_closure=lambda: self.mode.end_closure(),
-            settle=lambda: self.mode.abandon_step(),
+            begin_closure=self._begin_closure,
+            end_closure=self._end_closure,
+            settle=self._abandon,
             save=self._save_into,
+            check=self._check_from,
             load=self._load_from,
         )
 
     def detach(self) -> None:
         """Let go of optimizer and guidance; they go on at the user's rates and weights."""
-        self.mode.abandon_step()
+        self._abandon()
         self._hooks.remove()
         self.guidance.release()
 
@@ -190,98 +214,19 @@ class LRController(Seeing):
             val_loss: the validation loss, whenever it is computed.
         """
         self.meter.observe(loss, proxy_kl, val_loss)
+        self._unstepped += 1
+        if self._unstepped == MANY:
+            logger.warning(
+                "l2o: %d losses were observed since the last step of %s, which may never be "
+                "called: nothing is controlled then; pass the optimizer that steps",
+                MANY,
+                type(self.optimizer).__name__,
+            )
 
     @property
     def steps(self) -> int:
-        """Optimizer steps done."""
+        """Optimizer steps done that trained something."""
         return self._memory.steps
-
-    # Decisions ----------------------------------------------------------------------------------
-
-    @property
-    def observation(self) -> Tensor:
-        """The newest observation `[L, F]`; before the first step, the one at the start."""
-        if self._memory.observation is None:
-            self._measure()
-        assert self._memory.observation is not None
-        return self._memory.observation
-
-    def set_multipliers(self, multipliers: Tensor, trouble: str | None = None) -> None:
-        """Use these multipliers `[L]`, of layers and guidance terms, from the next step on.
-
-        Raises:
-            ValueError: wrong shape, or a value that is negative or not finite.
-        """
-        self._use(checked_multipliers(multipliers, len(self.rows)), trouble)
-
-    def _use(self, chosen: Tensor, trouble: str | None) -> None:
-        self._memory.multipliers = chosen
-        self._apply_guidance()
-        self._guarded("the decision was not recorded", lambda: self._record(chosen, trouble))
-
-    def _apply_guidance(self) -> None:
-        if self.guidance:
-            self.guidance.apply(self._memory.multipliers[len(self.groups) :])
-
-    def _record(self, chosen: Tensor, trouble: str | None) -> None:
-        factors = chosen.tolist()
-        rates = tuple(map(operator.mul, self.mode.base_lrs(), factors))
-        self.history.add(Decision(self.steps, tuple(factors), rates, trouble))
-
-    def _guarded(self, what: str, function: Callable[[], T]) -> T | None:
-        return function() if self.guard is None else self.guard.attempt(what, function)
-
-    def _measure(self) -> Measurement:
-        layers = self.meter.measure(self.steps, self._factors, self.mode.base_lrs())
-        measured = self._with_guidance(layers)
-        self._memory.observation = self.spec.encode(measured)
-        return measured
-
-    def _with_guidance(self, layers: Measurement) -> Measurement:
-        return self.guidance.join(layers, self._memory.multipliers[len(self.groups) :])
-
-    def _parameters(self) -> list[nn.Parameter]:
-        return [p for group in self.groups for p in group.parameters]
-
-    def _tensors(self) -> list[Tensor]:
-        return [*self._parameters(), *self._buffers]
-
-    def _decide(self) -> None:
-        """Measure, and let the policy decide; under a guard, nothing that fails here comes out."""
-        if self.guard is not None:
-            self._decide_guarded(self.guard)
-            return
-        self._measure()
-        if self.policy is None:
-            return
-        chosen = self._memory.multipliers
-        try:
-            chosen, state = ask(self.policy, self.observation, self._memory.policy_state)
-            self._memory.policy_state = state
-        finally:
-            # Whatever fails in one process, all use the first one's multipliers.
-            agreed = self.ranks.agree(chosen)
-            if agreed is not self._memory.multipliers:
-                self._use(agreed, None)
-
-    def _decide_guarded(self, guard: Guard) -> None:
-        memory = self._memory
-        measured, trouble = guard.measure(self._measure), None
-        if measured is not None:
-            trouble = guard.attempt(
-                "the window could not be checked",
-                lambda: guard.check(measured, self._tensors(), self.optimizer),
-            )
-        if self.policy is None:
-            return
-        known = measured or self._with_guidance(
-            unmeasured(self.groups, self.steps, self.meter.total_steps, self._factors)
-        )
-        seen = None if measured is None else memory.observation
-        chosen, memory.policy_state, failed = guard.choose(
-            self.policy, seen, memory.policy_state, known
-        )
-        self._use(self.ranks.agree(guard.scaled(chosen, known)), trouble or failed)
 
     # Steps --------------------------------------------------------------------------------------
 
@@ -297,18 +242,8 @@ class LRController(Seeing):
             >>> controller.steps
             1
         """
-        self.mode.abandon_step()
-        if self.layout.update():
-            self._regroup()
-        if self.steps == 0 and not self._begun:
-            self._begun = True
-            if self.policy is not None or self._memory.observation is None:
-                self._decide()
-        if self.meter.watching:
-            self._guarded("the head cannot be measured", self.meter.begin_step)
-        if self._windows.ends_at(self.steps + 1):
-            self._guarded("the update cannot be measured", self.meter.before_step)
-        self.mode.before_step(self._factors)
+        self._begin_step()
+        self._apply()
 
     def step(self) -> None:
         """Take note of a step that was done; with `hooks=False` the loop calls it."""
@@ -321,20 +256,86 @@ class LRController(Seeing):
         A graph captured here reads learning rates that `before_step()` writes in place; it needs an
         optimizer with tensor learning rates.
         """
-        self.mode.before_step(self._factors)
+        self._use_rates()
         try:
             yield
         finally:
-            self.mode.abandon_step()
+            self._abandon()
+
+    def _begin_step(self) -> None:
+        self._abandon()
+        self._risen |= self.rates.read()
+        if self.layout.update():
+            self._regroup()
+        self._begin_deciding()
+
+    def _begin_deciding(self) -> None:
+        # Of a step at rate 0 nothing can be learned, and what it is the start of is not known yet.
+        if self._begun or self.steps or self.rates.dormant:
+            return
+        self._begun, self._risen = True, False
+        if self.policy is not None or self._memory.observation is None:
+            self._decide()
+
+    def _apply(self) -> None:
+        self._follow_rates()
+        if self.meter.watching:
+            self._guarded("the head cannot be measured", self.meter.begin_step)
+        if self._windows.ends_at(self.steps + 1):
+            self._guarded("the update cannot be measured", self.meter.before_step)
+        self._use_rates()
+
+    def _follow_rates(self) -> None:
+        """Take note of the rates as the user has set them by now."""
+        self._risen |= self.rates.read()
+        self._begin_deciding()
+        if self._risen:
+            self._risen = False
+            self._decide_again()
+
+    def _use_rates(self) -> None:
+        if self.schedule == "override":
+            self.rates.take_over()
+        self.mode.before_step(self._factors)
+
+    def _end_closure(self) -> None:
+        self._follow_rates()
+        if self.schedule == "override":
+            self.rates.take_over()
+        self.mode.end_closure(self._factors)
+
+    def _begin_closure(self) -> None:
+        self.mode.begin_closure()
+        self.rates.give_back()
+
+    def _abandon(self) -> None:
+        self.mode.abandon_step()
+        self.rates.give_back()
+
+    def _schedule_factors(self) -> list[float]:
+        return [1.0] * len(self.groups) if self.schedule == "override" else self.rates.factors()
+
+    def _rates_now(self) -> list[float]:
+        self._risen |= self.rates.read()
+        own = self.schedule == "override"
+        return self.rates.references() if own else self.rates.currents()
 
     def _finish(self, found_inf: Tensor | None) -> None:
         self.mode.after_step()
+        self.rates.give_back()
+        self._unstepped = 0
+        if self.rates.dormant:
+            return
         self._memory.steps += 1
         if found_inf is not None:
             self._skips.add(found_inf)
         # A skipped step was counted: the decision waits for the steps that make up for it.
-        if self._windows.ends_at(self.steps) and not self._settle_skips():
+        if self._windows.ends_at(self.steps) and not self._settle_skips() and self._judgeable():
             self._decide()
+
+    def _judgeable(self) -> bool:
+        """Whether the schedule lets steps be as large as it takes to tell what they do."""
+        return max(self._schedule_factors()) >= NEGLIGIBLE
 
     def _settle_skips(self) -> int:
         skipped = self._skips.take()
@@ -345,12 +346,23 @@ class LRController(Seeing):
         state = self.state_dict()
         self.groups = self.layout.groups
         self.mode.follow(self.groups)
+        self.rates.follow(self.groups)
         self.meter = self._make_meter(self.meter.total_steps)
-        self._memory = self._begin()
+        self._memory, self._basis = self._begin(), None
         self._memory.load_state_dict(state)
         load_meter(self.meter, state["meter"], state["parameters"])
         if self.steps:
-            self._decide()
+            self._decide_for_new_layers(state)
+
+    def _decide_for_new_layers(self, state: Mapping[str, Any]) -> None:
+        """Let the policy decide for layers that came; of the others nothing was measured since."""
+        known = carry_rows(state["groups"], self.rows, state["multipliers"], self._fresh_rows())
+        self._decide()
+        if self.policy is not None and self.policy.cautious:
+            self._use(torch.where(known.isnan(), self._memory.multipliers, known), None)
+
+    def _fresh_rows(self) -> Tensor:
+        return torch.full((len(self.rows),), math.nan, dtype=torch.float32, device="cpu")
 
     # Checkpoints --------------------------------------------------------------------------------
 
@@ -365,11 +377,12 @@ class LRController(Seeing):
             "interval": as_plain(self.interval),
             "mode": self.mode.state_dict(),
             "meter": self.meter.state_dict(),
+            "rates": self.rates.state_dict(),
             "guard": self.guard.state_dict() if self.guard else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict()`.
+        """Go on from `state_dict()`; a state that is refused changes nothing.
 
         Layers that were frozen then or are so now are passed over; the others go on.
 
@@ -377,18 +390,49 @@ class LRController(Seeing):
             ValueError: it belongs to other layer groups or signals, or to a newer format.
         """
         check_state(state, self.rows, self.spec.names, self.layout.expects)
+        before = self.state_dict()
+        try:
+            self._take_state(state)
+        except Exception:
+            self._take_state(before)
+            raise
+
+    def _take_state(self, state: dict[str, Any]) -> None:
         self._memory.load_state_dict(state)
+        self._basis = None
         self._apply_guidance()
         self._skips = Skips()
         load_meter(self.meter, state["meter"], state.get("parameters"))
-        self._windows = Windows(self.interval, self.meter.total_steps)
+        self._windows = self._make_windows(self.meter.total_steps)
         self.mode.load_state_dict(state.get("mode", {}))
+        self.rates.load_state_dict(state.get("rates", {}))
         if self.guard is not None and state["guard"] is not None:
             self.guard.load_state_dict(state["guard"])
 
     def _save_into(self, state_dict: dict[str, Any]) -> None:
         state_dict[STATE_KEY] = self.state_dict()
 
+    def _check_from(self, state_dict: dict[str, Any]) -> None:
+        if STATE_KEY in state_dict:
+            check_state(state_dict[STATE_KEY], self.rows, self.spec.names, self.layout.expects)
+
     def _load_from(self, state_dict: dict[str, Any]) -> None:
         if STATE_KEY in state_dict:
             self.load_state_dict(state_dict[STATE_KEY])
+
+
+def _as_policy(policy: Any) -> Policy | None:
+    """Return a policy; a name or a folder is that of a learned one.
+
+    Raises:
+        TypeError: it is none, or the class of one.
+    """
+    if isinstance(policy, str | Path):
+        return load_policy(policy)
+    if policy is not None and (isinstance(policy, type) or not callable(policy)):
+        raise TypeError(
+            f"policy must be a policy, the name of a shipped one, or None, got {policy!r:.100}; "
+            "l2o.load_policy(...) loads a learned one, l2o.SchedulePolicy(...) makes a schedule"
+        )
+    made: Policy | None = policy
+    return made

@@ -96,16 +96,21 @@ class Guard:
         self._fallback_count = 0
         self._chosen: Tensor | None = None
         self._trouble: str | None = None
+        self._cautious = False
 
     # Before the first step ----------------------------------------------------------------------
 
     @property
     def needs(self) -> frozenset[Quantity]:
-        """The costly quantities that the fallback's signals read."""
+        """The costly quantities that the fallback's signals and its own judgement read."""
         return frozenset() if self.fallback is None else self.fallback.signals.needs
 
     def begin(
-        self, groups: Sequence[LayerGroup], total_steps: int | None, tensors: Sequence[Tensor]
+        self,
+        groups: Sequence[LayerGroup],
+        total_steps: int | None,
+        tensors: Sequence[Tensor],
+        policy: Policy | None = None,
     ) -> None:
         """Begin a run.
 
@@ -117,6 +122,7 @@ class Guard:
         Raises:
             ValueError: the fallback cannot drive the run.
         """
+        self._cautious = policy is not None and policy.cautious
         if self.fallback is not None:
             self.fallback.check(groups, total_steps)
         if self.roll_back:
@@ -152,7 +158,7 @@ class Guard:
             return None
 
     def check(
-        self, measured: Measurement, tensors: Sequence[Tensor], optimizer: Optimizer
+        self, measured: Measurement, tensors: Sequence[Tensor], optimizer: Optimizer, step: int = 0
     ) -> str | None:
         """Return what is wrong with the window, or None; adapt `scale`, keep or restore weights.
 
@@ -234,7 +240,13 @@ class Guard:
         return self._chosen
 
     def scaled(self, chosen: Tensor, measured: Measurement) -> Tensor:
-        """Return multipliers times `scale`; only learning rates drop, not what guides."""
+        """Return multipliers times `scale`; only learning rates drop, not what guides.
+
+        A cautious policy's are at most 1 in layers whose updates were not measured yet.
+        """
+        if self._cautious:
+            blind = measured.update_norm.isnan() & (measured.is_guidance == 0)
+            chosen = torch.where(blind, chosen.clamp_max(1.0), chosen)
         if self.scale == 1.0:
             return chosen
         return torch.where(measured.is_guidance > 0, chosen, chosen * self.scale)

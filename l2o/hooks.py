@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import FrameType
+from types import FrameType, MethodType
 from typing import Any
 
 import torch
 from torch.optim import Optimizer
 from torch.optim import optimizer as torch_optimizer
+
+from l2o.hook_order import LastHook
 
 
 @dataclass(frozen=True)
@@ -19,35 +22,42 @@ class Callbacks:
     """What is called around a step and a checkpoint.
 
     Attributes:
-        begin: before the step.
+        begin: before the step, in the order in which hooks were registered.
+        apply: before the step, after all other hooks.
         finish: after it, with `found_inf`, a fused optimizer's mark of a step that it skipped.
         begin_closure: before the user's closure, which runs within the step.
         end_closure: after a closure that did not raise.
         settle: undo what a step that raised left behind.
         save: add to the optimizer's new state dict.
-        load: read a state dict, before the optimizer does.
+        check: refuse a state dict, before the optimizer reads it.
+        load: read a state dict that the optimizer has read.
     """
 
     begin: Callable[[], None]
+    apply: Callable[[], None]
     finish: Callable[[Any], None]
     begin_closure: Callable[[], None]
     end_closure: Callable[[], None]
     settle: Callable[[], None]
     save: Callable[[dict[str, Any]], None]
+    check: Callable[[dict[str, Any]], None]
     load: Callable[[dict[str, Any]], None]
 
 
 class Hooks:
     """Calls back once per optimizer step, before and after.
 
-    A step that calls the step of its base class is one step. A step that raised never ends: its
-    traces go with the next step, checkpoint or closure. Optimizers that load their state by
-    themselves, without torch's hooks, are served by wrapping that method of the one instance.
+    A step that calls the step of its base class is one step. Hooks of the user's see the
+    optimizer as they know it, whenever they were registered: what acts on the step comes last
+    before it and first after it. The traces of a step that raised go at once. Optimizers that
+    load their state by themselves, without torch's hooks, are served by wrapping that method of
+    the one instance.
 
     Args:
         optimizer: an optimizer without such hooks yet.
         callbacks: what to call.
         steps: whether to hook the step at all, and not only checkpoints.
+        outer: optimizers around it, whose checkpoints carry the state, too.
 
     Raises:
         ValueError: the optimizer is hooked already.
@@ -55,7 +65,13 @@ class Hooks:
 
     _taken: weakref.WeakSet[Optimizer] = weakref.WeakSet()
 
-    def __init__(self, optimizer: Optimizer, callbacks: Callbacks, steps: bool = True) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        callbacks: Callbacks,
+        steps: bool = True,
+        outer: Sequence[Optimizer] = (),
+    ) -> None:
         if optimizer in self._taken:
             raise ValueError(
                 "this optimizer has a controller already; call its detach() first, or give each "
@@ -66,46 +82,106 @@ class Hooks:
         self._call = callbacks
         self._step_frame: FrameType | None = None
         self._depth = 0
-        self._loaded = False
+        self._loading: dict[str, Any] | None = None
+        self._loads = 0
         self._handles: list[Any] = []
+        self._wrapped: list[tuple[Optimizer, str, Any]] = []
+        self._last: LastHook | None = None
         if steps:
-            # Hooks stay out of compiled steps. Wrapped here, not by decorators: that would make
-            # `import l2o` load the whole compiler.
-            before, after = (torch.compiler.disable(h) for h in (self._before, self._after))
+            self._hook_steps(optimizer)
+        for carrier in (optimizer, *outer):
+            self._hook_checkpoints(carrier)
+
+    def _hook_steps(self, optimizer: Optimizer) -> None:
+        # Hooks stay out of compiled steps. Wrapped here, not by decorators: that would make
+        # `import l2o` load the whole compiler.
+        begin, apply, finish = (
+            torch.compiler.disable(hook) for hook in (self._begin, self._apply, self._finish)
+        )
+        after = optimizer.register_step_post_hook(finish)
+        optimizer._optimizer_step_post_hooks.move_to_end(after.id, last=False)
+        self._handles += [optimizer.register_step_pre_hook(begin), after]
+        self._last = LastHook(optimizer._optimizer_step_pre_hooks, apply)
+        optimizer._optimizer_step_pre_hooks = self._last
+        self._wrap(optimizer, "step", self._settled(optimizer.step))
+
+    def _hook_checkpoints(self, carrier: Optimizer) -> None:
+        if "_optimizer_state_dict_post_hooks" in vars(carrier):
             self._handles += [
-                optimizer.register_step_pre_hook(before),
-                optimizer.register_step_post_hook(after),
+                carrier.register_state_dict_pre_hook(lambda _: self._call.settle()),
+                carrier.register_state_dict_post_hook(self._save),
             ]
-        self._handles += [
-            optimizer.register_state_dict_pre_hook(lambda _: self._call.settle()),
-            optimizer.register_state_dict_post_hook(self._save),
-            optimizer.register_load_state_dict_pre_hook(self._load),
-        ]
-        if type(optimizer).load_state_dict is not Optimizer.load_state_dict:
-            self._wrap_load()
+        if "_optimizer_load_state_dict_post_hooks" in vars(carrier):
+            self._handles += [
+                carrier.register_load_state_dict_pre_hook(self._check),
+                carrier.register_load_state_dict_post_hook(self._load),
+            ]
+        if type(carrier).load_state_dict is not Optimizer.load_state_dict:
+            self._wrap(carrier, "load_state_dict", self._loaded(carrier.load_state_dict))
+
+    def _wrap(self, optimizer: Optimizer, name: str, wrapper: Any) -> None:
+        """Let a function stand in for a method of this one optimizer."""
+        held = vars(optimizer).get(name)
+        # A method, as schedulers that wrap it once more expect.
+        setattr(optimizer, name, MethodType(wrapper, optimizer))
+        self._wrapped.append((optimizer, name, held))
 
     def remove(self) -> None:
         """Take all hooks off."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
+        if self._last is not None:
+            # Left in place: handles of hooks that were registered since lead to it.
+            self._last.last = None
+        for optimizer, name, held in self._wrapped:
+            mine = getattr(vars(optimizer).get(name), "__func__", None)
+            if getattr(mine, "hooks", None) is not self:
+                continue  # wrapped once more by somebody else: what lies within only calls on
+            if held is None:
+                vars(optimizer).pop(name)
+            else:
+                setattr(optimizer, name, held)
+        self._wrapped = []
         self._taken.discard(self._optimizer)
-        vars(self._optimizer).pop("load_state_dict", None)
 
-    def _before(self, _: Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
-        if self._step_frame is not None and _is_running(self._step_frame):
+    def _settled(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a step that, should it raise, leaves the optimizer as the user knows it."""
+
+        @functools.wraps(step)
+        def settled(_: Optimizer, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return step(*args, **kwargs)
+            except BaseException:
+                self._step_frame = None
+                self._call.settle()
+                raise
+
+        settled.hooks = self  # type: ignore[attr-defined]
+        return settled
+
+    def _within_another(self) -> bool:
+        return self._step_frame is not None and _is_running(self._step_frame)
+
+    def _begin(self, _: Optimizer, args: Any, kwargs: Any) -> None:
+        if self._within_another():
             self._depth += 1
-            return None
+            return
         self._depth = 0
         self._step_frame = _frame_of_step()
         self._call.begin()
+
+    def _apply(self, _: Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
+        if self._depth:
+            return None
+        self._call.apply()
         if callable(kwargs.get("closure")):
             return args, {**kwargs, "closure": self._around(kwargs["closure"])}
         if len(args) > 1 and callable(args[1]):
             return (args[0], self._around(args[1]), *args[2:]), kwargs
         return None
 
-    def _after(self, optimizer: Optimizer, *_: Any) -> None:
+    def _finish(self, optimizer: Optimizer, *_: Any) -> None:
         if self._depth:
             self._depth -= 1
             return
@@ -124,23 +200,32 @@ class Hooks:
     def _save(self, _: Optimizer, state_dict: dict[str, Any]) -> None:
         self._call.save(state_dict)
 
-    def _load(self, _: Optimizer, state_dict: dict[str, Any]) -> None:
-        self._loaded = True
+    def _check(self, _: Optimizer, state_dict: dict[str, Any]) -> None:
         self._call.settle()
-        self._call.load(state_dict)
+        self._call.check(state_dict)
+        self._loading = state_dict
 
-    def _wrap_load(self) -> None:
-        load = self._optimizer.load_state_dict
+    def _load(self, _: Optimizer) -> None:
+        # Only now, when torch has read its own part: a load that it refuses changes nothing here.
+        state_dict, self._loading = self._loading, None
+        self._loads += 1
+        if state_dict is not None:
+            self._call.load(state_dict)
 
-        def load_state_dict(state_dict: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-            self._loaded = False
-            self._call.settle()
+    def _loaded(self, load: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(load)
+        def load_state_dict(
+            optimizer: Optimizer, state_dict: dict[str, Any], *args: Any, **kwargs: Any
+        ) -> Any:
+            self._check(optimizer, state_dict)
+            before = self._loads
             result = load(state_dict, *args, **kwargs)
-            if not self._loaded:
-                self._call.load(state_dict)
+            if self._loads == before:
+                self._load(optimizer)
             return result
 
-        self._optimizer.load_state_dict = load_state_dict  # type: ignore[method-assign]
+        load_state_dict.hooks = self  # type: ignore[attr-defined]
+        return load_state_dict
 
 
 def _frame_of_step() -> FrameType | None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from l2o.groups import LayerGroup, group_layers
+from l2o.tensors import same_members
 
 logger = logging.getLogger("l2o")
 
@@ -31,6 +32,7 @@ class Layout:
 
     Raises:
         ValueError: both or none of model and groups, or the optimizer holds none of them.
+        TypeError: the model is no module.
     """
 
     def __init__(
@@ -43,12 +45,18 @@ class Layout:
     ) -> None:
         if (model is None) == (groups is None):
             raise ValueError("pass either the model or its layer groups, not both")
+        if model is not None and not isinstance(model, nn.Module):
+            raise TypeError(
+                f"model must be the torch.nn.Module that is trained, got a {type(model).__name__}; "
+                "pass the module itself, not its parameters or its state_dict"
+            )
         self.optimizer = optimizer
         self._model = model
         self._given = tuple(groups or ())
         self._by, self._head = by, head
         self._once: list[nn.Parameter] = []
-        self._seen: list[tuple[list[Tensor], int]] = []
+        self._seen: list[tuple[list[Tensor], tuple[Tensor, ...]]] = []
+        self._told = False
         self._asleep: list[Tensor] = []
         self.groups = self._make()
         if not self.groups:
@@ -64,8 +72,8 @@ class Layout:
         """
         groups = self.optimizer.param_groups
         known = len(groups) == len(self._seen) and all(
-            group["params"] is seen and len(seen) == size
-            for group, (seen, size) in zip(groups, self._seen, strict=True)
+            group["params"] is seen and same_members(members, seen)
+            for group, (seen, members) in zip(groups, self._seen, strict=True)
         )
         if known and not any(p.requires_grad for p in self._asleep):
             return False
@@ -78,7 +86,7 @@ class Layout:
 
     def _make(self) -> tuple[LayerGroup, ...]:
         params = [group["params"] for group in self.optimizer.param_groups]
-        self._seen = [(held, len(held)) for held in params]
+        self._seen = [(held, tuple(held)) for held in params]
         self._asleep = [p for p in self._asleep if not p.requires_grad]
         held = {id(p) for many in params for p in many}
         # Whoever was trained once stays: freezing and thawing by turns must not change the groups.
@@ -90,8 +98,24 @@ class Layout:
         self._once = [p for group in kept for p in group.parameters]
         grouped = {id(p) for p in self._once}
         self._asleep = [p for many in params for p in many if id(p) not in grouped]
+        self._tell_of_strangers([p for p in self._asleep if p.requires_grad])
         self._asleep = [p for p in self._asleep if not p.requires_grad]
         return tuple(kept)
+
+    def _tell_of_strangers(self, strangers: Sequence[Tensor]) -> None:
+        """Say once that parameters of the optimizer belong to no layer group."""
+        if not strangers or self._told:
+            return
+        self._told = True
+        shapes = ", ".join(str(tuple(p.shape)) for p in strangers[:3])
+        more = ", ..." if len(strangers) > 3 else ""
+        logger.warning(
+            "l2o: %d parameters of the optimizer (of shape %s%s) belong to no layer group and stay "
+            "at your learning rate; pass the module that holds them as model, or groups=...",
+            len(strangers),
+            shapes,
+            more,
+        )
 
     def expects(self, name: str) -> bool:
         """Return whether the model has such a layer group, of parameters that may yet come."""

@@ -52,6 +52,7 @@ class LearnedPolicy(Policy):
         self.signals = signals
         self.interval = as_interval(interval)
         self.guidance_actions = tuple(guidance_actions)
+        self.cautious = multipliers.largest > 1.0
 
     def initial_state(self, num_layers: int) -> State:
         """Return the zero state of a recurrent network, else nothing."""

@@ -89,7 +89,13 @@ class Meter:
         self._reader.before_step()
 
     @torch.no_grad()
-    def measure(self, step: int, multipliers: Tensor, base_lrs: Sequence[float]) -> Measurement:
+    def measure(
+        self,
+        step: int,
+        multipliers: Tensor,
+        base_lrs: Sequence[float],
+        schedule: Sequence[float] | None = None,
+    ) -> Measurement:
         """Measure now, after `step` optimizer steps, and begin a new window.
 
         With several processes a collective call: all of them measure at the same step.
@@ -111,6 +117,11 @@ class Meter:
             rows[ROW["base_lr"]] = base_lrs
             for name, values in (layers | self._run(step, on_host)).items():
                 rows[ROW[name]] = values
+        if schedule is not None:
+            factors = np.asarray(schedule, dtype=np.float32)
+            factors[factors == 0] = MISSING
+            rows[ROW["update_norm"]] /= factors
+            rows[ROW["gradient_dot_update"]] /= factors
         measured = self.ranks.reduce(MeasuredTable(torch.from_numpy(rows)))
         if self.ranks.size > 1:
             for name, window in self._windows.items():

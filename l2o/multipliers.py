@@ -29,6 +29,11 @@ class MultiplierRange(ABC):
     def outputs(self) -> int:
         """Numbers that a policy network gives per layer."""
 
+    @property
+    @abstractmethod
+    def largest(self) -> float:
+        """The largest multiplier."""
+
     @abstractmethod
     def decode(self, action: Tensor) -> Tensor:
         """Return the multipliers of actions (any shape); out-of-range actions are clamped."""
@@ -70,6 +75,11 @@ class LogRange(MultiplierRange):
     def outputs(self) -> int:
         """One number per layer: the mean action."""
         return 1
+
+    @property
+    def largest(self) -> float:
+        """The upper end."""
+        return self.high
 
     def _log_bounds(self, like: Tensor) -> tuple[float, float]:
         return _log(self.low, like.dtype), _log(self.high, like.dtype)
@@ -127,6 +137,11 @@ class Bins(MultiplierRange):
     def outputs(self) -> int:
         """One logit per bin."""
         return len(self.values)
+
+    @property
+    def largest(self) -> float:
+        """The last bin."""
+        return float(self.values[-1])
 
     def _table(self, like: Tensor) -> Tensor:
         return torch.tensor(self.values, dtype=torch.float32, device=like.device)

@@ -23,6 +23,8 @@ class Policy(ABC):
         interval: optimizer steps between its decisions, or a rule of them (`l2o.interval`).
         guidance_actions: names of the guidance terms whose weights it scales; its observation has
             a row for each after the layers, and its multipliers a number (`l2o.guidance_rows`).
+        cautious: whether a guard holds its multipliers back until layers have been measured, and
+            asks it after 1, 2, 4, ... steps, too: for policies that may exceed the user's rates.
 
     Example:
         >>> class Halve(Policy):
@@ -33,6 +35,7 @@ class Policy(ABC):
     signals: SignalSpec = SignalSpec(("present",))
     interval: Interval = 10
     guidance_actions: tuple[str, ...] = ()
+    cautious: bool = False
 
     def initial_state(self, num_layers: int) -> State:
         """Return the state before the first decision."""

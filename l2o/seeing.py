@@ -15,6 +15,7 @@ from l2o.guidance_rows import GuidanceRows
 from l2o.history import History
 from l2o.modes import Mode
 from l2o.ranks import Ranks
+from l2o.rates import Rates
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,6 +30,7 @@ class Seeing(ABC):
         history: the decisions.
         mode: how multipliers reach the optimizer, and `mode_reason`, why so.
         guard: what steps in when things go wrong, if anything does.
+        rates: the user's learning rates.
         ranks: the processes of the run.
     """
 
@@ -39,12 +41,17 @@ class Seeing(ABC):
     mode_reason: str
     guard: Guard | None
     ranks: Ranks
+    rates: Rates
     _memory: Memory
 
     @property
     @abstractmethod
     def steps(self) -> int:
         """Optimizer steps done."""
+
+    @abstractmethod
+    def _rates_now(self) -> list[float]:
+        """Return the rate of each layer group without its multiplier, as it is now."""
 
     @abstractmethod
     def _settle_skips(self) -> int:
@@ -62,7 +69,7 @@ class Seeing(ABC):
 
     def get_last_lr(self) -> dict[str, float]:
         """Return the learning rates in force, by layer group."""
-        rates = zip(self.mode.base_lrs(), self._factors.tolist(), strict=True)
+        rates = zip(self._rates_now(), self._factors.tolist(), strict=True)
         return {g.name: lr * m for g, (lr, m) in zip(self.groups, rates, strict=True)}
 
     @property

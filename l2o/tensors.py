@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,3 +68,14 @@ def scalars_to_host(scalars: Sequence[Tensor]) -> NDArray[np.float64]:
     # Scalars of a user may be of shape [1].
     scalars = [s if s.dim() == 0 else s.reshape(()) for s in scalars]
     return torch.stack(list(scalars)).cpu().double().numpy()
+
+
+def same_members(before: Sequence[Any], now: Sequence[Any]) -> bool:
+    """Return whether both hold the very same objects in the same order.
+
+    Example:
+        >>> weight = torch.ones(2)
+        >>> same_members((weight,), [weight]), same_members((weight,), [torch.ones(2)])
+        (True, False)
+    """
+    return len(before) == len(now) and all(map(operator.is_, before, now))

@@ -6,11 +6,15 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-_INNER = ("optimizer", "base_optimizer", "base", "optim")
+_INNER = ("optimizer", "base_optimizer", "base", "optim", "inner_optimizer", "_optimizer")
 
 
-def unwrap_optimizer(optimizer: Any, hooks: bool = True) -> Optimizer:
-    """Return the torch optimizer within; accelerate's and Lightning's wrappers are looked through.
+def unwrap_optimizer(optimizer: Any, hooks: bool = True) -> tuple[Optimizer, list[Optimizer]]:
+    """Return the torch optimizer that steps, and the optimizers around it, outermost last.
+
+    accelerate's and Lightning's wrappers are looked through, and so are those of a torch optimizer
+    of the same parameters, as sharpness-aware minimization and Lookahead are: whatever they do
+    around it, the learning rate acts in the step of the optimizer within.
 
     Args:
         optimizer: the user's.
@@ -22,18 +26,21 @@ def unwrap_optimizer(optimizer: Any, hooks: bool = True) -> Optimizer:
     Example:
         >>> import torch
         >>> optimizer = torch.optim.SGD([torch.ones(2, requires_grad=True)], lr=0.1)
-        >>> unwrap_optimizer(optimizer) is optimizer
+        >>> unwrap_optimizer(optimizer)[0] is optimizer
         True
     """
-    seen = 0
-    while isinstance(inner := getattr(optimizer, "optimizer", None), Optimizer) and seen < 10:
-        optimizer, seen = inner, seen + 1
+    outer: list[Optimizer] = []
+    for _ in range(10):
+        within = _within(optimizer)
+        if within is None:
+            break
+        if isinstance(optimizer, Optimizer):
+            outer.insert(0, optimizer)
+        optimizer = within
     kind = type(optimizer).__name__
     if not isinstance(optimizer, Optimizer):
-        within = next(
-            (name for name in _INNER if isinstance(getattr(optimizer, name, None), Optimizer)), None
-        )
-        remedy = f"pass its .{within}" if within else "pass the torch.optim.Optimizer that it uses"
+        found = next((n for n in _INNER if isinstance(getattr(optimizer, n, None), Optimizer)), "")
+        remedy = f"pass its .{found}" if found else "pass the torch.optim.Optimizer that it uses"
         raise TypeError(f"the optimizer, of type {kind}, is no torch optimizer; {remedy}")
     if "_optimizer_step_pre_hooks" not in vars(optimizer) and hooks:
         raise TypeError(
@@ -41,4 +48,23 @@ def unwrap_optimizer(optimizer: Any, hooks: bool = True) -> Optimizer:
             "pass hooks=False and call controller.before_step() and controller.step() around its "
             "step, or pass the optimizer within"
         )
-    return optimizer
+    return optimizer, outer
+
+
+def _within(optimizer: Any) -> Optimizer | None:
+    """Return the optimizer that one looks after, if it steps the same parameters."""
+    inner = getattr(optimizer, "optimizer", None)
+    if isinstance(inner, Optimizer) and inner is not optimizer:
+        return inner
+    if not isinstance(optimizer, Optimizer):
+        return None
+    mine = _parameters(optimizer)
+    for name in _INNER[1:]:
+        inner = vars(optimizer).get(name)
+        if isinstance(inner, Optimizer) and inner is not optimizer and _parameters(inner) == mine:
+            return inner
+    return None
+
+
+def _parameters(optimizer: Optimizer) -> set[int]:
+    return {id(p) for group in optimizer.param_groups for p in group["params"]}

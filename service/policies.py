@@ -9,6 +9,9 @@ import typer
 
 from l2o.service.outcomes import explained
 
+FIRST = ("name", "description", "task_family", "licence", "limits", "known_limits")
+"""Keys of a card that are shown first: what a policy is, and what it does not do."""
+
 
 def policies(
     name: Annotated[
@@ -19,10 +22,9 @@ def policies(
     """List the policies, or show one's card."""
     with explained():
         from l2o.bundle import list_policies, read_card
-        from l2o.configs.yaml_text import format_yaml
 
         if name is not None:
-            typer.echo(format_yaml(read_card(name)), nl=False)
+            typer.echo(card_text(read_card(name)), nl=False)
             return
         found = list_policies()
         if not found:
@@ -30,6 +32,26 @@ def policies(
         width = max(map(len, found), default=0)
         for known, folder in found.items():
             typer.echo(f"{known:{width}}  {summary(read_card(folder))}")
+
+
+def card_text(card: Mapping[str, Any]) -> str:
+    """Return a card as YAML, with what a user must know before anything else.
+
+    Example:
+        >>> print(card_text({"seed": 0, "known_limits": ["It is slow."], "name": "mine"}), end="")
+        name: mine
+        known_limits:
+        - It is slow.
+        seed: 0
+    """
+    from l2o.configs.yaml_text import format_yaml
+
+    ordered = {key: card[key] for key in FIRST if key in card} | dict(card)
+    # A mapping of plain values alone would be written in braces, which no line may follow.
+    return "".join(
+        format_yaml({key: value}, block=key in FIRST or not isinstance(value, dict | list))
+        for key, value in ordered.items()
+    )
 
 
 def summary(card: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from l2o.configs.load import dump_config, load_config
+from l2o.configs.yaml_text import parse_yaml
 from l2o.service.cli import app
 from l2o.service.outcomes import raised_by_us
 
@@ -223,9 +224,13 @@ def test_policies_lists_and_shows_cards(tmp_path, monkeypatch):
     monkeypatch.setenv("L2O_POLICY_PATH", str(tmp_path))
     assert "mine" in run("policies").output
     assert "PPO on digits (Apache-2.0)" in run("policies").output
-    assert "licence: Apache-2.0" in run("policies", "mine").output.replace("{", "").replace(
-        ", ", "\n"
-    )
+    assert "licence: Apache-2.0" in run("policies", "mine").output.splitlines()
+    assert parse_yaml(run("policies", "mine").output, "shown") == card
+    card |= {"config": {"steps": 3}, "known_limits": ["It ends at chance.", "A rule ties it."]}
+    (folder / "card.json").write_text(json.dumps(card))
+    shown = run("policies", "mine").output
+    assert parse_yaml(shown, "shown") == card
+    assert shown.index("It ends at chance.") < shown.index("A rule ties it.") < shown.index("steps")
     unknown = run("policies", "mien")
     assert unknown.exit_code == 2
     assert "Did you mean 'mine'?" in unknown.stderr

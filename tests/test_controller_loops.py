@@ -159,13 +159,20 @@ class Clipped(torch.optim.SGD):
 def test_a_step_within_a_step_is_one_step():
     torch.optim.SGD([torch.zeros(1, requires_grad=True)])  # hooks of the base class are in place
     case = Case("clipped SGD", Clipped, 0.1, {"momentum": 0.9})
-    ours, controller = controlled(case)
+    ours, controller = controlled(case, mode="groups")
     theirs = reference(case)
     ours.plain()
     theirs.plain()
     assert controller.steps == STEPS
     assert controller.mode.name == "groups"
     assert_same(ours, theirs)
+
+
+def test_a_step_of_its_own_keeps_the_user_s_groups():
+    case = Case("clipped SGD", Clipped, 0.1, {"momentum": 0.9})
+    _, controller = controlled(case)
+    assert controller.mode.name == "update_scale"
+    assert controller.mode_reason == "Clipped has a step of its own, not that of SGD"
 
 
 def test_accelerate_s_optimizer_is_looked_through():

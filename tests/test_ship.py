@@ -62,3 +62,38 @@ def test_results_of_another_policy_are_refused(run, tmp_path):
     with pytest.raises(ValueError, match="did not benchmark this policy"):
         ship(run, benchmark(tmp_path, "0" * 16), "", tmp_path / "zoo")
     assert not (tmp_path / "zoo").exists()
+
+
+def test_known_limits_stay_with_the_weights_they_were_measured_on(run, tmp_path):
+    zoo, told = tmp_path / "zoo", ["A rule ties it.", "It ends at chance under SGD."]
+    mark = fingerprint(str(ship(run, None, "none", zoo)))
+    assert l2o.read_card(zoo / "tiny")["known_limits"] == []
+    ship(run, None, "none", zoo, known_limits=told)
+    assert l2o.read_card(zoo / "tiny")["known_limits"] == told
+    assert fingerprint(str(zoo / "tiny")) == mark  # measured results stay valid
+    ship(run, None, "other words", zoo)
+    assert l2o.read_card(zoo / "tiny")["known_limits"] == told
+    policy = l2o.load_policy(run)
+    with torch.no_grad():
+        next(policy.network.parameters()).add_(1.0)
+    l2o.save_policy(run, policy, l2o.read_card(run))
+    ship(run, None, "none", zoo)
+    assert l2o.read_card(zoo / "tiny")["known_limits"] == []
+
+
+@pytest.mark.parametrize("told", ["A rule ties it.", ["A rule ties it.", " "], [3]])
+def test_known_limits_are_sentences(run, tmp_path, told):
+    with pytest.raises(ValueError, match="known limits must be a list of sentences"):
+        ship(run, None, "none", tmp_path / "zoo", known_limits=told)
+    assert not (tmp_path / "zoo").exists()
+
+
+SHIPPED = ["asg-base", "asg-lite", "asg-wide", "asg-2020", "asg-2020-memoryless"]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_cards_tell_what_the_policy_does_not_do(name):
+    told = l2o.read_card(name)["known_limits"]
+    assert told
+    assert any("trust ratio" in sentence for sentence in told)
+    assert all(sentence.endswith(".") and sentence.isascii() for sentence in told)

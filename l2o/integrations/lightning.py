@@ -73,11 +73,12 @@ class LRCallback(Callback):
         self._active: dict[int, LRController] = {}
         self._handles: list[Any] = []
         self._losses = PendingLosses()
+        self._stepping: Optimizer | None = None
         self._sees_losses = False
         self._loaded_step: int | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        live = ("_active", "_handles", "_losses", "_sees_losses", "_loaded_step")
+        live = ("_active", "_handles", "_losses", "_stepping", "_sees_losses", "_loaded_step")
         kept = {key: value for key, value in vars(self).items() if key not in live}
         return {**kept, "controllers": [], "_past": self.history}
 
@@ -106,10 +107,10 @@ class LRCallback(Callback):
         for index, policy in enumerate(policies):
             optimizer = _torch_optimizer(trainer.optimizers[index])
             # Before the controller's own hooks: losses are to be known when a step ends.
-            tell = torch.compiler.disable(partial(self._around_step, pl_module))
+            before = torch.compiler.disable(partial(self._before_step, pl_module))
             self._handles += [
-                optimizer.register_step_pre_hook(tell),
-                optimizer.register_step_post_hook(tell),
+                optimizer.register_step_pre_hook(before),
+                optimizer.register_step_post_hook(torch.compiler.disable(self._after_step)),
             ]
             if policy is not None:
                 self._attach(trainer, pl_module, index, policy, done=0)
@@ -217,6 +218,7 @@ class LRCallback(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Begin a batch."""
+        self._stepping = None  # of a step that raised
         self._losses.begin_batch()
 
     def on_before_backward(
@@ -231,6 +233,8 @@ class LRCallback(Callback):
             loss = loss / scaler.scale(torch.ones_like(loss))
         self._sees_losses = True
         self._losses.add(loss)
+        if self._stepping is not None:  # in the closure of a step by hand
+            self._tell(self._stepping)
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
@@ -238,13 +242,17 @@ class LRCallback(Callback):
         """Report the losses that led to this step."""
         self._tell(_torch_optimizer(optimizer))
 
-    def _around_step(
+    def _before_step(
         self, module: LightningModule, optimizer: Optimizer, *_: Any, **__: Any
     ) -> None:
-        """Report them where a step goes past Lightning: before it, or after its closure."""
+        """Report the losses of a step by hand, which may go past Lightning."""
         # In automatic optimization the last loss is yet to come, in the closure of the step.
         if not module.automatic_optimization:
+            self._stepping = optimizer
             self._tell(optimizer)
+
+    def _after_step(self, *_: Any, **__: Any) -> None:
+        self._stepping = None
 
     def _tell(self, optimizer: Optimizer) -> None:
         loss = self._losses.take(id(optimizer))

@@ -6,15 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from l2o.groups import LayerGroup
 from l2o.modes.choose import refusal
-
-NO_RATE = float("nan")
-"""The learning rate of param groups that have none, as with optimizers that choose it alone."""
 
 
 class Mode(ABC):
@@ -45,7 +41,6 @@ class Mode(ABC):
     def follow(self, groups: Sequence[LayerGroup]) -> None:
         """Apply multipliers to these layer groups from now on; not during a step."""
         self.groups = tuple(groups)
-        self._held = _Held([], ())
 
     @abstractmethod
     def before_step(self, multipliers: Tensor) -> None:
@@ -66,9 +61,9 @@ class Mode(ABC):
         """Show the user's closure, called from within the step, the optimizer as they know it."""
         return
 
-    def end_closure(self) -> None:
-        """Undo `begin_closure`; not called if the closure raised."""
-        return
+    def end_closure(self, multipliers: Tensor) -> None:
+        """Undo `begin_closure`, with what the closure may have changed; not if it raised."""
+        del multipliers
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs, as plain data and tensors."""
@@ -77,55 +72,3 @@ class Mode(ABC):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state_dict()`."""
         return
-
-    def base_lrs(self) -> list[float]:
-        """Return the user's learning rate of each layer group: the mean over its parameters.
-
-        NaN where the optimizer has none. Not during a step.
-        """
-        users = self.optimizer.param_groups
-        rates = _as_floats([group.get("lr") for group in users])
-        held = [group["params"] for group in users]
-        if not self._held.same(held):
-            self._held = _Held(held, self.groups)
-        return [
-            rates[at] if isinstance(at, int) else sum(rates[i] for i in at) / len(at)
-            for at in self._held.places
-        ]
-
-
-class _Held:
-    """Which param groups hold the parameters of each layer group: found once, not each time.
-
-    Args:
-        held: the parameters of each param group.
-        groups: layer groups.
-    """
-
-    def __init__(self, held: Sequence[list[Any]], groups: Sequence[LayerGroup]) -> None:
-        self._lists = list(held)
-        self._sizes = [len(params) for params in held]
-        place = {id(p): index for index, params in enumerate(held) for p in params}
-        found = [[place[id(p)] for p in group.parameters] for group in groups]
-        self.places = [at[0] if len(set(at)) == 1 else at for at in found]
-
-    def same(self, held: Sequence[list[Any]]) -> bool:
-        """Return whether the param groups still hold the same lists of parameters."""
-        return len(held) == len(self._lists) and all(
-            mine is theirs and size == len(theirs)
-            for mine, theirs, size in zip(self._lists, held, self._sizes, strict=True)
-        )
-
-
-def _as_floats(rates: Sequence[Any]) -> list[float]:
-    """Return rates as floats; those on a device cross to the host together."""
-    tensors = [rate.detach().reshape(()) for rate in rates if isinstance(rate, torch.Tensor)]
-    if not tensors:
-        return [NO_RATE if rate is None else float(rate) for rate in rates]
-    values = iter(torch.stack(tensors).tolist())
-    return [
-        next(values)
-        if isinstance(rate, torch.Tensor)
-        else (NO_RATE if rate is None else float(rate))
-        for rate in rates
-    ]

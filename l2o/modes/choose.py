@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 from torch import optim
 from torch.optim import Optimizer
 
@@ -80,6 +82,20 @@ def _known(optimizer: Optimizer, table: dict[str, str]) -> str | None:
     return next((f"{name} {table[name]}" for name in names if name in table), None)
 
 
+def _steps_as_known(kind: type[Optimizer]) -> bool:
+    """Return whether a class has the very step of a known one.
+
+    A step of its own may do anything with the user's param groups, such as clipping each: they
+    must not be split then.
+    """
+    mine = inspect.unwrap(kind.step)
+    return any(
+        mine is inspect.unwrap(known.step)
+        for known in ONE_RATE_PER_GROUP
+        if issubclass(kind, known)
+    )
+
+
 def _packages(optimizer: Optimizer) -> set[str]:
     return {base.__module__.partition(".")[0] for base in type(optimizer).__mro__}
 
@@ -100,6 +116,9 @@ def choose_mode(optimizer: Optimizer) -> tuple[str, str]:
         return "update_scale", reason
     if any(group.get("lr") is None for group in optimizer.param_groups):
         return "update_scale", f"{kind.__name__} has param groups without a learning rate"
-    if isinstance(optimizer, ONE_RATE_PER_GROUP) or _packages(optimizer) & ALSO_ONE_RATE_PER_GROUP:
+    base = next((known for known in ONE_RATE_PER_GROUP if isinstance(optimizer, known)), None)
+    if base is not None and not _steps_as_known(kind):
+        return "update_scale", f"{kind.__name__} has a step of its own, not that of {base.__name__}"
+    if base is not None or _packages(optimizer) & ALSO_ONE_RATE_PER_GROUP:
         return "groups", f"{kind.__name__} follows one learning rate per param group"
     return "update_scale", f"{kind.__name__} is not known to follow one LR per param group"

@@ -90,14 +90,12 @@ class GroupRates(Mode):
             self._users = None
 
     def begin_closure(self) -> None:
-        """Let the closure see the user's own param groups."""
+        """Let the closure see the user's own param groups; `before_step` goes on after it."""
         self.abandon_step()
 
-    def end_closure(self) -> None:
-        """Let the parts stand in again."""
-        if self._split_yet and self._splits:
-            self._users = self.optimizer.param_groups
-            self.optimizer.param_groups = self._parts
+    def end_closure(self, multipliers: Tensor) -> None:
+        """Let the parts stand in again, at the rates that the closure may have set."""
+        self.before_step(multipliers)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the options that parts have of their own, by param group."""

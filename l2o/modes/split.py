@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from l2o.tensors import same_members
+
 _NOTHING = object()
 _OWN = frozenset({"params", "param_names", "lr"})
 
@@ -38,19 +40,19 @@ class SplitGroup:
     ) -> None:
         self.group = group
         self._params = group["params"]
-        self._size = len(self._params)
+        self._members = tuple(self._params)
         self._keep_writing = keep_writing
         self.parts: list[dict[str, Any]] = []
         self.layers: list[int | None] = []
         self._seen: dict[str, Any] = {}
         self._written: tuple[Any, ...] = ()
-        names = group.get("param_names") or [None] * self._size
+        names = _names(group, len(self._members))
         by_layer: dict[int | None, list[tuple[Tensor, Any]]] = {}
-        for parameter, name in zip(self._params, names, strict=True):
+        for parameter, name in zip(self._params, names or self._params, strict=True):
             by_layer.setdefault(layer_of.get(id(parameter)), []).append((parameter, name))
         for layer, members in by_layer.items():
             part: dict[str, Any] = {"params": [parameter for parameter, _ in members]}
-            if "param_names" in group:
+            if names is not None:
                 part["param_names"] = [name for _, name in members]
             self.parts.append(part)
             self.layers.append(layer)
@@ -60,7 +62,7 @@ class SplitGroup:
         return (
             group is self.group
             and group["params"] is self._params
-            and len(self._params) == self._size
+            and same_members(self._members, self._params)
         )
 
     def prepare(self, factors: Sequence[float]) -> None:
@@ -131,6 +133,15 @@ class SplitGroup:
                 self._seen[key] = value
                 for part in self.parts:
                     part[key] = value
+
+
+def _names(group: Mapping[str, Any], count: int) -> list[Any] | None:
+    """Return the names that torch keeps beside a group's parameters, if there is one for each.
+
+    Whoever appends a parameter to the list, as torch allows, leaves the names one short.
+    """
+    names = group.get("param_names")
+    return list(names) if names and len(names) == count else None
 
 
 def _same(before: tuple[Any, ...], now: tuple[Any, ...]) -> bool:
