@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from l2o.multipliers import LogRange
+from l2o.policy_network import Device
 from l2o.signals import SIGNALS
 from l2o.signals.base import LogRatio
 
@@ -36,17 +37,18 @@ class Anchor(nn.Module):
     Args:
         features: F.
         outputs: numbers per layer.
+        device: where its parameters lie.
 
     Example:
         >>> Anchor(features=5, outputs=1)(torch.ones(3, 5)).shape
         torch.Size([3, 1])
     """
 
-    def __init__(self, features: int, outputs: int) -> None:
+    def __init__(self, features: int, outputs: int, device: Device = "cpu") -> None:
         super().__init__()
-        self.seen = nn.Linear(features, outputs)
-        self.blind = nn.Linear(features, outputs)
-        self.register_buffer("column", torch.zeros((), dtype=torch.int64))
+        self.seen = nn.Linear(features, outputs, device=device, dtype=torch.float32)
+        self.blind = nn.Linear(features, outputs, device=device, dtype=torch.float32)
+        self.register_buffer("column", torch.zeros((), dtype=torch.int64, device=device))
         self.column: Tensor
         for linear in (self.seen, self.blind):
             nn.init.zeros_(linear.weight)

@@ -11,7 +11,7 @@ from l2o.interval import Interval
 from l2o.learned import LearnedPolicy
 from l2o.multipliers import MultiplierRange
 from l2o.network import LayerPolicyNetwork
-from l2o.policy_network import PolicyNetwork
+from l2o.policy_network import Device, PolicyNetwork
 from l2o.registry import unknown_name
 from l2o.spec import SignalSpec
 
@@ -24,8 +24,12 @@ ARCHITECTURES: dict[str, type[PolicyNetwork]] = {
 _POLICIES: dict[str, type[LearnedPolicy]] = {"asg_2020": ASGPolicy}
 
 
-def make_network(architecture: Mapping[str, Any]) -> PolicyNetwork:
+def make_network(architecture: Mapping[str, Any], device: Device = "cpu") -> PolicyNetwork:
     """Make a network from what its `architecture()` returned.
+
+    Args:
+        architecture: the arguments of its constructor, and its `kind`.
+        device: where its parameters lie; on "meta" nothing is drawn for them.
 
     Raises:
         ValueError: an unknown kind.
@@ -40,7 +44,7 @@ def make_network(architecture: Mapping[str, Any]) -> PolicyNetwork:
     # No dotted paths: loading a policy must not import what its card names.
     if kind not in ARCHITECTURES:
         raise ValueError(unknown_name("policy architecture", str(kind), ARCHITECTURES))
-    return ARCHITECTURES[kind](**arguments)
+    return ARCHITECTURES[kind](**arguments, device=device)
 
 
 def make_policy(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from l2o.multipliers import Bins
-from l2o.policy_network import PolicyNetwork
+from l2o.policy_network import Device, PolicyNetwork
 
 SCALARS_FROM = 2
 """Features of an observation before the scalars: `present` and the group's current factor."""
@@ -32,6 +32,7 @@ class ASGPolicyNetwork(PolicyNetwork):
         hidden: width of each LSTM.
         bins: the factors, rising.
         memoryless: forget the recurrent state between decisions, as the published release does.
+        device: where the parameters lie.
 
     Shapes:
         observation `[..., groups, 2 + scalars]`: `present`, the current factor, and the scalars,
@@ -57,6 +58,7 @@ class ASGPolicyNetwork(PolicyNetwork):
         hidden: int = 20,
         bins: Sequence[float] = Bins().values,
         memoryless: bool = False,
+        device: Device = "cpu",
     ) -> None:
         super().__init__()
         if groups < 1 or scalars < 1:
@@ -68,9 +70,10 @@ class ASGPolicyNetwork(PolicyNetwork):
         self.bins = Bins(tuple(bins))
         self.memoryless = memoryless
         self.features, self.outputs = SCALARS_FROM + scalars, self.bins.outputs
-        self.memories = nn.ModuleList(nn.LSTMCell(1, hidden) for _ in range(scalars))
+        where: dict[str, Any] = {"device": device, "dtype": torch.float32}
+        self.memories = nn.ModuleList(nn.LSTMCell(1, hidden, **where) for _ in range(scalars))
         width = scalars * hidden + self.outputs
-        self.heads = nn.ModuleList(nn.Linear(width, self.outputs) for _ in range(groups))
+        self.heads = nn.ModuleList(nn.Linear(width, self.outputs, **where) for _ in range(groups))
         self._initialise()
 
     def _initialise(self) -> None:
@@ -84,7 +87,8 @@ class ASGPolicyNetwork(PolicyNetwork):
         """Return zeros `[*shape without L, 2, scalars, hidden]`; None if memoryless."""
         if self.memoryless:
             return None
-        return torch.zeros(*shape[:-1], 2, self.scalars, self.hidden)
+        sizes = (*shape[:-1], 2, self.scalars, self.hidden)
+        return torch.zeros(*sizes, dtype=torch.float32, device="cpu")
 
     def forward(
         self, observation: Tensor, state: Tensor | None = None

@@ -13,12 +13,14 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
+from torch import Tensor
 
 from l2o.architectures import make_network, make_policy
 from l2o.files import write_atomically
 from l2o.interval import as_plain
 from l2o.learned import LearnedPolicy
 from l2o.multipliers import multipliers_from_dict
+from l2o.policy_network import PolicyNetwork
 from l2o.registry import unknown_name
 from l2o.spec import SignalSpec
 
@@ -86,16 +88,22 @@ def load_policy(source: str | Path) -> LearnedPolicy:
         )
     try:
         policy = make_policy(
-            make_network(card["architecture"]),
+            _with_weights(card["architecture"], load_tensors(weights)),
             multipliers_from_dict(card["multipliers"]),
             SignalSpec(tuple(card["signals"]["names"]), card["signals"]["version"]),
             card["interval"],
             _names(card.get("guidance_actions", [])),
         )
-        policy.network.load_state_dict(load_tensors(weights))
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise BundleError(f"{folder}: this is no policy that l2o can run: {error}") from error
     return policy
+
+
+def _with_weights(architecture: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> PolicyNetwork:
+    # What a constructor draws would be overwritten, but the user's random numbers were used up.
+    network = make_network(architecture, device="meta").to_empty(device="cpu")
+    network.load_state_dict(tensors)
+    return network
 
 
 def _names(given: Any) -> tuple[str, ...]:

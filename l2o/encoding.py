@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -108,12 +108,14 @@ def _row(signal: Signal, measured: Measurement) -> Tensor:
 @cache
 def _constants(plan: tuple[tuple[float, ...], ...], device: torch.device) -> _Constants:
     picked, offsets, scales, order, limits = plan
-    made = (
-        torch.tensor(picked, dtype=torch.long),
-        torch.tensor(offsets + (0.0,) * len(offsets)).unsqueeze(-1),
-        torch.tensor(scales).unsqueeze(-1),
-        torch.tensor(order, dtype=torch.long),
-        -torch.tensor(limits),
-        torch.tensor(limits),
+    # Said, not left to torch's defaults: those are the user's.
+    index = partial(torch.tensor, dtype=torch.long, device=device)
+    value = partial(torch.tensor, dtype=torch.float32, device=device)
+    return _Constants(
+        picked=index(picked),
+        offsets=value(offsets + (0.0,) * len(offsets)).unsqueeze(-1),
+        scales=value(scales).unsqueeze(-1),
+        order=index(order),
+        lowest=-value(limits),
+        limits=value(limits),
     )
-    return _Constants(*(tensor.to(device) for tensor in made))

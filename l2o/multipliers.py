@@ -108,7 +108,7 @@ class LogRange(MultiplierRange):
 @cache
 def _log(bound: float, dtype: torch.dtype) -> float:
     """Return the logarithm as this type has it."""
-    return float(torch.tensor(bound, dtype=dtype).log())
+    return float(torch.tensor(bound, dtype=dtype, device="cpu").log())
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from l2o.anchor import Anchor
-from l2o.policy_network import PolicyNetwork
+from l2o.policy_network import Device, PolicyNetwork
 from l2o.pooling import POOLINGS
 from l2o.registry import unknown_name
 
@@ -30,6 +31,7 @@ class LayerPolicyNetwork(PolicyNetwork):
             that have been seen training and one for those that have not: see `l2o.anchor`.
         pooling: what makes the context of all layers' encodings, a key of `POOLINGS`; "none"
             hides it from the heads, and the value has the mean.
+        device: where the parameters lie.
 
     Raises:
         ValueError: an unknown pooling.
@@ -55,23 +57,26 @@ class LayerPolicyNetwork(PolicyNetwork):
         recurrent: bool = False,
         anchored: bool = False,
         pooling: str = "mean",
+        device: Device = "cpu",
     ) -> None:
         super().__init__()
         if pooling not in POOLINGS:
             raise ValueError(unknown_name("pooling", str(pooling), POOLINGS))
         self.features, self.outputs = features, outputs
         self.hidden, self.recurrent = hidden, recurrent
+        linear = partial(nn.Linear, device=device, dtype=torch.float32)
         self.encode = nn.Sequential(
-            nn.Linear(features, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh()
+            linear(features, hidden), nn.Tanh(), linear(hidden, hidden), nn.Tanh()
         )
-        self.pooling, self.pool = pooling, POOLINGS[pooling](hidden)
-        self.mix = nn.Sequential(nn.Linear(hidden, hidden), nn.Tanh())
-        self.memory = nn.GRUCell(2 * hidden, 2 * hidden) if recurrent else None
-        self.head = nn.Sequential(
-            nn.Linear(2 * hidden, hidden), nn.Tanh(), nn.Linear(hidden, outputs)
+        self.pooling, self.pool = pooling, POOLINGS[pooling](hidden, device)
+        self.mix = nn.Sequential(linear(hidden, hidden), nn.Tanh())
+        width = 2 * hidden
+        self.memory = (
+            nn.GRUCell(width, width, device=device, dtype=torch.float32) if recurrent else None
         )
-        self.value = nn.Sequential(nn.Linear(hidden, hidden), nn.Tanh(), nn.Linear(hidden, 1))
-        self.anchor = Anchor(features, outputs) if anchored else None
+        self.head = nn.Sequential(linear(width, hidden), nn.Tanh(), linear(hidden, outputs))
+        self.value = nn.Sequential(linear(hidden, hidden), nn.Tanh(), linear(hidden, 1))
+        self.anchor = Anchor(features, outputs, device) if anchored else None
         self._initialise()
 
     def _initialise(self) -> None:
@@ -87,7 +92,9 @@ class LayerPolicyNetwork(PolicyNetwork):
 
     def initial_state(self, *shape: int) -> Tensor | None:
         """Return zeros `[*shape, 2 * hidden]` if recurrent (shape ends in L), else None."""
-        return torch.zeros(*shape, 2 * self.hidden) if self.recurrent else None
+        if not self.recurrent:
+            return None
+        return torch.zeros(*shape, 2 * self.hidden, dtype=torch.float32, device="cpu")
 
     def forward(
         self, observation: Tensor, state: Tensor | None = None

@@ -5,11 +5,18 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
+
+Device = str | torch.device
+"""Where a network's parameters lie; always said, since torch's default device is the user's."""
 
 
 class PolicyNetwork(nn.Module):
     """Observation `[..., L, F]` and a state -> outputs `[..., L, outputs]` and the next state.
+
+    A network is float32, whatever torch's default type is: it decides as it was trained. Its
+    constructor takes a `device`, "cpu" unless given; on "meta" it draws no random numbers.
 
     Attributes:
         kind: its name among `l2o.architectures.ARCHITECTURES`.

@@ -8,6 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from l2o.policy_network import Device
+
 
 class Pooling(nn.Module):
     """Encodings `[..., L, hidden]` of layers -> one `[..., hidden]`, blind to padding and order.
@@ -18,8 +20,9 @@ class Pooling(nn.Module):
 
     shown: ClassVar[bool] = True
 
-    def __init__(self, hidden: int) -> None:
+    def __init__(self, hidden: int, device: Device = "cpu") -> None:
         super().__init__()
+        del device  # of parameters, which not every pooling has
         self.hidden = hidden
 
     @abstractmethod
@@ -62,9 +65,9 @@ class AttentionPooling(Pooling):
         tensor([3.], grad_fn=<SumBackward1>)
     """
 
-    def __init__(self, hidden: int) -> None:
-        super().__init__(hidden)
-        self.query = nn.Parameter(torch.zeros(hidden))
+    def __init__(self, hidden: int, device: Device = "cpu") -> None:
+        super().__init__(hidden, device)
+        self.query = nn.Parameter(torch.zeros(hidden, device=device, dtype=torch.float32))
 
     def forward(self, encoded: Tensor, present: Tensor) -> Tensor:
         """Return the weighted sum."""

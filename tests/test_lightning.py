@@ -7,7 +7,8 @@ import warnings
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from fits import Module, fit
+from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger
 from loops import (
@@ -18,14 +19,14 @@ from loops import (
     adamw,
     adamw_by_layer,
     equal,
-    linear_decay,
     multipliers,
     plain_loop,
 )
 
 import l2o
 from l2o.groups import group_layers
-from l2o.integrations.lightning import LRCallback, network_of
+from l2o.integrations.lightning import LRCallback
+from l2o.integrations.networks import network_of
 
 OPTIMIZERS = {
     "split by decay": (adamw, {"mode": "update_scale"}),
@@ -39,42 +40,6 @@ def quiet():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def fit(module, callbacks, folder, data=None, validation=None, ckpt_path=None, **options):
-    trainer = Trainer(
-        **{
-            "max_epochs": 1,
-            "accelerator": "cpu",
-            "devices": 1,
-            "logger": False,
-            "enable_checkpointing": any(isinstance(c, ModelCheckpoint) for c in callbacks),
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-            "default_root_dir": folder,
-            "callbacks": callbacks,
-            **options,
-        }
-    )
-    trainer.fit(module, (data or Data()).loader(), validation, ckpt_path=ckpt_path)
-    return trainer
-
-
-class Module(LightningModule):
-    def __init__(self, optimize=adamw):
-        super().__init__()
-        self.net, self.optimize = Net(), optimize
-
-    def training_step(self, batch, index):
-        return self.net(**batch)["loss"]
-
-    def validation_step(self, batch, index):
-        self.log("val_loss", self.net(**batch)["loss"])
-
-    def configure_optimizers(self):
-        optimizer = self.optimize(self.net)
-        scheduler = {"scheduler": linear_decay(optimizer), "interval": "step"}
-        return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
 
 @pytest.mark.parametrize("layout", OPTIMIZERS)
@@ -232,7 +197,9 @@ def test_an_optimizer_over_several_networks_has_the_groups_of_all():
     module = Manual()
     optimizer = torch.optim.SGD([*module.one.parameters(), *module.two.parameters()])
     assert network_of(module, optimizer) is module
-    assert network_of(module, adamw(module.two)) is module.two
+    one, two = adamw(module.one), adamw(module.two)
+    assert network_of(module, one, [one, two]) is module.one
+    assert network_of(module, two, [one, two]) is module.two
     names = [group.name for group in group_layers(module)]
     assert names == ["one", "two"]
 

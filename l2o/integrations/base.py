@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,9 +24,19 @@ def missing(package: str, extra: str) -> ImportError:
     return ImportError(f"this needs the package {package}: pip install 'l2o[{extra}]'")
 
 
-def as_policy(policy: str | Policy) -> Policy:
-    """Return a policy as it is, or load it by its name or folder."""
-    return load_policy(policy) if isinstance(policy, str) else policy
+def as_policy(policy: str | os.PathLike[str] | Policy) -> Policy:
+    """Return a policy as it is, or load it by its name or folder.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if isinstance(policy, Policy):
+        return policy
+    if isinstance(policy, str | os.PathLike):
+        return load_policy(os.fspath(policy))
+    raise TypeError(
+        f"policy must be an l2o.Policy, or the name or folder of one, got a {type(policy).__name__}"
+    )
 
 
 def check_options(options: Mapping[str, Any]) -> dict[str, Any]:

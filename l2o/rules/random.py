@@ -59,7 +59,7 @@ class Random(Rule):
     def initial_state(self, num_layers: int) -> State:
         """Return the number of decisions so far."""
         del num_layers
-        return {"decisions": torch.tensor(0)}
+        return {"decisions": torch.tensor(0, device="cpu")}
 
     def __call__(self, observation: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the multipliers `[L]`, and the state one decision on."""
@@ -67,5 +67,5 @@ class Random(Rule):
         rng = np.random.default_rng([self.seed, decision, *self.run])
         share = rng.random(len(observation))
         drawn = self.low ** (1.0 - share) * self.high**share
-        multipliers = torch.as_tensor(drawn, dtype=observation.dtype)
+        multipliers = torch.from_numpy(drawn).to(observation)
         return multipliers, {"decisions": state["decisions"] + 1}
