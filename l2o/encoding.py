@@ -109,11 +109,15 @@ def _row(signal: Signal, measured: Measurement) -> Tensor:
 def _constants(plan: tuple[tuple[float, ...], ...], device: torch.device) -> _Constants:
     picked, offsets, scales, order, limits = plan
     made = (
-        torch.tensor(picked, dtype=torch.long),
-        torch.tensor(offsets + (0.0,) * len(offsets)).unsqueeze(-1),
-        torch.tensor(scales).unsqueeze(-1),
-        torch.tensor(order, dtype=torch.long),
-        -torch.tensor(limits),
-        torch.tensor(limits),
+        torch.tensor(picked, dtype=torch.long, device="cpu"),
+        _column((*offsets, *[0.0] * len(offsets))),
+        _column(scales),
+        torch.tensor(order, dtype=torch.long, device="cpu"),
+        -_column(limits).squeeze(-1),
+        _column(limits).squeeze(-1),
     )
     return _Constants(*(tensor.to(device) for tensor in made))
+
+
+def _column(values: Sequence[float]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32, device="cpu").unsqueeze(-1)
