@@ -15,6 +15,7 @@ from l2o.head_window import HeadWindow
 from l2o.layer_facts import facts_by_name
 from l2o.ranks import Ranks
 from l2o.reader import DOT, DRIFT, GRADIENT, UPDATE, WEIGHT, Reader
+from l2o.sampling import Budget
 from l2o.signals import MISSING, Measurement, Quantity
 from l2o.signals.table import ROW, ROWS, MeasuredTable
 from l2o.window import WindowMean, as_scalar
@@ -31,6 +32,7 @@ class Meter:
         needs: the costly quantities to measure.
         total_steps: length of the training in optimizer steps, if known.
         ranks: the processes of the run; each measures its own part of sharded parameters.
+        budget: how much of a large model is read; None: `l2o.sampling.BUDGET`.
     """
 
     def __init__(
@@ -39,13 +41,14 @@ class Meter:
         needs: frozenset[Quantity],
         total_steps: int | None = None,
         ranks: Ranks | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.ranks = ranks or Ranks()
         self.groups = tuple(groups)
         self.needs = needs
         self.total_steps = total_steps
         piece = self.ranks.piece if self.ranks.sharded else None
-        self._reader = Reader([p for g in groups for p in g.parameters], needs, piece)
+        self._reader = Reader([p for g in groups for p in g.parameters], needs, piece, budget)
         self._first = np.cumsum([0, *(len(g.parameters) for g in groups)])[:-1]
         self._windows = {name: WindowMean(name) for name in OBSERVED}
         self._head = HeadWindow(self.groups) if "head" in needs else None

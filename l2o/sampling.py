@@ -81,10 +81,11 @@ class Sample:
         strides = like.stride()
         self._order = sorted(range(like.dim()), key=lambda d: -strides[d])
         self._plain = self._order == list(range(like.dim()))
-        self._runs = like.numel() // RUN
+        self._size = like.numel()
+        self._runs = self._size // RUN
         self._rows = _rows(self._runs, max(count // RUN, 1)).to(like.device)
         self.count = len(self._rows) * RUN
-        self.scale = like.numel() / self.count
+        self.scale = self._size / self.count
 
     def share(self, others: dict[tuple[int, int, torch.device], Tensor]) -> None:
         """Hold the places of the run in common with other samples of tensors of this size."""
@@ -92,7 +93,16 @@ class Sample:
         self._rows = others.setdefault(key, self._rows)
 
     def take(self, tensor: Tensor) -> Tensor:
-        """Return the sample of a dense tensor `[count]`, in memory of its own."""
+        """Return the sample of a dense tensor `[count]`, in memory of its own.
+
+        Raises:
+            ValueError: it has another number of elements.
+        """
+        if tensor.numel() != self._size:
+            raise ValueError(
+                f"a tensor of {self._size} elements now has {tensor.numel()}: its data was "
+                "replaced; attach the controller after the model has its final shapes"
+            )
         rows = self._rows
         if rows.device != tensor.device:
             # Memory on one device: a model is moved once, if at all.
