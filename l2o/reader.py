@@ -60,8 +60,8 @@ class Reader:
     @torch.no_grad()
     def _prepare(self) -> None:
         """Lay the work out by what is read of each tensor."""
-        weights = self._views.of(self.parameters)
-        self._blocks = BlockSums(weights) if self._views.plain(weights) else None
+        weights, plain = self._views.of(self.parameters)
+        self._blocks = BlockSums(weights) if plain else None
         self._before: Copies | None = None
         self._taken: list[Tensor] = []
         self._began: Copies | None = None
@@ -79,8 +79,8 @@ class Reader:
         """Remember the weights, so that `read` can tell this step's update."""
         if "update" not in self.needs:
             return
-        weights = self._views.of(self.parameters)
-        if self._blocks is None or not self._views.plain(weights):
+        weights, plain = self._views.of(self.parameters)
+        if self._blocks is None or not plain:
             self._taken = self._views.own(weights)
             return
         if self._before is None:
@@ -101,15 +101,11 @@ class Reader:
             and the scalars.
         """
         counts = gradients and "gradient" in self.needs
-        weights = self._views.of(self.parameters)
-        grads = self._views.of([p.grad for p in self.parameters]) if counts else []
+        weights, plain = self._views.of(self.parameters)
+        grads, alike = self._views.of([p.grad for p in self.parameters]) if counts else ([], True)
         taken, self._taken = self._taken, []
         copies = self._before if taken and self._before and taken is self._before.tensors else None
-        if (
-            self._blocks is not None
-            and bool(copies) == bool(taken)
-            and self._views.plain([*weights, *grads])
-        ):
+        if self._blocks is not None and bool(copies) == bool(taken) and plain and alike:
             found = self._blocks.read(weights, grads, copies, self._began)
             scalars = [float(scalar) for scalar in more]
         else:

@@ -32,6 +32,7 @@ class Views:
         self, parameters: Sequence[Tensor], piece: Piece | None, budget: Budget | None = None
     ) -> None:
         self._piece = piece
+        self._dtype = parameters[0].dtype
         wholes = [self.whole(p) for p in parameters]
         self.shapes = [tuple(whole.shape) for whole in wholes]
         sizes = [whole.numel() for whole in wholes]
@@ -63,14 +64,19 @@ class Views:
         detached = tensor.detach()
         return real_and_dense(detached if self._piece is None else self._piece(detached))
 
-    def of(self, tensors: Sequence[Held]) -> list[Held]:
-        """Return what is read of tensors that go with the parameters; None where there is none."""
+    def of(self, tensors: Sequence[Held]) -> tuple[list[Held], bool]:
+        """Return what is read of tensors that go with the parameters; None where there is none.
+
+        And whether all of that is plain, contiguous and of the first parameter's type, on the CPU.
+        """
+        if not self.sampled and self._plain(tensors):
+            return list(tensors), True
         found = [None if t is None else self.whole(t) for t in tensors]
         for index in self.sampled:
             whole, sample = found[index], self.samples[index]
             if whole is not None and sample is not None:
                 found[index] = sample.take(whole)
-        return found  # type: ignore[return-value]  # None where None was given
+        return found, self._plain(found)  # type: ignore[return-value]  # None where None was given
 
     def own(self, views: Sequence[Tensor]) -> list[Tensor]:
         """Return views as tensors in memory of their own, as samples are already."""
@@ -79,23 +85,19 @@ class Views:
             for view, sample in zip(views, self.samples, strict=True)
         ]
 
-    def plain(self, views: Sequence[Tensor | None]) -> bool:
-        """Return whether views are plain, contiguous and of one type, on the CPU."""
-        first = views[0] if views else None
-        if self._piece is not None or first is None:
+    def _plain(self, tensors: Sequence[Tensor | None]) -> bool:
+        if self._piece is not None or self._dtype not in (torch.float32, torch.float64):
             return False
-        dtype = first.dtype
-        return dtype in (torch.float32, torch.float64) and all(
-            v is None
-            or (
-                type(v) in _PLAIN
-                and v.is_cpu
-                and v.dtype == dtype
-                and v.layout == torch.strided
-                and v.is_contiguous()
-            )
-            for v in views
-        )
+        for t in tensors:
+            if t is not None and not (
+                type(t) in _PLAIN
+                and t.is_cpu
+                and t.dtype == self._dtype
+                and t.layout == torch.strided
+                and t.is_contiguous()
+            ):
+                return False
+        return True
 
 
 def _is_dense(tensor: Tensor) -> bool:
