@@ -97,7 +97,6 @@ class Meter:
         """Remember the weights, so that `measure` can tell this step's update."""
         self._reader.before_step()
 
-    @torch.no_grad()
     def measure(
         self,
         step: int,

@@ -112,6 +112,27 @@ class Sample:
         flat = laid.contiguous().view(-1)
         return flat[: self._runs * RUN].view(-1, RUN).index_select(0, rows).view(-1)
 
+    def take_sparse(self, tensor: Tensor) -> Tensor | None:
+        """Return the sample of a sparse tensor of whole rows, as embeddings have gradients.
+
+        It is never made dense. None where rows are not what is sparse, or lie otherwise in memory.
+        """
+        if tensor.layout is not torch.sparse_coo or tensor.sparse_dim() != 1 or not self._plain:
+            return None
+        if tensor.numel() != self._size:
+            return None
+        tensor = tensor.coalesce()
+        held, values = tensor.indices()[0], tensor.values().reshape(-1)
+        if len(held) == 0:
+            return values.new_zeros(self.count)
+        width = self._size // tensor.shape[0]
+        run = torch.arange(RUN, dtype=torch.long, device=held.device)
+        places = (self._rows.to(held.device)[:, None] * RUN + run).view(-1)
+        rows = places // width
+        found = torch.searchsorted(held, rows).clamp_max_(len(held) - 1)
+        taken = values[found * width + places % width]
+        return torch.where(held[found] == rows, taken, taken.new_zeros(()))
+
 
 def _rows(runs: int, count: int) -> Tensor:
     """Return `count` of so many runs, rising: floor((k + u) · runs / count), u uniform."""

@@ -71,12 +71,18 @@ class Views:
         """
         if not self.sampled and self._plain(tensors):
             return list(tensors), True
-        found = [None if t is None else self.whole(t) for t in tensors]
-        for index in self.sampled:
-            whole, sample = found[index], self.samples[index]
-            if whole is not None and sample is not None:
-                found[index] = sample.take(whole)
+        found = [
+            None if t is None else self.whole(t) if sample is None else self._sample(sample, t)
+            for t, sample in zip(tensors, self.samples, strict=True)
+        ]
         return found, self._plain(found)  # type: ignore[return-value]  # None where None was given
+
+    def _sample(self, sample: Sample, tensor: Tensor) -> Tensor:
+        if self._piece is None and not tensor.is_complex():
+            taken = sample.take_sparse(tensor.detach())
+            if taken is not None:
+                return taken
+        return sample.take(self.whole(tensor))
 
     def own(self, views: Sequence[Tensor]) -> list[Tensor]:
         """Return views as tensors in memory of their own, as samples are already."""

@@ -225,6 +225,26 @@ def test_complex_and_sparse_tensors_are_sampled():
     assert found[GRADIENT, 0] == pytest.approx(exact, rel=0.3)
 
 
+@pytest.mark.parametrize("width", [1, 3, 20, 64])
+def test_a_sparse_gradient_is_read_as_a_dense_one_and_never_made_dense(width, monkeypatch):
+    embedding = nn.Embedding(1000, width, sparse=True)
+    embedding(torch.tensor([0, 7, 7, *range(20, 600, 3), 999])).square().sum().backward()
+    reader = Reader([embedding.weight], NEEDS, budget=TIGHT)
+    sparse, dense = embedding.weight.grad, embedding.weight.grad.to_dense()
+    monkeypatch.setattr(torch.Tensor, "to_dense", None)
+    found, _ = reader.read(True)
+    embedding.weight.grad = None
+    embedding.weight.grad = dense
+    np.testing.assert_array_equal(found, reader.read(True)[0])
+    embedding.weight.grad = None
+    embedding.weight.grad = (sparse * 0.0).coalesce().clone().mul_(0.0)
+    assert reader.read(True)[0][GRADIENT, 0] == 0.0
+    embedding.weight.grad = None
+    nothing = torch.empty(1, 0, dtype=torch.long), torch.empty(0, width)
+    embedding.weight.grad = torch.sparse_coo_tensor(*nothing, (1000, width))
+    assert reader.read(True)[0][GRADIENT, 0] == 0.0
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_what_is_not_finite_in_a_sample_is_inf(bad):
     parameters = [nn.Parameter(torch.randn(5000))]
