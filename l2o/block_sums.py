@@ -27,7 +27,8 @@ class Copies:
 
     def __init__(self, like: Sequence[Tensor], small: Sequence[int], large: Sequence[int]) -> None:
         first = like[0]
-        self.flat = torch.empty(sum(like[i].numel() for i in small), dtype=first.dtype)
+        size = sum(like[i].numel() for i in small)
+        self.flat = torch.empty(size, dtype=first.dtype, device="cpu")
         views = self.flat.split([like[i].numel() for i in small]) if small else ()
         made = {i: view.view(like[i].shape) for i, view in zip(small, views, strict=True)}
         made |= {i: torch.empty_like(like[i]).detach() for i in large}
@@ -56,15 +57,23 @@ class BlockSums:
         counts = [-(-like[i].numel() // BLOCK) for i in self._large]
         self._large_at = np.cumsum([0, *counts])[:-1]
         dtype = like[0].dtype
-        self._sums = torch.zeros(5, sum(counts), dtype=dtype)
+        self._sums = torch.zeros(5, sum(counts), dtype=dtype, device="cpu")
         self._slots = [list(row.unbind()) for row in self._sums.unbind()]
         longest = max((like[i].numel() for i in self._large), default=0)
-        self._scratch = torch.empty(min(longest, BLOCK), dtype=dtype)
-        self._zeros = {i: torch.zeros_like(like[i]).detach() for i in self._small}
+        self._scratch = torch.empty(min(longest, BLOCK), dtype=dtype, device="cpu")
+        # In place of gradients that are missing.
+        zeros = torch.zeros(max(sizes, default=0), dtype=dtype, device="cpu")
+        self._zeros = {i: zeros[:size] for i, size in zip(self._small, sizes, strict=True)}
 
     def allocate(self, like: Sequence[Tensor]) -> Copies:
         """Return memory for a copy of the tensors."""
         return Copies(like, self._small, self._large)
+
+    def adopt(self, tensors: Sequence[Tensor]) -> Copies:
+        """Return copies of these tensors."""
+        made = self.allocate(tensors)
+        made.take(tensors)
+        return made
 
     def read(
         self,

@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from l2o.signals.base import FLOOR, Cosine, Field, Known, LogRatio, Measurement, Signal
 from l2o.signals.table import ROW, rows_of
+
+Array = NDArray[np.float32]
 
 
 class _Constants(NamedTuple):
@@ -28,7 +32,8 @@ class Encoder:
     """Computes what the signals compute one by one, bit for bit.
 
     Signals that are declared (`LogRatio`, `Cosine`, `Known`, `Field`) are computed together; the
-    others, the user's own among them, by their own code.
+    others, the user's own among them, by their own code. For a single run on the CPU NumPy does the
+    arithmetic: on tables as small as these the time goes into calling, and NumPy is called sooner.
 
     Args:
         signals: in the order of the observation's features.
@@ -59,6 +64,7 @@ class Encoder:
         )
         self._sizes = [2 * len(ratios), *[len(cosines)] * 3, len(flags), len(fields)]
         self._halves = [len(ratios)] * 2
+        self._host = _HostConstants.of(*self._plan)
 
     def __len__(self) -> int:
         return len(self.signals)
@@ -66,6 +72,8 @@ class Encoder:
     def __call__(self, measured: Measurement) -> Tensor:
         """Return the observation `[..., L, F]`, finite and clipped."""
         table = rows_of(measured)
+        if table.dim() == 2 and table.dtype == torch.float32 and table.is_cpu and not self._others:
+            return torch.from_numpy(self._on_host(table.numpy()))
         constants = _constants(self._plan, table.device)
         rows = table.index_select(-2, constants.picked)
         logs, dots, first, second, flags, fields = rows.split_with_sizes(self._sizes, dim=-2)
@@ -88,6 +96,71 @@ class Encoder:
         raw = raw.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
         raw = raw.clamp_(constants.lowest, constants.limits)
         return raw.mul_(table.select(-2, ROW["present"]).unsqueeze(-1))
+
+    def _on_host(self, rows: Array) -> Array:
+        """Do the same with NumPy, for rows `[Q, L]`."""
+        host, ratios = self._host, self._halves[0]
+        cosines, flags = self._sizes[1], self._sizes[4]
+        picked = rows.take(host.picked, axis=0)
+        raw = np.empty((len(self.signals), rows.shape[1]), dtype=np.float32)
+        with np.errstate(all="ignore"):  # what is missing or blew up becomes a zero below
+            logs, at = picked[: 2 * ratios], 2 * ratios
+            logs += host.offsets
+            np.abs(logs, out=logs)
+            np.maximum(logs, host.floor, out=logs)
+            np.divide(logs[:ratios], logs[ratios:], out=raw[:ratios])
+            # Torch's logarithm: the last bit of NumPy's is another one.
+            torch.from_numpy(raw[:ratios]).log10_()
+            raw[:ratios] /= host.scales
+            dots, first, second = (picked[at + k * cosines :][:cosines] for k in range(3))
+            np.divide(dots, first * second, out=raw[ratios:][:cosines])
+            known = picked[at + 3 * cosines :]
+            np.subtract(known[:flags], known[:flags], out=raw[ratios + cosines :][:flags])
+            raw[ratios + cosines :][:flags] += host.one
+            raw[ratios + cosines + flags :] = known[flags:]
+        raw[~np.isfinite(raw)] = 0.0
+        ordered = raw.take(host.order, axis=0)
+        np.maximum(ordered, host.lowest, out=ordered)
+        np.minimum(ordered, host.limits, out=ordered)
+        ordered *= rows[ROW["present"]]
+        return np.ascontiguousarray(ordered.T)
+
+
+class _HostConstants(NamedTuple):
+    """Arrays that an encoder needs on the host."""
+
+    picked: NDArray[np.int64]
+    offsets: Array
+    scales: Array
+    order: NDArray[np.int64]
+    lowest: Array
+    limits: Array
+    floor: np.float32
+    one: np.float32
+
+    @classmethod
+    def of(
+        cls,
+        picked: Sequence[int],
+        offsets: Sequence[float],
+        scales: Sequence[float],
+        order: Sequence[int],
+        limits: Sequence[float],
+    ) -> _HostConstants:
+        return cls(
+            np.array(picked, dtype=np.int64),
+            _column_array((*offsets, *[0.0] * len(offsets))),
+            _column_array(scales),
+            np.array(order, dtype=np.int64),
+            -_column_array(limits),
+            _column_array(limits),
+            np.float32(FLOOR),
+            np.float32(1.0),
+        )
+
+
+def _column_array(values: Sequence[float]) -> Array:
+    return np.array(values, dtype=np.float32)[:, None]
 
 
 def _is(signal: Any, kind: type[Signal]) -> bool:

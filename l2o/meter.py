@@ -15,9 +15,10 @@ from l2o.head_window import HeadWindow
 from l2o.layer_facts import facts_by_name
 from l2o.ranks import Ranks
 from l2o.reader import DOT, DRIFT, GRADIENT, UPDATE, WEIGHT, Reader
+from l2o.sampling import Budget
 from l2o.signals import MISSING, Measurement, Quantity
 from l2o.signals.table import ROW, ROWS, MeasuredTable
-from l2o.window import WindowMean
+from l2o.window import WindowMean, as_scalar
 
 OBSERVED = ("loss", "proxy_kl")
 """Quantities whose mean over a window is measured."""
@@ -31,6 +32,7 @@ class Meter:
         needs: the costly quantities to measure.
         total_steps: length of the training in optimizer steps, if known.
         ranks: the processes of the run; each measures its own part of sharded parameters.
+        budget: how much of a large model is read; None: `l2o.sampling.BUDGET`.
     """
 
     def __init__(
@@ -39,15 +41,16 @@ class Meter:
         needs: frozenset[Quantity],
         total_steps: int | None = None,
         ranks: Ranks | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.ranks = ranks or Ranks()
         self.groups = tuple(groups)
         self.needs = needs
         self.total_steps = total_steps
         piece = self.ranks.piece if self.ranks.sharded else None
-        self._reader = Reader([p for g in groups for p in g.parameters], needs, piece)
+        self._reader = Reader([p for g in groups for p in g.parameters], needs, piece, budget)
         self._first = np.cumsum([0, *(len(g.parameters) for g in groups)])[:-1]
-        self._windows = {name: WindowMean() for name in OBSERVED}
+        self._windows = {name: WindowMean(name) for name in OBSERVED}
         self._head = HeadWindow(self.groups) if "head" in needs else None
         self._measured_at = 0
         self._validation_losses: list[Tensor | float] = [MISSING, MISSING]
@@ -61,17 +64,23 @@ class Meter:
         proxy_kl: Tensor | float | None = None,
         validation_loss: Tensor | float | None = None,
     ) -> None:
-        """Take in what the training loop knows; tensors stay on their device until a decision."""
-        for name, value in (("loss", loss), ("proxy_kl", proxy_kl)):
-            if value is not None:
-                self._windows[name].add(value)
-        if validation_loss is not None:
+        """Take in what the training loop knows; tensors stay on their device until a decision.
+
+        Each is a floating-point scalar or has one value per example, of which the mean counts.
+
+        Raises:
+            TypeError: no number, or not floating-point; nothing is taken in.
+            ValueError: a tensor without elements; nothing is taken in.
+        """
+        given = {"loss": loss, "proxy_kl": proxy_kl, "val_loss": validation_loss}
+        taken = {name: as_scalar(name, v) for name, v in given.items() if v is not None}
+        for name in OBSERVED:
+            if name in taken:
+                self._windows[name].add(taken[name])
+        if "val_loss" in taken:
+            value = taken["val_loss"]
             # Cloned, since the caller may go on to write into it.
-            kept = (
-                validation_loss.detach().clone()
-                if isinstance(validation_loss, Tensor)
-                else float(validation_loss)
-            )
+            kept = value.clone() if isinstance(value, Tensor) else value
             self._validation_losses = [kept, self._validation_losses[0]]
 
     @property
@@ -88,7 +97,6 @@ class Meter:
         """Remember the weights, so that `measure` can tell this step's update."""
         self._reader.before_step()
 
-    @torch.no_grad()
     def measure(
         self,
         step: int,
@@ -106,10 +114,16 @@ class Meter:
         Args:
             step: optimizer steps done.
             multipliers: `[L]`, those of the window that ends here.
-            base_lrs: `[L]`, the user's learning rates.
+            base_lrs: `[L]`, the user's learning rates, those without a schedule where there is one.
+            schedule: `[L]`, the factor on them that the measured step was taken with (current rate
+                over reference rate); the update's size and its product with the gradient are
+                divided by it, so that a policy sees them as if there were no schedule. Where it is
+                0 or not finite they are missing. None: there is no schedule.
         """
         pending = self._pending(step)
         layers, numbers = self.read(step > 0, list(pending.values()))
+        if schedule is not None:
+            _without_schedule(layers, schedule)
         on_host = dict(zip(pending, numbers, strict=True))
         rows = self._rows.copy()
         with np.errstate(over="ignore"):  # what float32 cannot hold is inf, and that is meant
@@ -117,11 +131,6 @@ class Meter:
             rows[ROW["base_lr"]] = base_lrs
             for name, values in (layers | self._run(step, on_host)).items():
                 rows[ROW[name]] = values
-        if schedule is not None:
-            factors = np.asarray(schedule, dtype=np.float32)
-            factors[factors == 0] = MISSING
-            rows[ROW["update_norm"]] /= factors
-            rows[ROW["gradient_dot_update"]] /= factors
         measured = self.ranks.reduce(MeasuredTable(torch.from_numpy(rows)))
         if self.ranks.size > 1:
             for name, window in self._windows.items():
@@ -194,7 +203,7 @@ class Meter:
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs to go on bit-equal."""
         return {
-            "start": [tensor.clone() for tensor in self._reader.start],
+            "start": self._reader.start_state(),
             "start_norm": torch.from_numpy(self._rows[ROW["start_norm"]].copy()),
             "windows": {name: window.state_dict() for name, window in self._windows.items()},
             "validation_loss": [float(value) for value in self._validation_losses],
@@ -203,17 +212,28 @@ class Meter:
             "total_steps": self.total_steps,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict()`."""
-        saved, mine = state["start"], self._reader.start
-        if [tensor.shape for tensor in saved] != [tensor.shape for tensor in mine]:
+    def load_state_dict(self, state: dict[str, Any], strict: bool = True) -> None:
+        """Go on from `state_dict()`.
+
+        Args:
+            state: of this release or an older one, which kept the whole start of every parameter.
+            strict: refuse a state of parameters of other shapes; False lets these begin anew, for
+                parameters that were replaced in the middle of a run.
+
+        Raises:
+            ValueError: it is of other parameters.
+        """
+        fits = self._reader.fits_start(state["start"])
+        if not all(fits) if strict else not any(fits):
             raise ValueError(
                 "the checkpoint's controller watched other parameters than this one; "
                 "attach the controller to the same model with the same layer groups"
             )
-        for kept, theirs in zip(mine, saved, strict=True):
-            kept.copy_(theirs)
-        self._rows[ROW["start_norm"]] = state["start_norm"].cpu().numpy()
+        self._reader.load_start(state["start"])
+        goes_on = np.logical_and.reduceat(fits, self._first)
+        theirs = np.asarray(state["start_norm"].cpu().numpy())
+        mine = self._rows[ROW["start_norm"]]
+        self._rows[ROW["start_norm"]] = np.where(goes_on, theirs, mine)
         for name, window in self._windows.items():
             window.load_state_dict(state["windows"][name])
         self._validation_losses = list(state["validation_loss"])
@@ -222,6 +242,14 @@ class Meter:
         self._measured_at = state.get("measured_at", 0)
         if self.total_steps is None:
             self.total_steps = state["total_steps"]
+
+
+def _without_schedule(layers: dict[str, NDArray[np.float64]], schedule: Sequence[float]) -> None:
+    """Divide what is proportional to the learning rate by the schedule's factors `[L]`."""
+    factors = np.array(schedule, dtype=np.float64)
+    factors[~(np.isfinite(factors) & (factors > 0.0))] = MISSING
+    for name in ("update_norm", "gradient_dot_update"):
+        layers[name] = layers[name] / factors
 
 
 def _fixed_rows(groups: Sequence[LayerGroup]) -> NDArray[np.float32]:

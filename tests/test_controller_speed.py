@@ -38,6 +38,25 @@ def test_measures_and_writes(monkeypatch, tmp_path, capsys):
     assert "| tiny | SGD | `groups` | 10 |" in capsys.readouterr().out
 
 
+def test_the_footprint_of_large_models_is_measured(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(footprint, "LARGE", {"tiny": TINY})
+    path = tmp_path / "footprint.json"
+    main(["footprint", "--models", "tiny", "--rounds", "3", "--json", str(path)])
+    results = json.loads(path.read_text())
+    assert [row["mode"] for row in results["memory"]] == ["groups", "update_scale"]
+    plain, scaled = results["memory"]
+    assert plain["copy_per_weight"] == 0.0 < scaled["copy_per_weight"] <= 1.0
+    assert plain["per_weight"] >= 2.0  # small models are read whole
+    assert [(row["mode"], row["interval"]) for row in results["rows"]] == [
+        (mode, interval) for mode in ("groups", "update_scale") for interval in (1, 10)
+    ]
+    assert all(row["ratio"] > 0 and row["whole_ratio"] > 0 for row in results["rows"])
+    assert len(results["figures"]) == 6
+    assert "| tiny | `groups` |" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="tiny"):
+        main(["footprint", "--models", "tine"])
+
+
 def test_overhead_is_of_both_kinds_of_steps():
     """A quiet step adds 1 ms to one of 100 ms, one that decides 5 ms; and one round is slow."""
     bare = [[Seconds(0.100, 0.010), Seconds(0.100, 0.010)]] * 9

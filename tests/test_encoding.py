@@ -71,6 +71,20 @@ def test_all_at_once_is_bit_equal_to_one_by_one(shape, seed):
     assert torch.equal(seen, torch.stack([signal(measured) for signal in signals], dim=-1))
 
 
+@pytest.mark.parametrize("layers", [1, 5, 19, 32])
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_on_the_host_all_at_once_is_bit_equal_to_one_by_one(layers, seed):
+    """A single run on the CPU, with declared signals only: what NumPy computes."""
+    measured = measurement(seed, layers)
+    declared = [signal() for name, signal in SIGNALS.items() if name != "is_guidance"]
+    encoder = Encoder(declared)
+    assert not encoder._others
+    seen = encoder(measured)
+    assert seen.is_contiguous()
+    assert torch.equal(seen, torch.stack([signal(measured) for signal in declared], dim=-1))
+
+
 @pytest.mark.parametrize("names", [("present",), ("present", "loss"), ("present", "has_loss")])
 def test_any_choice_of_signals(names):
     measured = MeasuredTable(torch.rand(len(ROWS), 1).repeat(1, 4))

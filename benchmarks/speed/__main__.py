@@ -6,11 +6,12 @@ import argparse
 from collections.abc import Sequence
 from types import ModuleType
 
-from l2o.benchmarks.speed import cells, controller, guidance, page, precision, stacked
+from l2o.benchmarks.speed import cells, controller, footprint, guidance, page, precision, stacked
 
 COMMANDS: dict[str, ModuleType] = {
     "stacked": stacked,
     "controller": controller,
+    "footprint": footprint,
     "page": page,
     "cells": cells,
     "precision": precision,

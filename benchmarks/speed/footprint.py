@@ -1,17 +1,30 @@
-"""What a controller takes besides time in training: importing it, and memory."""
+"""What a controller takes of memory and time in training large models, and to be imported.
+
+python -m l2o.benchmarks.speed footprint --json footprint.json
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from l2o.benchmarks.speed.training import Training, Workload
+from l2o.benchmarks.machine import machine_facts
+from l2o.benchmarks.speed.figures import Figure
+from l2o.benchmarks.speed.large import LARGE
+from l2o.benchmarks.speed.overhead import MODES, overhead_of_steps
+from l2o.benchmarks.speed.page import figures_table
+from l2o.benchmarks.speed.training import POLICY, Training, Workload
+from l2o.files import write_atomically
+from l2o.registry import lookup
 
 _IMPORTS = {
     "import torch": "import torch",
@@ -19,6 +32,88 @@ _IMPORTS = {
     "l2o.LRController and load_policy": "import l2o; l2o.LRController; l2o.load_policy",
 }
 _TIMED = "import time; t = time.perf_counter(); {}; print(time.perf_counter() - t)"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--models", default=",".join(LARGE), help="names, with commas between")
+    parser.add_argument("--rounds", type=int, default=6, help="pairs of steps per row")
+    parser.add_argument("--json", type=Path, help="file to write the results to")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure, print, and write the results."""
+    results = measure(arguments.models.split(","), arguments.rounds)
+    print(footprint_tables(results))
+    if arguments.json:
+        write_atomically(arguments.json, json.dumps(results, indent=2) + "\n")
+
+
+def measure(models: Sequence[str], rounds: int) -> dict[str, Any]:
+    """Return what is held and what steps take, with a controller and without, on the CPU.
+
+    Args:
+        models: keys of `l2o.benchmarks.speed.large.LARGE`.
+        rounds: pairs of steps of each contender, in turn.
+    """
+    torch.set_num_threads(1)
+    device, optimizer = torch.device("cpu"), "AdamW, fused"
+    workloads = [lookup("model", LARGE, name) for name in models]
+    memory, rows = [], []
+    for workload in workloads:
+        memory += [memory_added(workload, optimizer, device, mode) for mode in MODES]
+        steps = overhead_of_steps(workload, optimizer, rounds, lambda line: print(line, flush=True))
+        rows += [row | _ratios(row) for row in steps if row["interval"] in (1, 10)]
+    results = {
+        "benchmark": "footprint",
+        "device": "cpu",
+        "policy": POLICY,
+        "machine": machine_facts(1),
+        "memory": memory,
+        "rows": rows,
+    }
+    figures = [figure.to_dict() for figure in _figures(memory, rows)]
+    return results | {"figures": figures}
+
+
+def _ratios(row: dict[str, Any]) -> dict[str, float]:
+    """Return what steps take with a controller over those without, in two ways."""
+    return {"ratio": 1 + row["percent"] / 100, "whole_ratio": 1 + row["whole_percent"] / 100}
+
+
+def _figures(memory: list[dict[str, Any]], rows: list[dict[str, Any]]) -> Iterator[Figure]:
+    for mode in MODES:
+        held = max(row["per_weight"] - row["copy_per_weight"] for row in memory if _of(row, mode))
+        beyond = ", beyond the copy of the weights" if mode == "update_scale" else ""
+        name = f"{mode}: memory held over the weights{beyond}"
+        yield Figure(name, held, 0.02, 0.015, at_least=False)
+        for interval, must, goal in ((1, 1.05, 1.02), (10, 1.005, 1.002)):
+            ratios = [r["ratio"] for r in rows if _of(r, mode) and r["interval"] == interval]
+            what = "a step that decides" if interval == 1 else "all steps at K = 10"
+            yield Figure(f"{mode}: {what} over a plain one", max(ratios), must, goal, False)
+
+
+def _of(row: dict[str, Any], mode: str) -> bool:
+    return bool(row["mode"] == mode)
+
+
+def footprint_tables(results: dict[str, Any]) -> str:
+    """Return all tables of a run, as Markdown."""
+    lines = ["| network | mode | held, MiB | over the weights | of it the copy |"]
+    lines += ["|---|---|---:|---:|---:|"]
+    lines += [
+        f"| {row['model']} | `{row['mode']}` | {row['bytes'] / 2**20:,.1f} "
+        f"| {row['per_weight']:.4f} | {row['copy_per_weight']:.4f} |"
+        for row in results["memory"]
+    ]
+    lines += ["", "| network | mode | K | plain step, ms | over a plain step | from whole steps |"]
+    lines += ["|---|---|---:|---:|---:|---:|"]
+    lines += [
+        f"| {row['model']} | `{row['mode']}` | {row['interval']} | {row['step_ms']:,.0f} "
+        f"| {row['ratio']:.4f} | {row['whole_ratio']:.4f} |"
+        for row in results["rows"]
+    ]
+    return "\n".join([*lines, "", figures_table(results)])
 
 
 def time_imports(repeats: int) -> dict[str, float]:
@@ -37,17 +132,19 @@ def memory_added(
 ) -> dict[str, Any]:
     """Return the bytes that a controller holds after two decisions, and over those of the weights.
 
-    Returns:
-        `bytes` and `per_weight`, the first over the bytes of the parameters.
+    Buffers of the model are not the controller's. Returned are `bytes`; `per_weight`, over the
+    bytes of the parameters; and `copy_per_weight`, what of it is the copy of the weights whose
+    updates mode `update_scale` scales.
     """
     training = Training(workload, optimizer, device, mode, interval=1)
     for _ in range(2):
         training.step()
     parameters = list(training.model.parameters())
-    theirs = {
-        t.untyped_storage().data_ptr() for p in parameters for t in (p, p.grad) if t is not None
-    }
+    of_model = [t for p in parameters for t in (p, p.grad) if t is not None]
+    of_model += training.model.buffers()
+    theirs = {tensor.untyped_storage().data_ptr() for tensor in of_model}
     held = held_bytes(training.controller, theirs)
+    copy = held_bytes(getattr(training.controller.mode, "_before", []), theirs)
     weights = sum(p.numel() * p.element_size() for p in parameters)
     return {
         "model": workload.name,
@@ -55,6 +152,7 @@ def memory_added(
         "bytes": held,
         "weights": weights,
         "per_weight": held / weights,
+        "copy_per_weight": copy / weights,
     }
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
@@ -27,9 +27,11 @@ class Workload:
     Attributes:
         name: for tables.
         model: makes the network.
-        batch: images per step.
+        batch: examples per step.
         size: of the images, in pixels.
         bf16: whether the forward pass runs in bfloat16 (autocast).
+        inputs: draws the inputs of a step; None: images.
+        classes: of the labels.
     """
 
     name: str
@@ -37,6 +39,17 @@ class Workload:
     batch: int
     size: int
     bf16: bool = False
+    inputs: Callable[[torch.Generator], Tensor] | None = None
+    classes: int = 1000
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """Return inputs and labels, the same each time."""
+        generator = torch.Generator().manual_seed(1)
+        if self.inputs is not None:
+            inputs = self.inputs(generator)
+        else:
+            inputs = torch.randn(self.batch, 3, self.size, self.size, generator=generator)
+        return inputs, torch.randint(0, self.classes, (self.batch,), generator=generator)
 
 
 @dataclass(frozen=True)
@@ -88,12 +101,10 @@ class Training:
     ) -> None:
         self.workload, self.device = workload, device
         self.model = model or make_model(workload, device)
-        generator = torch.Generator().manual_seed(1)
-        shape = (workload.batch, 3, workload.size, workload.size)
-        self.images = torch.randn(shape, generator=generator).to(device)
-        if device.type == "cuda":
-            self.images = self.images.contiguous(memory_format=torch.channels_last)
-        self.labels = torch.randint(0, 1000, shape[:1], generator=generator).to(device)
+        inputs, labels = (tensor.to(device) for tensor in workload.draw())
+        if device.type == "cuda" and inputs.dim() == 4:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        self.inputs, self.labels = inputs, labels
         self.optimizer = OPTIMIZERS[optimizer](self.model.parameters())
         self.controller = None
         if mode is not None:
@@ -110,7 +121,8 @@ class Training:
         """Return the loss of the batch."""
         half = torch.autocast(self.device.type, torch.bfloat16)
         with half if self.workload.bf16 else contextlib.nullcontext():
-            return functional.cross_entropy(self.model(self.images), self.labels)
+            outputs = self.model(self.inputs)
+            return functional.cross_entropy(getattr(outputs, "logits", outputs), self.labels)
 
     def step(self) -> Seconds:
         """Take one step, timed in seconds that this thread works, and nobody else.
