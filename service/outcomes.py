@@ -45,8 +45,8 @@ def _advice(out: Path | None, again: str | None) -> str:
 
 
 def _exit_code(error: Exception) -> int | None:
-    files = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError)
-    if isinstance(error, files) and error.filename is not None:
+    # A file that cannot be read or written: a full disk, no permission, a folder in its place.
+    if isinstance(error, OSError) and error.filename is not None:
         return USER_ERROR
     if not raised_by_us(error):
         return None

@@ -276,7 +276,7 @@ DRIVER = """
 import sys, time, types
 module = types.ModuleType("l2o.policies.train")
 def train(config, out, resume):
-    out.mkdir()
+    out.mkdir(exist_ok=True)
     (out / "saved").write_text("x")
     print("ready", flush=True)
     time.sleep(60)

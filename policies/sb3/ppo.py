@@ -14,9 +14,11 @@ from stable_baselines3.common.logger import Logger
 
 from l2o.checks import check_number
 from l2o.configs.schema import TrainConfig
+from l2o.envs.seeds import narrow_seed
 from l2o.multipliers import LogRange
 from l2o.network import LayerPolicyNetwork
 from l2o.policies.networks import action_range, build_layer_network, signal_spec
+from l2o.policies.options import check_counts
 from l2o.policies.sb3.checks import check_layer_shared
 from l2o.policies.sb3.environments import count_environments
 from l2o.policies.sb3.episodes import EpisodeWatch
@@ -89,6 +91,9 @@ class PPOLearner(SB3Learner):
         super().__init__(config)
         check_layer_shared(config, "ppo")
         _check_numbers(learning_rate, discount, gae_lambda, log_std)
+        _check_loss(clip, entropy, value, max_grad_norm, target_kl)
+        check_counts(decisions=decisions, epochs=epochs, minibatches=minibatches)
+        check_number("algorithm.options.critic_first", critic_first)
         count = count_environments(config)
         _check_counts(decisions, count, minibatches, recurrent := config.network.recurrent)
         self.group = _baseline_group(config) if group_baseline else 1
@@ -117,7 +122,7 @@ class PPOLearner(SB3Learner):
                 "log_std": log_std,
                 **noise,
             },
-            seed=config.seed,
+            seed=narrow_seed(config.seed),
             device="cpu",
         )
         # Left to itself, SB3 makes a log folder among the temporary files at every iteration.
@@ -163,6 +168,15 @@ def _check_numbers(learning_rate: float, discount: float, gae_lambda: float, std
     check_number("algorithm.options.discount", discount, 0.0, 1.0)
     check_number("algorithm.options.gae_lambda", gae_lambda, 0.0, 1.0)
     check_number("algorithm.options.log_std", std, -20.0, 20.0)
+
+
+def _check_loss(clip: float, entropy: float, value: float, norm: float, kl: float | None) -> None:
+    check_number("algorithm.options.clip", clip, above=True)
+    check_number("algorithm.options.entropy", entropy)
+    check_number("algorithm.options.value", value)
+    check_number("algorithm.options.max_grad_norm", norm, above=True)
+    if kl is not None:
+        check_number("algorithm.options.target_kl", kl, above=True)
 
 
 def _baseline_group(config: TrainConfig) -> int:
