@@ -87,7 +87,8 @@ def _locked(path: Path, shown: str) -> Iterator[None]:
     except Timeout:
         raise FolderInUseError(_refusal(path, shown)) from None
     try:
-        _write_owner(path)
+        with suppress(OSError):  # without it a refusal says less, and that is all
+            _write_owner(path)
         yield
     finally:
         # Removed while they are still held: whoever opened the file meanwhile finds that it has

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
+from l2o.files import DamagedFileError
 from l2o.jsonl import append_row, end_torn_row, keep_rows, read_rows
 
 METRICS = "metrics.jsonl"
@@ -17,8 +18,8 @@ REMEDY = "delete that line: it is a row of the log, which nothing depends on"
 
 def last_iteration(out: Path) -> float:
     """Return the iteration of the last row of a run folder's log, 0 where there is none."""
-    rows = read_rows(out / METRICS, REMEDY)
-    return _iteration(rows[-1]) if rows else 0
+    rows = _read(out / METRICS)
+    return rows[-1]["iteration"] if rows else 0
 
 
 class MetricsLog:
@@ -46,8 +47,8 @@ class MetricsLog:
         Raises:
             DamagedFileError: a damaged row, by its line; nothing is dropped then.
         """
-        rows = read_rows(self.path, REMEDY)
-        kept = [row for row in rows if _iteration(row) <= iteration]
+        rows = _read(self.path)
+        kept = [row for row in rows if row["iteration"] <= iteration]
         if len(kept) < len(rows):
             keep_rows(self.path, kept)
         elif self.path.exists():
@@ -55,7 +56,7 @@ class MetricsLog:
 
     def speed(self) -> dict[str, float]:
         """Return steps/s, fine-tunes/s and the shares of time; nothing before the first row."""
-        rows = read_rows(self.path, REMEDY)
+        rows = _read(self.path)
         if not rows:
             return {}
         seconds = sum(row["seconds"] for row in rows)
@@ -71,7 +72,9 @@ class MetricsLog:
         self._events.close()
 
 
-def _iteration(row: dict[str, Any]) -> float:
-    """Return a row's iteration; one that has none is dropped."""
-    number = row.get("iteration")
-    return number if isinstance(number, int | float) else math.inf
+def _read(path: Path) -> list[dict[str, Any]]:
+    rows = read_rows(path, REMEDY)
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row.get("iteration"), int | float):
+            raise DamagedFileError(path, f"holds no row of the log in line {number}", REMEDY)
+    return rows

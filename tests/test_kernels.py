@@ -253,7 +253,7 @@ def test_without_a_compiler_torch_does_the_work(setting, said, tmp_path, monkeyp
 
 def test_a_damaged_library_is_compiled_anew(monkeypatch, tmp_path):
     monkeypatch.setenv("L2O_CACHE", str(tmp_path))
-    kernel_library._opened()
+    kernel_library.open_library()
     (library,) = (tmp_path / "kernels").glob("*.so")
     whole = library.read_bytes()
     # Loading what is left of a cut library kills the process.
@@ -266,4 +266,4 @@ def test_a_damaged_library_is_compiled_anew(monkeypatch, tmp_path):
 def test_kernels_that_cannot_be_cached_are_loaded_all_the_same(monkeypatch, tmp_path):
     (tmp_path / "kernels").write_text("a file where the folder should be")
     monkeypatch.setenv("L2O_CACHE", str(tmp_path))
-    assert kernel_library._declared(kernel_library._opened()).l2o_scratch
+    assert kernel_library._declared(kernel_library.open_library()).l2o_scratch

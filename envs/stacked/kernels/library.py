@@ -61,7 +61,7 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
     if os.environ.get(SWITCH) == "0":
         return None, f"{SWITCH}=0"
     try:
-        return _declared(_opened()), ""
+        return _declared(open_library()), ""
     except (OSError, RuntimeError, AttributeError, subprocess.SubprocessError) as error:
         logger.info("l2o: no kernels, stacked convolutions run in torch: %s", error)
         return None, str(error)
@@ -96,7 +96,7 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     return library
 
 
-def _opened() -> ctypes.CDLL:
+def open_library() -> ctypes.CDLL:
     """Load the library from the cache, or compile it and put it there.
 
     A file's name holds what the library depends on, and the hash of its content: what is not as it
