@@ -46,10 +46,11 @@ def benchmark(
     if workers is not None:
         again += ["--workers", str(workers)]
     with explained(folder, shlex.join(again)):
-        from l2o.benchmarks import print_table, run_benchmark
         from l2o.envs.run_lock import run_lock
 
         with run_lock(folder):
+            from l2o.benchmarks import print_table, run_benchmark
+
             _tell_changes(folder, settings)
             run_benchmark(settings, folder, workers=workers, progress=True)
             print_table(folder)

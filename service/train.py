@@ -41,10 +41,11 @@ def train(
     again = ["l2o", "train", config, *(overrides or ()), "--out", str(folder), "--resume"]
     with explained(folder, shlex.join(again)):
         from l2o.envs.run_lock import run_lock
-        from l2o.policies.train import train as run_training
         from l2o.seals import read_json
 
         with run_lock(folder):
+            from l2o.policies.train import train as run_training
+
             used = run_folder.is_used(folder)
             if not resume:
                 run_folder.require_unused(folder, "add --resume to go on with the run in it, ")

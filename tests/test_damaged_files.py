@@ -115,7 +115,7 @@ def test_seals_of_bytes(tmp_path):
     path.write_bytes(seal_bytes(b"content"))
     assert read_sealed(path, "remedy") == b"content"
     path.write_bytes(seal_bytes(b"content").replace(b"content", b"contemt"))
-    with pytest.raises(DamagedFileError, match="file is damaged .*; remedy"):
+    with pytest.raises(DamagedFileError, match=r"file is damaged .*; remedy"):
         read_sealed(path, "remedy")
 
 
@@ -134,9 +134,7 @@ def test_seals_of_json_are_of_the_content_not_of_its_looks(tmp_path):
         write_json(path, {"x": float("nan")})
 
 
-@pytest.mark.parametrize(
-    "text", ["", "[]", "{", "7", "[" * 100_000, "\ud800".encode(errors="surrogatepass")]
-)
+@pytest.mark.parametrize("text", ["", "[]", "{", "7", "[" * 100_000, b"\xff{}"], ids=list("abcdef"))
 def test_what_is_no_json_mapping_is_named(text, tmp_path):
     with pytest.raises(DamagedFileError, match=r"results\.json is damaged"):
         open_json(tmp_path / "results.json", text, "")
@@ -155,7 +153,7 @@ def test_rows(tmp_path):
     assert [row["number"] for row in read_rows(path, "")] == [0, 1, 9]
     path.write_bytes(whole.replace(b'"number":1', b'"number":7'))
     for reads in (read_rows, end_torn_row):
-        with pytest.raises(DamagedFileError, match="in line 2 .*; remedy"):
+        with pytest.raises(DamagedFileError, match=r"in line 2 .*; remedy"):
             reads(path, "remedy")
     path.write_bytes(whole[:-10] + bytes(10))
     with pytest.raises(DamagedFileError, match="in line 3"):

@@ -7,6 +7,7 @@ import sys
 import textwrap
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 from typer.testing import CliRunner
@@ -26,33 +27,36 @@ with run_lock(sys.argv[1]):
 """
 
 
-@pytest.fixture
-def hold(tmp_path):
-    """Start processes that hold a folder."""
-    started = []
-
-    def start(*words):
-        command = [sys.executable, "-c", textwrap.dedent(HOLD), str(tmp_path / "run"), *words]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        started.append(process)
+@contextmanager
+def held(folder, *words):
+    """Have another process hold a folder."""
+    command = [sys.executable, "-c", textwrap.dedent(HOLD), str(folder), *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
         lines = {process.stdout.readline().split()[0] for _ in range(2 if words else 1)}
         assert "held" in lines
-        return process
-
-    yield start
-    for process in started:
+        yield process
+    finally:
         process.kill()
         process.wait()
 
 
-def test_the_second_is_refused_and_told_which_is_the_first(tmp_path, hold):
-    first = hold()
-    with pytest.raises(FolderInUseError) as caught, run_lock(tmp_path / "run"):
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory):
+    """A folder that another process holds, and that process."""
+    folder = tmp_path_factory.mktemp("busy") / "run"
+    with held(folder) as process:
+        yield folder, process
+
+
+def test_the_second_is_refused_and_told_which_is_the_first(busy):
+    folder, first = busy
+    with pytest.raises(FolderInUseError) as caught, run_lock(folder):
         pass
     said = str(caught.value)
-    assert f"{tmp_path / 'run'} (process {first.pid} on " in said
+    assert f"{folder} (process {first.pid} on " in said
     assert "--out" in said
-    assert owner_of(tmp_path / "run")["pid"] == first.pid
+    assert owner_of(folder)["pid"] == first.pid
 
 
 @pytest.mark.parametrize(
@@ -67,24 +71,34 @@ def test_the_second_is_refused_and_told_which_is_the_first(tmp_path, hold):
     ],
     ids=" ".join,
 )
-def test_every_command_is_refused(arguments, tmp_path, hold):
-    first = hold()
-    before = sorted((tmp_path / "run").iterdir())
-    result = CliRunner().invoke(app, [*arguments, str(tmp_path / "run")], prog_name="l2o")
+def test_every_command_is_refused(arguments, busy):
+    folder, first = busy
+    before = sorted(folder.iterdir())
+    result = CliRunner().invoke(app, [*arguments, str(folder)], prog_name="l2o")
     assert result.exit_code == 2
     assert result.stderr.count("error: ") == 1
     assert f"process {first.pid}" in result.stderr
-    assert sorted((tmp_path / "run").iterdir()) == before
+    assert sorted(folder.iterdir()) == before
+
+
+def test_facts_that_cannot_be_read_are_left_out(busy):
+    folder, _ = busy
+    facts = (folder / OWNER).read_text()
+    (folder / OWNER).write_text("{")
+    try:
+        with pytest.raises(FolderInUseError, match="did not say which"), run_lock(folder):
+            pass
+    finally:
+        (folder / OWNER).write_text(facts)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.parametrize("words", [(), ("fork",)], ids=["alone", "with an orphan"])
-def test_a_killed_run_is_taken_over(tmp_path, hold, words):
-    first = hold(*words)
-    os.kill(first.pid, signal.SIGKILL)
-    first.wait()
-    with run_lock(tmp_path / "run"):
-        assert owner_of(tmp_path / "run")["pid"] == os.getpid()
+def test_a_killed_run_is_taken_over_though_a_process_that_it_forked_lives_on(tmp_path):
+    with held(tmp_path / "run", "fork") as first:
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait()
+        with run_lock(tmp_path / "run"):
+            assert owner_of(tmp_path / "run")["pid"] == os.getpid()
 
 
 def test_a_thread_may_take_its_own_folder_again_and_no_other_thread(tmp_path):
@@ -135,10 +149,3 @@ def test_many_at_once_hold_it_one_after_another(tmp_path):
     for thread in threads:
         thread.join()
     assert set(most) == {1}
-
-
-def test_facts_that_cannot_be_read_are_left_out(tmp_path, hold):
-    hold()
-    (tmp_path / "run" / OWNER).write_text("{")
-    with pytest.raises(FolderInUseError, match="did not say which"), run_lock(tmp_path / "run"):
-        pass
