@@ -49,7 +49,11 @@ def _load(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor
         if found != dict(shapes):
             raise ValueError(f"{path} holds {found}, not {dict(shapes)}; it is made anew")
     except (SafetensorError, OSError, ValueError) as error:
-        told = error if isinstance(error, ValueError) else f"{path} is damaged ({error})"
+        told = (
+            error
+            if isinstance(error, ValueError)
+            else f"{path} is damaged ({error}); it is made anew"
+        )
         warnings.warn(f"cache file {told}", stacklevel=3)
         return None
     return tensors
