@@ -32,6 +32,7 @@ SEARCH_PATH = "L2O_POLICY_PATH"
 
 SEAL = "card_sha256"
 """The card's own seal (`l2o.seals`); its `sha256` is that of the weights."""
+_FIELDS = ("format", "architecture", "signals", "multipliers")
 _REMEDY = "copy the bundle again"
 
 _UNFIT = (
@@ -128,13 +129,15 @@ def read_card(source: str | Path) -> dict[str, Any]:
         card = open_json(path, _read(path), _REMEDY, SEAL)
     except DamagedFileError as error:
         raise BundleError(str(error)) from error
-    if "format" not in card:
-        raise BundleError(f"{path} is not the card of a policy: it has no 'format'")
-    if not isinstance(card["format"], int) or card["format"] > BUNDLE_FORMAT:
+    written = card.get("format", BUNDLE_FORMAT)
+    if not isinstance(written, int) or written > BUNDLE_FORMAT:
         raise BundleError(
-            f"{path} has format {card['format']}, this release of l2o reads up to "
-            f"{BUNDLE_FORMAT}; upgrade l2o"
+            f"{path} has format {written}, this release of l2o reads up to {BUNDLE_FORMAT}; "
+            "upgrade l2o"
         )
+    lacking = [field for field in _FIELDS if field not in card]
+    if lacking:
+        raise BundleError(f"{path} is not the card of a policy: it has no {lacking[0]!r}")
     return card
 
 

@@ -219,6 +219,7 @@ def test_policies_lists_and_shows_cards(tmp_path, monkeypatch):
     folder = tmp_path / "mine"
     folder.mkdir()
     card = {"format": 1, "description": "PPO on digits", "licence": "Apache-2.0"}
+    card |= {"architecture": {}, "signals": {}, "multipliers": {}}
     (folder / "card.json").write_text(json.dumps(card))
     monkeypatch.setenv("L2O_POLICY_PATH", str(tmp_path))
     assert "mine" in run("policies").output
