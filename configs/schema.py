@@ -24,8 +24,10 @@ Number = Annotated[int, Field(gt=0, le=1_000_000)]
 """How many of something that is held in memory."""
 Steps = Annotated[int, Field(gt=0, le=10_000_000)]
 """Optimizer steps."""
-Rate = Annotated[float, Field(gt=0.0, le=1e6)]
-"""A learning rate, or a factor on one: products of some of them are numbers of 32 bits."""
+Rate = Annotated[float, Field(gt=0.0, le=1e32)]
+"""A learning rate: times a factor it is still a number of 32 bits."""
+Factor = Annotated[float, Field(gt=0.0, le=1e6)]
+"""A factor on a learning rate."""
 Span = tuple[Rate, Rate]
 LARGEST_PLAN = 1_000_000
 """Fine-tunes that a benchmark may have of one setting."""
@@ -302,7 +304,7 @@ class Row(PolicyChoice):
     """Inner optimizer of this row; null takes the benchmark's."""
     base_lr: Rate | None = None
     """Base LR of this row, whatever the factor; null takes the task's, times the factor."""
-    base_lr_factors: tuple[Rate, ...] | None = None
+    base_lr_factors: tuple[Factor, ...] | None = None
     """Factors on the task's base LR; null takes the benchmark's."""
     published: dict[str, float] = {}
     """Published figures of the row that this one stands for: metric -> value, any unit."""
@@ -317,7 +319,7 @@ class Grid(Strict):
     """Layer profiles that each schedule is combined with."""
     early_stopping: tuple[Options | None, ...] = (None,)
     """Early-stopping arguments that each of those is combined with."""
-    base_lr_factors: tuple[Rate, ...] | None = None
+    base_lr_factors: tuple[Factor, ...] | None = None
     """Factors on the task's base LR that it is tuned over; null takes the benchmark's."""
 
 
@@ -347,7 +349,7 @@ class BenchmarkConfig(Strict):
     """Fine-tunes per task and setting, each with its own batches and head."""
     finetuning: FineTuning = FineTuning()
     """The inner loop, the same for every row."""
-    base_lr_factors: tuple[Rate, ...] = (1.0,)
+    base_lr_factors: tuple[Factor, ...] = (1.0,)
     """Factors on the task's base LR that every row is run at: how wrong the user's guess was."""
     policy: str | None = None
     """Shorthand that adds the row "learned policy" with this policy."""

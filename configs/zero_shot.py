@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 
 from l2o.configs.schema import (
+    Factor,
     FineTuning,
     Grid,
     Named,
@@ -53,7 +54,7 @@ class ZeroShotConfig(Strict):
     """Held-out tasks of each family (family seeds 0, 1, ...)."""
     seeds: Number = 1
     """Fine-tunes per task and setting, each with its own batches and head."""
-    base_lr_factors: tuple[Rate, ...] = (0.01, 0.1, 1.0, 10.0, 100.0)
+    base_lr_factors: tuple[Factor, ...] = (0.01, 0.1, 1.0, 10.0, 100.0)
     """Factors on the default base LR: how wrong the user's guess was; must hold 1."""
     grid: Grid = Grid()
     """Schedules x profiles x base LRs, tuned per task; untuned, each is a rival, too."""

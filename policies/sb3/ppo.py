@@ -92,10 +92,8 @@ class PPOLearner(SB3Learner):
         check_layer_shared(config, "ppo")
         _check_numbers(learning_rate, discount, gae_lambda, log_std)
         _check_loss(clip, entropy, value, max_grad_norm, target_kl)
-        check_counts(decisions=decisions, epochs=epochs, minibatches=minibatches)
-        check_number("algorithm.options.critic_first", critic_first)
-        count = count_environments(config)
-        _check_counts(decisions, count, minibatches, recurrent := config.network.recurrent)
+        count, recurrent = count_environments(config), config.network.recurrent
+        _check_counts(decisions, count, minibatches, epochs, recurrent)
         self.group = _baseline_group(config) if group_baseline else 1
         noise = _lasting_noise(config, noise_memory, noise_shared)
         self._decay, self._learning_rate, self._critic_first = decay, learning_rate, critic_first
@@ -205,7 +203,10 @@ def _lasting_noise(config: TrainConfig, memory: float, shared: float) -> dict[st
     return {"noise": noise, "head_at": names.index("is_head")}
 
 
-def _check_counts(decisions: int, environments: int, minibatches: int, recurrent: bool) -> None:
+def _check_counts(
+    decisions: int, environments: int, minibatches: int, epochs: int, recurrent: bool
+) -> None:
+    check_counts(decisions=decisions, epochs=epochs, minibatches=minibatches)
     if decisions % environments or decisions % minibatches:
         raise ValueError(
             f"algorithm.options.decisions={decisions} must be a multiple of the {environments} "
