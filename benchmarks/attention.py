@@ -22,10 +22,12 @@ from l2o.envs.choice import build_policy
 from l2o.envs.finetuning import FineTune, decision_interval
 from l2o.measures import attention_maps
 from l2o.registry import unknown_name
+from l2o.streams import forgive_encodings
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Fine-tune one cell of each row and draw where the networks look."""
+    forgive_encodings()
     parser = argparse.ArgumentParser(
         prog="python -m l2o.benchmarks.attention", description="Draw Grad-CAM maps side by side."
     )

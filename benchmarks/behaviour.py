@@ -16,6 +16,7 @@ from l2o.benchmarks.markdown import to_markdown
 from l2o.benchmarks.results import Results, load_results
 from l2o.benchmarks.statistics import Array, Difference, estimate, mean, paired_difference
 from l2o.benchmarks.tables import Table
+from l2o.streams import forgive_encodings
 
 
 def behaviour_rows(results: Results) -> list[tuple[dict[str, Any], list[Record]]]:
@@ -93,6 +94,7 @@ def _interval(found: Any) -> str:
 
 def main() -> None:
     """Run from the command line."""
+    forgive_encodings()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     print(to_markdown(behaviour_table(load_results(parser.parse_args().folder))))

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from l2o.benchmarks.ablation.intervals import estimate_mean
-from l2o.benchmarks.records import write_json
 from l2o.benchmarks.scoring import FIRST_EPISODE, seen_by
 from l2o.bundle import load_policy, read_card
 from l2o.configs.load import load_config
@@ -29,6 +28,8 @@ from l2o.envs.interrupts import deferred_interrupts
 from l2o.envs.tasks import TASKS
 from l2o.learned import LearnedPolicy
 from l2o.policies.evaluation import Evaluator, evaluation_task
+from l2o.seals import write_json
+from l2o.streams import forgive_encodings
 
 RESAMPLES = 2000
 
@@ -103,6 +104,7 @@ def _told(name: str, own: np.ndarray, first: np.ndarray) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run from the command line."""
+    forgive_encodings()
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("policies", nargs="+", help="names or folders")
     parser.add_argument("--config", default="asg-base", help="train preset, or a run's config.yaml")

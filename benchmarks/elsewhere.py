@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import l2o
-from l2o.benchmarks.records import write_json
+from l2o.seals import write_json
+from l2o.streams import forgive_encodings
 
 OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any], float]] = {
     "SGD": (torch.optim.SGD, {"momentum": 0.9}, 0.02),
@@ -159,6 +160,7 @@ def _told(found: np.ndarray) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run from the command line."""
+    forgive_encodings()
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("policies", nargs="*", default=["asg-base", "asg-lite"])
     parser.add_argument("--seeds", type=int, default=4, help="pretrained networks, 2 or more")

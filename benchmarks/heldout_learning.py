@@ -8,7 +8,6 @@ Nothing may be chosen by it: which snapshot ships is settled by the training's o
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from matplotlib.figure import Figure
 from l2o.benchmarks.comparison import DEFAULT, MISJUDGED
 from l2o.benchmarks.figures.style import INK, LOOKS, Look, new_figure, tidy
 from l2o.benchmarks.plan import make_plan
-from l2o.benchmarks.records import CELLS, read, write_json
+from l2o.benchmarks.records import CELLS, read
 from l2o.benchmarks.run import run_benchmark
 from l2o.benchmarks.scores import gather
 from l2o.benchmarks.zero_shot.bootstrap import Strata, estimate, interquartile_mean
@@ -27,7 +26,11 @@ from l2o.bundle import read_card
 from l2o.configs.load import load_config
 from l2o.configs.schema import BenchmarkConfig, Grid, Row
 from l2o.configs.zero_shot import ZeroShotConfig
+from l2o.jsonl import read_rows
+from l2o.policies.metrics import METRICS, REMEDY
 from l2o.policies.train import SNAPSHOTS
+from l2o.seals import write_json
+from l2o.streams import forgive_encodings
 
 OUTPUT = "heldout_learning"
 
@@ -49,8 +52,8 @@ def find_snapshots(run: Path, points: int) -> list[dict[str, Any]]:
     kept = sorted(
         {round(i * last / max(1, points - 1)) for i in range(points)} & {*range(last + 1)}
     )
-    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    seconds = {row["episodes"]: row["elapsed_seconds"] for row in map(json.loads, lines)}
+    rows = read_rows(run / METRICS, REMEDY)
+    seconds = {row["episodes"]: row["elapsed_seconds"] for row in rows}
     return [_snapshot(folders[i], seconds) for i in kept]
 
 
@@ -144,6 +147,7 @@ def draw(snapshots: Sequence[dict[str, Any]]) -> Figure:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run from the command line."""
+    forgive_encodings()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="folder of an l2o train run")
     parser.add_argument("--out", type=Path, required=True)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from l2o.benchmarks import report, run, terminal
-from l2o.benchmarks.results import RESULTS
+from l2o.benchmarks.results import REMEDY, RESULTS, ours, read_results
 from l2o.configs.ablation import AblationConfig
 from l2o.configs.schema import BenchmarkConfig
 from l2o.configs.zero_shot import ZeroShotConfig
+from l2o.envs.run_lock import run_lock
+from l2o.seals import read_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,18 +44,21 @@ def write_report(directory: Path) -> Path:
 
     Raises:
         FileNotFoundError: no results there.
+        DamagedFileError: results or records are not what was written; nothing is changed.
+        FolderInUseError: a run is at work in the folder.
         ValueError: results of another layout.
     """
-    kind = kind_of(directory)
-    if kind == "zero_shot":
-        from l2o.benchmarks.zero_shot.report import write_report as write_zero_shot
+    with run_lock(directory), ours(directory):
+        kind = kind_of(directory)
+        if kind == "zero_shot":
+            from l2o.benchmarks.zero_shot.report import write_report as write_zero_shot
 
-        return write_zero_shot(directory)
-    if kind == "ablation":
-        from l2o.benchmarks.ablation.report import write_report as write_ablation
+            return write_zero_shot(directory)
+        if kind == "ablation":
+            from l2o.benchmarks.ablation.report import write_report as write_ablation
 
-        return write_ablation(directory)
-    return report.write_report(directory)
+            return write_ablation(directory)
+        return report.write_report(directory)
 
 
 def print_table(directory: Path, console: Console | None = None) -> None:
@@ -66,26 +70,32 @@ def print_table(directory: Path, console: Console | None = None) -> None:
 
     Raises:
         FileNotFoundError: no results there.
+        DamagedFileError: results or records are not what was written.
         ValueError: results of another layout.
     """
-    kind = kind_of(directory)
-    if kind is None:
-        return terminal.print_table(directory, console)
-    missing = "fine-tunes"
-    if kind == "zero_shot":
-        from l2o.benchmarks.zero_shot.tables import terminal_tables
-    else:
-        from l2o.benchmarks.ablation.tables import terminal_tables
+    with ours(directory):
+        kind = kind_of(directory)
+        if kind is None:
+            return terminal.print_table(directory, console)
+        missing = "fine-tunes"
+        if kind == "zero_shot":
+            from l2o.benchmarks.zero_shot.tables import terminal_tables
+        else:
+            from l2o.benchmarks.ablation.tables import terminal_tables
 
-        missing = "policies"
-    data = json.loads((directory / RESULTS).read_text(encoding="utf-8"))
-    terminal.print_tables(terminal_tables(data), data["failures"], console, missing)
+            missing = "policies"
+        data = read_results(directory)
+        terminal.print_tables(terminal_tables(data), data["failures"], console, missing)
 
 
 def kind_of(directory: Path) -> str | None:
-    """Return "zero_shot" or "ablation" where a folder holds such results, else None."""
+    """Return "zero_shot" or "ablation" where a folder holds such results, else None.
+
+    Raises:
+        DamagedFileError: the results are not what was written.
+    """
     path = directory / RESULTS
-    if not path.is_file():
+    if not path.exists():
         return None
-    kind = json.loads(path.read_text(encoding="utf-8")).get("kind")
+    kind = read_json(path, REMEDY).get("kind")
     return kind if kind in ("zero_shot", "ablation") else None

@@ -19,6 +19,9 @@ from l2o.benchmarks.figures.style import INK, LOOKS, Look, new_figure, tidy
 from l2o.configs.compare import differences
 from l2o.configs.load import load_config
 from l2o.files import write_atomically
+from l2o.jsonl import read_rows
+from l2o.policies.metrics import REMEDY
+from l2o.streams import forgive_encodings
 
 SMOOTH = 9
 """Iterations in the running mean of the training's own accuracies, each of other tasks."""
@@ -31,6 +34,7 @@ def read_run(run: Path, label: str | None = None) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: the folder holds no training run.
+        DamagedFileError: a row is not what was written.
 
     Example:
         >>> read_run(Path("runs/asg-base"))["rows"][0]["episodes"]  # doctest: +SKIP
@@ -41,8 +45,7 @@ def read_run(run: Path, label: str | None = None) -> dict[str, Any]:
         raise FileNotFoundError(
             f"{run} holds no metrics.jsonl; give the folder of an l2o train run"
         )
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    rows = [{key: line[key] for key in _KEPT if key in line} for line in lines]
+    rows = [{key: line[key] for key in _KEPT if key in line} for line in read_rows(path, REMEDY)]
     return {"label": label or run.name, "rows": rows}
 
 
@@ -80,6 +83,7 @@ def _smooth(values: Sequence[float]) -> NDArray[np.float64]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run from the command line."""
+    forgive_encodings()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="+", metavar="RUN[=LABEL]")
     parser.add_argument("--out", type=Path, required=True)

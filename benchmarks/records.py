@@ -1,16 +1,19 @@
-"""The append-only file of finished cells, `cells.jsonl`."""
+"""The append-only file of finished cells, `cells.jsonl`: one sealed record a line."""
 
 from __future__ import annotations
 
-import json
-import os
+import logging
 from pathlib import Path
-from typing import Any
 
 from l2o.benchmarks.cell import Record
-from l2o.files import write_atomically
+from l2o.files import DamagedFileError
+from l2o.jsonl import append_row, end_torn_row, read_rows
 
 CELLS = "cells.jsonl"
+REMEDY = "delete that line, and the same `l2o benchmark` command runs what it held again"
+"""What to do about a damaged line."""
+
+logger = logging.getLogger("l2o")
 
 
 def append(path: Path, record: Record) -> None:
@@ -18,47 +21,36 @@ def append(path: Path, record: Record) -> None:
 
     Raises:
         ValueError: the record holds NaN or infinity, which JSON has no word for.
+        OSError: it cannot be written, for want of space or permission.
     """
-    line = json.dumps(record, allow_nan=False, separators=(",", ":")) + "\n"
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-    descriptor = os.open(path, flags, 0o644)
-    try:
-        os.write(descriptor, line.encode())
-    finally:
-        os.close(descriptor)
+    append_row(path, record)
 
 
 def read(path: Path) -> dict[str, Record]:
-    """Return the records by cell id; the last of an id counts, torn lines are passed over."""
+    """Return the records by cell id; the last of an id counts, a torn last line is passed over.
+
+    Raises:
+        DamagedFileError: a line is not what was written, or no record; the message names it.
+    """
     records: dict[str, Record] = {}
-    if not path.exists():
-        return records
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            record = _parse(line)
-            if record is not None:
-                records[record["id"]] = record
+    for number, record in enumerate(read_rows(path, REMEDY), 1):
+        if not isinstance(record.get("id"), str):
+            raise DamagedFileError(path, f"holds no record in line {number} (no 'id')", REMEDY)
+        records[record["id"]] = record
     return records
 
 
 def mend(path: Path) -> None:
-    """End a torn last line, so that the next record starts on a line of its own."""
-    if not path.exists() or path.stat().st_size == 0:
-        return
-    with path.open("rb+") as file:
-        file.seek(-1, os.SEEK_END)
-        if file.read(1) != b"\n":
-            file.write(b"\n")
+    """Cut off a torn last line, so that the next record starts on a line of its own.
 
-
-def write_json(path: Path, data: Any) -> None:
-    """Write strict JSON atomically."""
-    write_atomically(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
-
-
-def _parse(line: str) -> Record | None:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) and "id" in record else None
+    Raises:
+        DamagedFileError: a line is damaged otherwise; nothing is cut off then.
+    """
+    torn = end_torn_row(path, REMEDY)
+    if torn:
+        logger.warning(
+            "l2o: %s ended in the first %d bytes of a record, as a kill leaves it; what that held "
+            "is run again",
+            path,
+            torn,
+        )

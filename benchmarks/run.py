@@ -13,7 +13,7 @@ from l2o.benchmarks.cell import Cell, load_family
 from l2o.benchmarks.cell_queue import CellQueue
 from l2o.benchmarks.cores import usable_cores
 from l2o.benchmarks.plan import Plan, make_plan
-from l2o.benchmarks.records import CELLS, append, mend, read, write_json
+from l2o.benchmarks.records import CELLS, append, mend, read
 from l2o.benchmarks.results import RESULTS
 from l2o.benchmarks.runner import run_here, run_in_processes
 from l2o.benchmarks.samples import save_samples
@@ -23,7 +23,9 @@ from l2o.benchmarks.summary import summarise
 from l2o.configs.load import dump_config
 from l2o.configs.schema import BenchmarkConfig
 from l2o.envs.device import resolve_device
+from l2o.envs.run_lock import run_lock
 from l2o.files import write_atomically
+from l2o.seals import write_json
 from l2o.spec import SignalSpec
 
 CONFIG = "config.yaml"
@@ -49,6 +51,8 @@ def run_benchmark(
 
     Raises:
         ValueError: a config that cannot run, before any work.
+        FolderInUseError: another run is at work in the folder.
+        DamagedFileError: a line of `cells.jsonl` is damaged; nothing is changed.
         RuntimeError: a worker process died, or every fine-tune failed.
         KeyboardInterrupt: passed on after the workers are stopped; what is finished is kept.
 
@@ -57,15 +61,16 @@ def run_benchmark(
     """
     plan = make_plan(config)
     check(config, plan)
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / CONFIG, dump_config(config))
-    family = load_family(config.task.model_dump_json())
-    family.prepare(progress=progress and sys.stderr.isatty())
-    save_samples(family.sample(0), out)
-    used = _run_missing(config, plan, out / CELLS, workers, progress)
-    records = read(out / CELLS)
-    write_json(out / RESULTS, summarise(config, plan, records, workers=used))
-    _raise_if_all_failed(plan, records)
+    with run_lock(out):
+        mend(out / CELLS)
+        write_atomically(out / CONFIG, dump_config(config))
+        family = load_family(config.task.model_dump_json())
+        family.prepare(progress=progress and sys.stderr.isatty())
+        save_samples(family.sample(0), out)
+        used = _run_missing(config, plan, out / CELLS, workers, progress)
+        records = read(out / CELLS)
+        write_json(out / RESULTS, summarise(config, plan, records, workers=used))
+        _raise_if_all_failed(plan, records)
     return out / RESULTS
 
 
@@ -105,7 +110,6 @@ def _run_missing(
     config: BenchmarkConfig, plan: Plan, path: Path, workers: int | None, progress: bool
 ) -> int:
     """Run the cells without a good record; return the number of processes used."""
-    mend(path)
     done = {id for id, record in read(path).items() if record["error"] is None}
     cells = plan.cells
     missing = [cell for cell in cells if cell.id not in done]

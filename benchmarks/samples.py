@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from l2o.files import DamagedFileError, write_atomically
+from l2o.seals import read_sealed, seal_bytes
+
 SAMPLES = "samples.npz"
+_REMEDY = "delete it: the report does without, and the same `l2o benchmark` command writes it again"
 DOMAINS = {"proxy": "proxy_test", "source": "source_train", "target": "target_test"}
 
 
@@ -23,15 +28,30 @@ def save_samples(task: Any, out: Path, count: int = 10) -> None:
         if examples.images.ndim != 4 or examples.images.shape[1] not in (1, 3):
             return
         arrays[domain] = _to_uint8(examples.images[_spread(examples.labels.tolist(), count)])
-    np.savez_compressed(out / SAMPLES, allow_pickle=False, **arrays)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    write_atomically(out / SAMPLES, seal_bytes(buffer.getvalue()))
 
 
 def load_samples(out: Path) -> dict[str, NDArray[np.uint8]]:
-    """Return images by domain, or nothing when there are none."""
-    if not (out / SAMPLES).exists():
+    """Return images by domain, or nothing when there are none.
+
+    Raises:
+        DamagedFileError: the file is not what was written, or holds no such images.
+    """
+    path = out / SAMPLES
+    if not path.exists():
         return {}
-    with np.load(out / SAMPLES, allow_pickle=False) as arrays:
-        return {domain: arrays[domain] for domain in DOMAINS}
+    content = read_sealed(path, _REMEDY)
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            images = {domain: np.asarray(arrays[domain]) for domain in DOMAINS}
+    except Exception as error:  # a damaged archive raises whatever its parts stumble over
+        reason = f"cannot be read ({type(error).__name__}: {error})"
+        raise DamagedFileError(path, reason, _REMEDY) from error
+    if any(image.ndim != 4 or image.dtype != np.uint8 for image in images.values()):
+        raise DamagedFileError(path, "holds no images of uint8 [N, H, W, C]", _REMEDY)
+    return images
 
 
 def _spread(labels: list[int], count: int) -> list[int]:

@@ -7,15 +7,17 @@ python -m l2o.benchmarks.ship runs/asg-base --benchmark runs/digits --limits "..
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from l2o.benchmarks.plan import fingerprint
+from l2o.benchmarks.results import REMEDY, RESULTS
 from l2o.benchmarks.zero_shot.cost import training_cost
 from l2o.bundle import CARD, load_policy, read_card, save_policy
 from l2o.configs.load import config_data, load_config
+from l2o.seals import read_json
+from l2o.streams import forgive_encodings
 
 ZOO = Path(__file__).parent.parent / "policies" / "zoo"
 LARGEST = 200_000
@@ -98,7 +100,7 @@ def whole_run(run: Path, config: dict[str, Any]) -> dict[str, Any]:
 
     The policy that ships is the best of its run by evaluation, and so may be of an earlier moment.
     """
-    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    results = read_json(run / "results.json", "resume the run, which writes it again")
     told = {
         "fine_tunes_of_the_run": results["episodes"],
         "minutes_of_the_run": round(results["seconds"] / 60, 1),
@@ -114,7 +116,7 @@ def headline(benchmark: Path, mark: str) -> dict[str, Any]:
     Raises:
         ValueError: the benchmark did not run the policy of this fingerprint.
     """
-    results = json.loads((benchmark / "results.json").read_text())
+    results = read_json(benchmark / RESULTS, REMEDY)
     if mark not in [policy["fingerprint"] for policy in results["policies"]]:
         raise ValueError(
             f"{benchmark} did not benchmark this policy as it is; run it again with policy=RUN"
@@ -131,6 +133,7 @@ def headline(benchmark: Path, mark: str) -> dict[str, Any]:
 
 def main() -> None:
     """Run from the command line."""
+    forgive_encodings()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--benchmark", type=Path)

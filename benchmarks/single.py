@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -10,11 +9,14 @@ import torch
 
 from l2o.benchmarks.cell import Cell, Record, load_family, load_task, measure
 from l2o.benchmarks.figures.learning_rates import draw_learning_rates
+from l2o.benchmarks.page import to_picture
 from l2o.configs.schema import FinetuneConfig, Named, PolicyChoice
 from l2o.envs.choice import build_policy
 from l2o.envs.finetuning import build_guidance, check_finetuning
+from l2o.envs.run_lock import run_lock
 from l2o.files import write_atomically
 from l2o.guidance_rows import GuidanceRows
+from l2o.seals import write_json
 
 EVALUATIONS = 20
 """Points of the accuracy curve."""
@@ -32,19 +34,20 @@ def run_finetune(config: FinetuneConfig, out: str | Path) -> Path:
 
     Raises:
         ValueError: unknown names or impossible values; found before any work.
+        FolderInUseError: another run is at work in the folder.
     """
     out = Path(out)
     torch.set_num_threads(1)
     check(config)
-    load_family(config.task.model_dump_json()).prepare(progress=sys.stderr.isatty())
-    record = measure(_cell(config))
-    results = {"kind": "finetune", "choice": describe(config.choice), **record}
-    path = out / "results.json"
-    write_atomically(path, json.dumps(results, indent=2, allow_nan=False) + "\n")
-    title = f"{describe(config.choice)}, base LR {record['learning_rates']['base_lr']:g}"
-    figure = out / "figures" / "learning_rates.png"
-    figure.parent.mkdir(parents=True, exist_ok=True)
-    draw_learning_rates(record, title).savefig(figure, dpi=160)
+    with run_lock(out):
+        load_family(config.task.model_dump_json()).prepare(progress=sys.stderr.isatty())
+        record = measure(_cell(config))
+        results = {"kind": "finetune", "choice": describe(config.choice), **record}
+        path = out / "results.json"
+        write_json(path, results, indent=2)
+        title = f"{describe(config.choice)}, base LR {record['learning_rates']['base_lr']:g}"
+        picture = to_picture("learning_rates", title, "", draw_learning_rates(record, title))
+        write_atomically(out / "figures" / "learning_rates.png", picture.png)
     return path
 
 

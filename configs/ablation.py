@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from l2o.configs.schema import Options, Strict
+from l2o.configs.schema import Count, Number, Options, Seed, Strict
 
 
 class Variant(Strict):
@@ -18,7 +18,7 @@ class Variant(Strict):
     """Fields of the training config: dotted key -> value, as on the command line."""
     against: str | None = None
     """Label of the variant that it is compared with; null: the first."""
-    seed_shift: NonNegativeInt = 0
+    seed_shift: Seed = 0
     """Added to the learning seeds: alone, a control of what another seed does."""
 
 
@@ -33,13 +33,13 @@ class AblationConfig(Strict):
     """What all variants change of it: dotted key -> value, as on the command line."""
     variants: dict[str, Variant] = Field(min_length=2)
     """Variants: label -> what it changes; the first is the base; null leaves out a preset's."""
-    fine_tunes: PositiveInt = 576
+    fine_tunes: Count = 576
     """Budget of each variant, in fine-tunes; imitation counts."""
-    seeds: tuple[NonNegativeInt, ...] = Field((0,), min_length=1)
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1)
     """Learning seeds; each variant is learned once from each."""
-    episodes: Annotated[int, Field(ge=2)] = 128
+    episodes: Annotated[int, Field(ge=2, le=1_000_000)] = 128
     """Drawn episodes that every policy is scored on, the same for all."""
-    bootstrap: PositiveInt = 2000
+    bootstrap: Number = 2000
     """Resamples of each confidence interval."""
 
     @field_validator("variants", mode="before")

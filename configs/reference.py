@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import typing
 from pathlib import Path
@@ -93,14 +94,26 @@ def _table(schema: type[Strict]) -> str:
 def _limit(metadata: Any) -> str:
     signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
     limits = ((sign, getattr(metadata, name, None)) for name, sign in signs.items())
-    return ", ".join(f"{sign} {limit:g}" for sign, limit in limits if limit is not None)
+    own = [f"{sign} {_bound(limit)}" for sign, limit in limits if limit is not None]
+    # `Field(...)` within a type keeps its limits in a list of its own.
+    inner = [_limit(each) for each in getattr(metadata, "metadata", ())]
+    return " and ".join(own + inner)
+
+
+def _bound(limit: float) -> str:
+    """Return a limit as people write it: large ones as powers."""
+    for base in (10, 2):
+        power = round(math.log(abs(limit), base)) if abs(limit) >= 2**20 or limit == 1e6 else 0
+        if power and abs(limit) == base**power:
+            return f"{base}^{power}"
+    return f"{limit:g}" if isinstance(limit, float) else str(limit)
 
 
 def _type(annotation: Any) -> str:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
         limits = [limit for limit in map(_limit, arguments[1:]) if limit]
-        return " ".join([_type(arguments[0]), *limits])
+        return " ".join([_type(arguments[0]), " and ".join(limits)])
     if origin in (typing.Union, UnionType):
         return " or ".join(_type(argument) for argument in arguments)
     if origin is typing.Literal:

@@ -9,16 +9,39 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
-    PositiveInt,
     field_validator,
     model_validator,
 )
 
 Options = dict[str, Any]
 Precision = Literal["float32", "tf32", "bf16"]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+"""What every generator takes, with room for the numbers that are added to it."""
+Count = Annotated[int, Field(gt=0, le=1_000_000_000)]
+"""How many of something, where memory does not depend on it."""
+Number = Annotated[int, Field(gt=0, le=1_000_000)]
+"""How many of something that is held in memory."""
+Steps = Annotated[int, Field(gt=0, le=10_000_000)]
+"""Optimizer steps."""
+Rate = Annotated[float, Field(gt=0.0, le=1e32)]
+"""A learning rate: times a factor it is still a number of 32 bits."""
+Factor = Annotated[float, Field(gt=0.0, le=1e6)]
+"""A factor on a learning rate."""
+Span = tuple[Rate, Rate]
+LARGEST_PLAN = 1_000_000
+"""Fine-tunes that a benchmark may have of one setting."""
+Weight = Annotated[float, Field(ge=-1e6, le=1e6)]
+Decades = Annotated[float, Field(ge=-6.0, le=6.0)]
+
+
+def check_fine_tunes(tasks: int, seeds: int) -> None:
+    """Raise ValueError unless the fine-tunes of one setting can be listed in memory."""
+    if tasks * seeds > LARGEST_PLAN:
+        raise ValueError(
+            f"tasks={tasks} x seeds={seeds} are {tasks * seeds} fine-tunes of each setting, and at "
+            f"most {LARGEST_PLAN} can be planned; take fewer"
+        )
 
 
 def _ascending(span: tuple[float, float]) -> tuple[float, float]:
@@ -47,9 +70,9 @@ class Named(Strict):
 class GrowingWindows(Strict):
     """Windows of max(first, share x steps + growth x steps done) steps, both parts rounded down."""
 
-    first: PositiveInt = 10
+    first: Steps = 10
     """Fewest optimizer steps of a window."""
-    growth: NonNegativeFloat = 0.05
+    growth: Annotated[float, Field(ge=0.0, le=1e6)] = 0.05
     """Steps by which a window is longer for each step done before it."""
     share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     """Share of the fine-tune's length that is added to every window."""
@@ -58,13 +81,13 @@ class GrowingWindows(Strict):
 class FineTuning(Strict):
     """How the inner network is fine-tuned; the same for training, benchmark and one run."""
 
-    steps: PositiveInt | None = None
+    steps: Steps | None = None
     """Length in optimizer steps; null takes the task's."""
     optimizer: Named = Named(name="sgd")
     """Inner optimizer: sgd, sgd_lr_momentum, adam, adamw, rmsprop, or one of the table's rivals."""
     guidance: dict[str, Options] = {"proxy_kl": {"weight": 0.3}}
     """Guidance terms added to the loss: name -> arguments; {} is plain fine-tuning."""
-    interval: PositiveInt | GrowingWindows = 10
+    interval: Steps | GrowingWindows = 10
     """Optimizer steps between decisions, for every policy; or a rule: {first, growth, share}."""
     device: str = "cpu"
     """Torch device of the inner network; auto takes CUDA where there is one."""
@@ -80,7 +103,7 @@ class FineTuning(Strict):
 class DrawnOptimizer(Named):
     """An inner optimizer that episodes may draw."""
 
-    base_lr: tuple[PositiveFloat, PositiveFloat] | None = None
+    base_lr: Span | None = None
     """Range of its base LR, drawn log-uniformly; null takes the environment's."""
 
     @field_validator("base_lr")
@@ -92,23 +115,23 @@ class DrawnOptimizer(Named):
 class Environment(Strict):
     """The reinforcement-learning environment: one episode is one fine-tune."""
 
-    base_lr: tuple[PositiveFloat, PositiveFloat] = (0.001, 0.3)
+    base_lr: Span = (0.001, 0.3)
     """Range from which each episode draws its base LR, log-uniformly."""
     optimizers: tuple[DrawnOptimizer, ...] = ()
     """Inner optimizers that episodes draw from; empty takes `finetuning.optimizer`."""
-    guidance_weights: dict[str, tuple[PositiveFloat, PositiveFloat]] = {}
+    guidance_weights: dict[str, Span] = {}
     """Guidance term -> range from which each episode draws its weight, log-uniformly."""
     guidance_absent: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     """Probability, per episode and drawn weight, that it is 0."""
-    group: PositiveInt = 1
+    group: Number = 1
     """Successive environments of a vector that draw the same episodes; their actions differ."""
-    tasks: PositiveInt | None = None
+    tasks: Number | None = None
     """Number of distinct tasks that episodes draw from, kept in memory; null: always new ones."""
     multipliers: Options = {"kind": "log", "low": 0.001, "high": 10.0}
     """Action range: {kind: log, low, high} or {kind: bins, values}."""
     signals: tuple[str, ...] | None = None
     """Signals of the observation, in order; null takes all."""
-    rewards: dict[str, float] = {"target_accuracy_change": 10.0, "divergence": 1.0}
+    rewards: dict[str, Weight] = {"target_accuracy_change": 10.0, "divergence": 1.0}
     """Reward terms: name -> weight."""
     guidance_actions: tuple[str, ...] = ()
     """Guidance terms of `finetuning.guidance` whose weights are actions, too: a row each."""
@@ -135,7 +158,7 @@ class Network(Strict):
 
     kind: Literal["layer_shared", "asg_2020"] = "layer_shared"
     """layer_shared drives any depth of model, asg_2020 (ASG's) one number of layer groups."""
-    hidden: PositiveInt = 64
+    hidden: Annotated[int, Field(gt=0, le=16_384)] = 64
     """Width of the per-layer encoder, the context and the heads; of asg_2020 each LSTM's, 20."""
     anchor: Literal["none", "base_lr", "update", "multiplier"] = "none"
     """layer_shared: outputs are offsets to nothing, an LR, a size of updates, the multiplier."""
@@ -152,13 +175,13 @@ class Evaluation(Strict):
 
     task: Options = {}
     """Family arguments that differ from the training task's (for instance another network pool)."""
-    every: PositiveInt = 10
+    every: Count = 10
     """Iterations of the algorithm between evaluations."""
-    tasks: PositiveInt = 2
+    tasks: Number = 2
     """Number of tasks, from seeds that training never draws."""
-    base_lrs: tuple[PositiveFloat, ...] = (0.003, 0.03, 0.3)
+    base_lrs: tuple[Rate, ...] = (0.003, 0.03, 0.3)
     """Base learning rates each task is run at."""
-    drawn: NonNegativeInt = 0
+    drawn: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """Number of episodes drawn as the environment draws them, instead of `tasks` x `base_lrs`."""
 
 
@@ -171,19 +194,19 @@ class Imitation(Strict):
     """Schedule to imitate."""
     profile: Named | str = "small_backbone"
     """Layer profile to imitate."""
-    candidates: tuple[tuple[float, float], ...] = ()
+    candidates: tuple[tuple[Decades, Decades], ...] = ()
     """Variants of the teacher, each as decades to add to the LRs of backbone and head: as many as
     `environment.group` has fine-tunes, each of which tries another. Imitated is their mean,
     weighted by how they ended on the target's validation images. Empty: the teacher as it is."""
-    temperature: PositiveFloat = 0.02
+    temperature: Annotated[float, Field(ge=1e-6, le=1e6)] = 0.02
     """How sharply candidates are told apart: weights are exp(target accuracy / temperature)."""
-    episodes: PositiveInt = 256
+    episodes: Count = 256
     """Demonstrations, in fine-tunes; they count towards the policy's cost."""
-    noise: Annotated[float, Field(ge=0.0)] = 0.1
+    noise: Annotated[float, Field(ge=0.0, le=1e6)] = 0.1
     """Standard deviation of the teacher's noise, in actions in [-1, 1]."""
-    epochs: PositiveInt = 40
+    epochs: Count = 40
     """Passes over the demonstrations, after each half of them."""
-    learning_rate: PositiveFloat = 2e-3
+    learning_rate: Rate = 2e-3
     """Of Adam."""
 
 
@@ -192,7 +215,7 @@ class TrainConfig(Strict):
 
     name: str = "policy"
     """Name written into the policy's card."""
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Seed of everything."""
     task: Named = Named(name="digits", options={"split": "train"})
     """Task family to train on."""
@@ -206,17 +229,17 @@ class TrainConfig(Strict):
     """What to begin with (algorithms ppo, sac and evolution); null for an untrained network."""
     algorithm: Named = Named(name="ppo")
     """Learning algorithm and its arguments."""
-    episodes: PositiveInt = 2000
+    episodes: Count = 2000
     """Budget in fine-tunes; training ends at whichever budget comes first."""
     minutes: PositiveFloat | None = None
     """Budget in minutes of wall-clock, over all resumes; null for none."""
-    workers: PositiveInt = 2
+    workers: Annotated[int, Field(gt=0, le=1024)] = 2
     """Processes that fine-tune in parallel, with one torch thread each."""
-    environments: PositiveInt = 16
+    environments: Annotated[int, Field(gt=0, le=65_536)] = 16
     """Fine-tunes at once, shared among the workers; each computes its share as one stack."""
     stacked: bool = True
     """False: one fine-tune per worker, unstacked; for optimizers or guidance of your own."""
-    checkpoint_every: PositiveInt = 5
+    checkpoint_every: Count = 5
     """Iterations between checkpoints."""
     evaluation: Evaluation = Evaluation()
     """Evaluation and best-policy selection."""
@@ -256,13 +279,13 @@ class PolicyChoice(Strict):
 class FinetuneConfig(Strict):
     """`l2o finetune`: one fine-tune under a policy or a schedule."""
 
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Seed of the fine-tune (batches); the task has its own."""
     task: Named = Named(name="digits", options={"split": "heldout"})
     """Task family."""
-    task_seed: NonNegativeInt = 0
+    task_seed: Seed = 0
     """Which task of the family."""
-    base_lr: PositiveFloat | None = None
+    base_lr: Rate | None = None
     """Base learning rate; null takes the task's."""
     finetuning: FineTuning = FineTuning()
     """The loop."""
@@ -279,9 +302,9 @@ class Row(PolicyChoice):
     """Guidance terms of this row; null takes the benchmark's."""
     optimizer: Named | str | None = None
     """Inner optimizer of this row; null takes the benchmark's."""
-    base_lr: PositiveFloat | None = None
+    base_lr: Rate | None = None
     """Base LR of this row, whatever the factor; null takes the task's, times the factor."""
-    base_lr_factors: tuple[PositiveFloat, ...] | None = None
+    base_lr_factors: tuple[Factor, ...] | None = None
     """Factors on the task's base LR; null takes the benchmark's."""
     published: dict[str, float] = {}
     """Published figures of the row that this one stands for: metric -> value, any unit."""
@@ -296,7 +319,7 @@ class Grid(Strict):
     """Layer profiles that each schedule is combined with."""
     early_stopping: tuple[Options | None, ...] = (None,)
     """Early-stopping arguments that each of those is combined with."""
-    base_lr_factors: tuple[PositiveFloat, ...] | None = None
+    base_lr_factors: tuple[Factor, ...] | None = None
     """Factors on the task's base LR that it is tuned over; null takes the benchmark's."""
 
 
@@ -320,13 +343,13 @@ class BenchmarkConfig(Strict):
     """Heading of the report."""
     task: Named = Named(name="digits", options={"split": "heldout"})
     """Task family."""
-    tasks: PositiveInt = 4
+    tasks: Number = 4
     """Number of tasks (family seeds 0, 1, ...)."""
-    seeds: PositiveInt = 5
+    seeds: Number = 5
     """Fine-tunes per task and setting, each with its own batches and head."""
     finetuning: FineTuning = FineTuning()
     """The inner loop, the same for every row."""
-    base_lr_factors: tuple[PositiveFloat, ...] = (1.0,)
+    base_lr_factors: tuple[Factor, ...] = (1.0,)
     """Factors on the task's base LR that every row is run at: how wrong the user's guess was."""
     policy: str | None = None
     """Shorthand that adds the row "learned policy" with this policy."""
@@ -336,14 +359,19 @@ class BenchmarkConfig(Strict):
     """Schedules x profiles, added as rows and tuned over the base LR factors."""
     claims: tuple[Claim, ...] = ()
     """Orders the table is held against."""
-    evaluations: PositiveInt = 6
+    evaluations: Number = 6
     """Points of the accuracy-over-training curve, at decisions, the end included."""
-    bootstrap: PositiveInt = 2000
+    bootstrap: Number = 2000
     """Resamples of each confidence interval."""
     stacked: bool = True
     """False: fine-tunes one by one. What has no stacked form is run so in any case."""
     precision: Precision = "float32"
     """Number format of the networks, when stacked; tf32 is CUDA's, elsewhere it is float32."""
+
+    @model_validator(mode="after")
+    def _check_size(self) -> BenchmarkConfig:
+        check_fine_tunes(self.tasks, self.seeds)
+        return self
 
     @model_validator(mode="after")
     def _check_precision(self) -> BenchmarkConfig:

@@ -70,7 +70,11 @@ class _Dumper(yaml.SafeDumper):
 
 def _construct_int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     text = str(loader.construct_scalar(node))
-    return int(text, 0) if text.startswith(("0o", "0x")) else int(text)
+    number = int(text, 0) if text.startswith(("0o", "0x")) else int(text)
+    # Python writes longer ones neither into messages nor as JSON.
+    if number.bit_length() > 10_000:
+        raise ValueError(f"a number of {number.bit_length()} bits is too long")
+    return number
 
 
 def _construct_float(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:

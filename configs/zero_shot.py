@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from l2o.configs.schema import FineTuning, Grid, Named, Precision, Row, Strict
+from l2o.configs.schema import (
+    Factor,
+    FineTuning,
+    Grid,
+    Named,
+    Number,
+    Precision,
+    Rate,
+    Row,
+    Strict,
+    check_fine_tunes,
+)
 
 
 class HeldOutFamily(Strict):
@@ -16,7 +27,7 @@ class HeldOutFamily(Strict):
     """Task family; its held-out split."""
     finetuning: FineTuning = FineTuning()
     """The inner loop, the same for every row."""
-    base_lr: PositiveFloat | None = None
+    base_lr: Rate | None = None
     """Default base LR, given to the task family as its option `base_lr`; null keeps its own."""
     unseen: bool = False
     """Whether architecture, optimizer or kind of data is one that no policy was learned on."""
@@ -39,19 +50,19 @@ class ZeroShotConfig(Strict):
     """The policy: a shipped one's name, a bundle's or a run's folder, or a dotted path."""
     lite: str | None = "asg-lite"
     """A policy of fewer signals that is held against the first; null leaves it out."""
-    tasks: PositiveInt = 10
+    tasks: Number = 10
     """Held-out tasks of each family (family seeds 0, 1, ...)."""
-    seeds: PositiveInt = 1
+    seeds: Number = 1
     """Fine-tunes per task and setting, each with its own batches and head."""
-    base_lr_factors: tuple[PositiveFloat, ...] = (0.01, 0.1, 1.0, 10.0, 100.0)
+    base_lr_factors: tuple[Factor, ...] = (0.01, 0.1, 1.0, 10.0, 100.0)
     """Factors on the default base LR: how wrong the user's guess was; must hold 1."""
     grid: Grid = Grid()
     """Schedules x profiles x base LRs, tuned per task; untuned, each is a rival, too."""
     rows: tuple[Row, ...] = ()
     """Further rivals, untuned."""
-    evaluations: PositiveInt = 3
+    evaluations: Number = 3
     """Points of the accuracy-over-training curve, at decisions, the end included."""
-    bootstrap: PositiveInt = 2000
+    bootstrap: Number = 2000
     """Resamples of each confidence interval."""
     stacked: bool = True
     """False: fine-tunes one by one. What has no stacked form is run so in any case."""
@@ -82,6 +93,11 @@ class ZeroShotConfig(Strict):
         if 1.0 not in factors:
             raise ValueError("must hold 1, the default base LR")
         return factors
+
+    @model_validator(mode="after")
+    def _check_size(self) -> ZeroShotConfig:
+        check_fine_tunes(self.tasks, self.seeds)
+        return self
 
     @model_validator(mode="after")
     def _check_grid(self) -> ZeroShotConfig:

@@ -16,12 +16,13 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from l2o.architectures import make_network, make_policy
-from l2o.files import write_atomically
+from l2o.files import DamagedFileError, read_bytes, write_atomically
 from l2o.interval import as_plain
 from l2o.learned import LearnedPolicy
 from l2o.multipliers import multipliers_from_dict
 from l2o.policy_network import PolicyNetwork
 from l2o.registry import unknown_name
+from l2o.seals import open_json, seal_json
 from l2o.spec import SignalSpec
 
 BUNDLE_FORMAT = 1
@@ -29,6 +30,18 @@ BUNDLE_FORMAT = 1
 WEIGHTS, CARD = "policy.safetensors", "card.json"
 SEARCH_PATH = "L2O_POLICY_PATH"
 """Environment variable: folders (joined as in PATH) searched for policies by name, first."""
+
+
+SEAL = "card_sha256"
+"""The card's own seal (`l2o.seals`); its `sha256` is that of the weights."""
+_FIELDS = ("format", "architecture", "signals", "multipliers")
+_REMEDY = "copy the bundle again"
+
+_UNFIT = (
+    *(KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError),
+    *(RuntimeError, MemoryError, SafetensorError),
+)
+"""What a card that is none of ours makes of itself."""
 
 
 class BundleError(ValueError):
@@ -63,7 +76,8 @@ def save_policy(folder: str | Path, policy: LearnedPolicy, about: Mapping[str, A
         card["guidance_actions"] = list(policy.guidance_actions)
     card.setdefault("licence", "Apache-2.0")
     write_atomically(folder / WEIGHTS, weights)
-    write_atomically(folder / CARD, json.dumps(card, indent=2, allow_nan=False) + "\n")
+    sealed = seal_json(card, SEAL)
+    write_atomically(folder / CARD, json.dumps(sealed, indent=2, allow_nan=False) + "\n")
     return folder
 
 
@@ -94,7 +108,7 @@ def load_policy(source: str | Path) -> LearnedPolicy:
             card["interval"],
             _names(card.get("guidance_actions", [])),
         )
-    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+    except _UNFIT as error:
         raise BundleError(f"{folder}: this is no policy that l2o can run: {error}") from error
     return policy
 
@@ -120,16 +134,18 @@ def read_card(source: str | Path) -> dict[str, Any]:
     """
     path = find_bundle(source) / CARD
     try:
-        card = json.loads(_read(path))
-    except ValueError as error:
-        raise BundleError(f"{path} is not valid JSON: {error}; copy the bundle again") from error
-    if not isinstance(card, dict) or "format" not in card:
-        raise BundleError(f"{path} is not the card of a policy: it has no 'format'")
-    if not isinstance(card["format"], int) or card["format"] > BUNDLE_FORMAT:
+        card = open_json(path, _read(path), _REMEDY, SEAL)
+    except DamagedFileError as error:
+        raise BundleError(str(error)) from error
+    written = card.get("format", BUNDLE_FORMAT)
+    if not isinstance(written, int) or written > BUNDLE_FORMAT:
         raise BundleError(
-            f"{path} has format {card['format']}, this release of l2o reads up to "
-            f"{BUNDLE_FORMAT}; upgrade l2o"
+            f"{path} has format {written}, this release of l2o reads up to {BUNDLE_FORMAT}; "
+            "upgrade l2o"
         )
+    lacking = [field for field in _FIELDS if field not in card]
+    if lacking:
+        raise BundleError(f"{path} is not the card of a policy: it has no {lacking[0]!r}")
     return card
 
 
@@ -169,6 +185,6 @@ def _search_path() -> list[Path]:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"cannot read {path}: {error.strerror}; copy the bundle again") from error
+        return read_bytes(path, _REMEDY)
+    except DamagedFileError as error:
+        raise BundleError(str(error)) from error

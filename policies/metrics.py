@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
+from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from l2o.files import write_atomically
+from l2o.files import DamagedFileError
+from l2o.jsonl import append_row, end_torn_row, keep_rows, read_rows
+
+METRICS = "metrics.jsonl"
+REMEDY = "delete that line: it is a row of the log, which nothing depends on"
+"""What to do about a damaged `metrics.jsonl`."""
+
+
+def last_iteration(out: Path) -> float:
+    """Return the iteration of the last row of a run folder's log, 0 where there is none."""
+    rows = _read(out / METRICS)
+    return rows[-1]["iteration"] if rows else 0
 
 
 class MetricsLog:
@@ -20,32 +31,32 @@ class MetricsLog:
 
     def __init__(self, out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
-        self.path = out / "metrics.jsonl"
+        self.path = out / METRICS
         self._events = SummaryWriter(str(out / "tensorboard"))
 
     def write(self, row: dict[str, float]) -> None:
         """Append a row; non-finite values become null."""
         clean = {key: value if math.isfinite(value) else None for key, value in row.items()}
-        with self.path.open("a") as file:
-            file.write(json.dumps(clean) + "\n")
+        append_row(self.path, clean)
         for key, value in row.items():
             self._events.add_scalar(key, value, int(row["iteration"]))
 
     def truncate(self, iteration: int) -> None:
-        """Drop rows after an iteration: those a killed run wrote since its last checkpoint."""
-        if self.path.exists():
-            kept = [
-                line
-                for line in self.path.read_text().splitlines()
-                if _iteration(line) is not None and (_iteration(line) or 0) <= iteration
-            ]
-            write_atomically(self.path, "".join(line + "\n" for line in kept))
+        """Drop rows after an iteration: those a killed run wrote since its last checkpoint.
+
+        Raises:
+            DamagedFileError: a damaged row, by its line; nothing is dropped then.
+        """
+        rows = _read(self.path)
+        kept = [row for row in rows if row["iteration"] <= iteration]
+        if len(kept) < len(rows):
+            keep_rows(self.path, kept)
+        elif self.path.exists():
+            end_torn_row(self.path, REMEDY)
 
     def speed(self) -> dict[str, float]:
         """Return steps/s, fine-tunes/s and the shares of time; nothing before the first row."""
-        if not self.path.exists():
-            return {}
-        rows = [json.loads(line) for line in self.path.read_text().splitlines()]
+        rows = _read(self.path)
         if not rows:
             return {}
         seconds = sum(row["seconds"] for row in rows)
@@ -61,8 +72,9 @@ class MetricsLog:
         self._events.close()
 
 
-def _iteration(line: str) -> int | None:
-    try:
-        return int(json.loads(line)["iteration"])
-    except (ValueError, KeyError, TypeError):
-        return None
+def _read(path: Path) -> list[dict[str, Any]]:
+    rows = read_rows(path, REMEDY)
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row.get("iteration"), int | float):
+            raise DamagedFileError(path, f"holds no row of the log in line {number}", REMEDY)
+    return rows

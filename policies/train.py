@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import sys
 import time
 from contextlib import closing
@@ -12,23 +12,27 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from l2o.bundle import save_policy
+from l2o.bundle import BundleError, load_policy, read_card, save_policy
 from l2o.configs.load import dump_config
 from l2o.configs.schema import TrainConfig
 from l2o.envs.build import build
 from l2o.envs.finetune import FineTuneEnv
 from l2o.envs.interrupts import check_interrupts, deferred_interrupts
+from l2o.envs.run_lock import run_lock
 from l2o.envs.tasks import TASKS
 from l2o.files import write_atomically
 from l2o.policies.algorithms import ALGORITHMS
 from l2o.policies.base import Learner
 from l2o.policies.card import training_card
-from l2o.policies.checkpoint import load_checkpoint, save_checkpoint
+from l2o.policies.checkpoint import fitting, load_checkpoint, save_checkpoint
 from l2o.policies.evaluation import Evaluator, evaluation_task
-from l2o.policies.metrics import MetricsLog
+from l2o.policies.metrics import MetricsLog, last_iteration
+from l2o.seals import write_json
 
 SNAPSHOTS = "snapshots"
 """Folder of the policies as they stood at each evaluation, named by the fine-tunes until then."""
+
+logger = logging.getLogger("l2o")
 
 
 def train(
@@ -52,21 +56,37 @@ def train(
 
     Raises:
         ValueError: unknown names or impossible values; found before any work.
+        FolderInUseError: another run is at work in the folder.
+        DamagedFileError: a file that the run goes on from is damaged or lost; nothing is changed.
     """
     out = Path(out)
     shown = sys.stderr.isatty() if progress is None else progress
     torch.set_num_threads(1)
-    families = [build("task", TASKS, named) for named in (config.task, evaluation_task(config))]
-    # Made once here: what it refuses is an error before any work, not one in a worker.
-    FineTuneEnv(families[0], config.finetuning, config.environment)
-    for family in families:
-        family.prepare(progress=shown)
-    with deferred_interrupts(), closing(Training(config, out)) as training:
-        if resume:
-            training.resume()
-        write_atomically(out / "config.yaml", dump_config(config))
-        training.run(shown)
+    with run_lock(out):
+        state = _checkpoint(config, out) if resume else None
+        families = [build("task", TASKS, named) for named in (config.task, evaluation_task(config))]
+        # Made once here: what it refuses is an error before any work, not one in a worker.
+        FineTuneEnv(families[0], config.finetuning, config.environment)
+        for family in families:
+            family.prepare(progress=shown)
+        with deferred_interrupts(), closing(Training(config, out)) as training:
+            if resume:
+                training.resume(state)
+            write_atomically(out / "config.yaml", dump_config(config))
+            training.run(shown)
     return out
+
+
+def _checkpoint(config: TrainConfig, out: Path) -> dict[str, Any] | None:
+    """Return what a run goes on from, once all that it goes on from is known to be whole."""
+    # A row is written just before the checkpoint of its iteration.
+    written = last_iteration(out) > config.checkpoint_every
+    return load_checkpoint(out, written)
+
+
+def snapshot_folder(out: Path, episodes: int) -> Path:
+    """Return where the policy is kept as it stood after so many fine-tunes."""
+    return out / SNAPSHOTS / f"{episodes:06d}"
 
 
 class Training:
@@ -84,19 +104,38 @@ class Training:
         self.evaluations: list[dict[str, float]] = []
         self._evaluated = -1
 
-    def resume(self) -> None:
-        """Go on from the last checkpoint, if there is one."""
-        state = load_checkpoint(self.out)
+    def resume(self, state: dict[str, Any] | None) -> None:
+        """Go on from a checkpoint; None, a run that was killed before its first, begins anew.
+
+        Raises:
+            DamagedFileError: the checkpoint is none of such a run.
+        """
         if state is None:
             self.log.truncate(0)
             return
-        self.learner.load_state_dict(state["learner"])
-        self.iteration = state["iteration"]
-        self.seconds = state["seconds"]
-        self.best = state["best"]
-        self.evaluations = state["evaluations"]
-        self._evaluated = state["evaluated"]
+        with fitting(self.out):
+            self.learner.load_state_dict(state["learner"])
+            self.iteration = int(state["iteration"])
+            self.seconds = float(state["seconds"])
+            self.best = state["best"]
+            self.evaluations = list(state["evaluations"])
+            self._evaluated = int(state["evaluated"])
+        self._mend_policy()
         self.log.truncate(self.iteration)
+
+    def _mend_policy(self) -> None:
+        """Put the best policy back where a kill between its two files, or damage, broke it."""
+        if self.best is None:
+            return
+        try:
+            load_policy(self.out)
+        except BundleError as error:
+            kept = snapshot_folder(self.out, self.best["episodes"])
+            try:
+                save_policy(self.out, load_policy(kept), read_card(kept))
+            except BundleError:
+                raise error from None
+            logger.warning("l2o: %s; put back from %s", error, kept)
 
     def spent(self) -> float:
         """Return the share of the budget that is used up, in [0, 1]."""
@@ -164,7 +203,7 @@ class Training:
         self._evaluated = self.iteration
         self.evaluations.append(result)
         card = training_card(self.config, self.learner, result)
-        save_policy(self.out / SNAPSHOTS / f"{self.learner.episodes:06d}", policy, card)
+        save_policy(snapshot_folder(self.out, self.learner.episodes), policy, card)
         if self.best is None or score.target_accuracy > self.best["target_accuracy"]:
             self.best = result
             save_policy(self.out, policy, card)
@@ -189,7 +228,7 @@ class Training:
             "best": self.best,
             "evaluations": self.evaluations,
         }
-        write_atomically(self.out / "results.json", json.dumps(results, indent=2) + "\n")
+        write_json(self.out / "results.json", results, indent=2)
 
     def close(self) -> None:
         """End all worker processes."""

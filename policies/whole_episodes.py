@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from stable_baselines3.common.vec_env import VecEnv
 
-from l2o.checks import check_at_least_one
 from l2o.configs.schema import TrainConfig
 from l2o.learned import LearnedPolicy
 from l2o.policies.base import Learner
 from l2o.policies.networks import export_policy
+from l2o.policies.options import check_counts
 from l2o.policies.sb3.environments import (
     count_environments,
     make_environments,
@@ -46,7 +46,7 @@ class WholeEpisodeLearner(Learner):
     def __init__(self, config: TrainConfig, episodes: int | None) -> None:
         super().__init__(config)
         if episodes is not None:
-            check_at_least_one("algorithm.options.episodes", episodes)
+            check_counts(episodes=episodes)
         self.count = episodes or count_environments(config)
         self.iterations = 0
 

@@ -18,6 +18,7 @@ from l2o.service.policies import policies
 from l2o.service.report import report
 from l2o.service.texts import examples, presets_text
 from l2o.service.train import train
+from l2o.streams import forgive_encodings
 
 app = typer.Typer(
     name="l2o",
@@ -79,4 +80,5 @@ def main() -> None:
     """Run the command line; the process ends with its exit code."""
     # Two threads that fight for two busy cores are many times slower than one.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    forgive_encodings()
     app(prog_name="l2o")

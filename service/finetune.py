@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -39,15 +38,19 @@ def finetune(
             choice = settings.choice.model_dump() | {"policy": policy}
             settings = settings.model_copy(update={"choice": PolicyChoice(**choice)})
         folder = out or run_folder.default_folder("finetune", config)
-        run_folder.require_unused(folder)
         check(settings)
 
     with explained(folder):
         from l2o.benchmarks.single import run_finetune, summary
+        from l2o.envs.run_lock import run_lock
+        from l2o.seals import read_json
 
-        run_folder.write_config(folder, settings)
-        path = run_finetune(settings, folder)
-        typer.echo(summary(json.loads(path.read_text())))
+        run_folder.require_folder(folder)
+        with run_lock(folder):
+            run_folder.require_unused(folder)
+            run_folder.write_config(folder, settings)
+            path = run_finetune(settings, folder)
+            typer.echo(summary(read_json(path, "run it again")))
     typer.echo(f"results: {path}")
     for figure in sorted(folder.glob("figures/*.png")):
         typer.echo(f"picture: {figure}")

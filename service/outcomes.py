@@ -28,7 +28,7 @@ def explained(out: Path | None = None, again: str | None = None) -> Iterator[Non
         typer.echo(_advice(out, again), err=True)
         raise typer.Exit(INTERRUPTED) from None
     except (ValueError, OSError, RuntimeError) as error:
-        code = _exit_code(error)
+        code = exit_code(error)
         if code is None:
             raise
         typer.echo(f"error: {error}", err=True)
@@ -44,9 +44,10 @@ def _advice(out: Path | None, again: str | None) -> str:
     return "\n".join(lines)
 
 
-def _exit_code(error: Exception) -> int | None:
-    files = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError)
-    if isinstance(error, files) and error.filename is not None:
+def exit_code(error: Exception) -> int | None:
+    """Return the exit code of an error that a user can mend or that we foresaw; None for a bug."""
+    # A file that cannot be read or written: a full disk, no permission, a folder in its place.
+    if isinstance(error, OSError) and error.filename is not None:
         return USER_ERROR
     if not raised_by_us(error):
         return None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from l2o.configs.catalog import Kind, source_name
 from l2o.configs.compare import differences
+from l2o.configs.errors import ConfigError
 from l2o.configs.load import dump_config, load_config
 from l2o.configs.schema import Strict
 from l2o.files import write_atomically
@@ -24,6 +25,16 @@ def default_folder(command: str, source: str) -> Path:
     return Path("runs") / f"{command}-{source_name(source)}"
 
 
+def require_folder(out: Path) -> None:
+    """Refuse a path that is there and no folder.
+
+    Raises:
+        ValueError: the path is a file.
+    """
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file; --out must name a folder")
+
+
 def is_used(out: Path) -> bool:
     """Tell whether a folder holds anything of a run besides its config.
 
@@ -32,8 +43,7 @@ def is_used(out: Path) -> bool:
     """
     if not out.exists():
         return False
-    if not out.is_dir():
-        raise ValueError(f"{out} is a file; --out must name a folder")
+    require_folder(out)
     return any(item.name != CONFIG and not item.name.startswith(".") for item in out.iterdir())
 
 
@@ -54,7 +64,7 @@ def changed_fields(out: Path, kind: Kind, config: Strict) -> list[str]:
     """Return in which fields a config differs from the one of the run in a folder.
 
     Raises:
-        ValueError: the folder holds something, but no config: it is no run of ours.
+        ValueError: the folder holds something, but no config, or a damaged one.
     """
     path = out / CONFIG
     if not path.is_file():
@@ -62,7 +72,14 @@ def changed_fields(out: Path, kind: Kind, config: Strict) -> list[str]:
             f"{out} holds no {CONFIG}, so it is no run that can go on; "
             "choose another folder with --out"
         )
-    return differences(load_config(kind, path), config)
+    try:
+        begun = load_config(kind, path)
+    except ConfigError as error:
+        raise ValueError(
+            f"the run in {out} cannot go on, its config is damaged: {error}\n"
+            f"Put a copy of {path} back if you have one, or choose another folder with --out."
+        ) from error
+    return differences(begun, config)
 
 
 def require_same(out: Path, kind: Kind, config: Strict, changeable: Collection[str] = ()) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,18 +36,24 @@ def train(
 
         settings = load_config("train", config, overrides or ())
         folder = out or run_folder.default_folder("train", config)
-        used = run_folder.is_used(folder)
-        if not resume:
-            run_folder.require_unused(folder, "add --resume to go on with the run in it, ")
-        elif used:
-            run_folder.require_same(folder, "train", settings, changeable=BUDGETS)
+        run_folder.require_folder(folder)
 
     again = ["l2o", "train", config, *(overrides or ()), "--out", str(folder), "--resume"]
     with explained(folder, shlex.join(again)):
-        from l2o.policies.train import train as run_training
+        from l2o.envs.run_lock import run_lock
+        from l2o.seals import read_json
 
-        path = run_training(settings, folder, resume=resume and used)
-    typer.echo(_told(json.loads((path / "results.json").read_text())))
+        with run_lock(folder):
+            from l2o.policies.train import train as run_training
+
+            used = run_folder.is_used(folder)
+            if not resume:
+                run_folder.require_unused(folder, "add --resume to go on with the run in it, ")
+            elif used:
+                run_folder.require_same(folder, "train", settings, changeable=BUDGETS)
+            path = run_training(settings, folder, resume=resume and used)
+        told = _told(read_json(path / "results.json", "resume the run, which writes it again"))
+    typer.echo(told)
     typer.echo(f"policy: {path}")
     typer.echo(f"try it: {shlex.join(['l2o', 'finetune', 'digits', '--policy', str(folder)])}")
 

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 import l2o
-from l2o.bundle import CARD, WEIGHTS
+from l2o.bundle import CARD, SEAL, WEIGHTS
+from l2o.seals import seal_json
 
 
 def policy(multipliers=None, **network):
@@ -61,7 +62,7 @@ def test_the_card_tells_what_is_needed(bundle):
 def change_card(bundle, **fields):
     card = json.loads((bundle / CARD).read_text())
     card.update(fields)
-    (bundle / CARD).write_text(json.dumps(card))
+    (bundle / CARD).write_text(json.dumps(seal_json(card, SEAL)))
 
 
 def test_damaged_weights(bundle):
@@ -138,7 +139,7 @@ def test_cards_that_are_none(bundle, text):
 
 def test_missing_files(bundle, tmp_path):
     (bundle / WEIGHTS).unlink()
-    with pytest.raises(l2o.BundleError, match="cannot read"):
+    with pytest.raises(l2o.BundleError, match="is missing"):
         l2o.load_policy(bundle)
     with pytest.raises(l2o.BundleError, match="a policy bundle is a folder"):
         l2o.load_policy(tmp_path)

@@ -220,6 +220,7 @@ def test_policies_lists_and_shows_cards(tmp_path, monkeypatch):
     folder = tmp_path / "mine"
     folder.mkdir()
     card = {"format": 1, "description": "PPO on digits", "licence": "Apache-2.0"}
+    card |= {"architecture": {}, "signals": {}, "multipliers": {}}
     (folder / "card.json").write_text(json.dumps(card))
     monkeypatch.setenv("L2O_POLICY_PATH", str(tmp_path))
     assert "mine" in run("policies").output
@@ -281,7 +282,7 @@ DRIVER = """
 import sys, time, types
 module = types.ModuleType("l2o.policies.train")
 def train(config, out, resume):
-    out.mkdir()
+    out.mkdir(exist_ok=True)
     (out / "saved").write_text("x")
     print("ready", flush=True)
     time.sleep(60)

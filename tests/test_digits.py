@@ -134,7 +134,7 @@ def test_damaged_cache_file_is_made_anew(tmp_path, damage):
     (file,) = cache_files(tmp_path)
     whole = file.read_bytes()
     file.write_bytes(whole[:-7] if damage is None else damage)
-    with pytest.warns(UserWarning, match="damaged"):
+    with pytest.warns(UserWarning, match="made anew"):
         again = pretrain.load_pretrained(recipe)
     assert all(torch.equal(made[name], again[name]) for name in made)
     assert file.read_bytes() == whole

@@ -181,7 +181,7 @@ def test_the_card_keeps_what_is_scaled(tmp_path):
     assert again.guidance_actions == ("proxy_kl",)
     observation = torch.rand(4, len(NAMES))
     assert torch.equal(again(observation, {})[0], learned()(observation, {})[0])
-    card = json.loads((tmp_path / CARD).read_text())
+    card = l2o.read_card(tmp_path)
     (tmp_path / CARD).write_text(json.dumps({**card, "guidance_actions": "proxy_kl"}))
     with pytest.raises(BundleError, match="must be a list of names"):
         l2o.load_policy(tmp_path)

@@ -168,7 +168,7 @@ def test_policies_keep_the_rule_in_their_cards(tmp_path):
     assert l2o.load_policy(tmp_path).decision_interval(20) == rule
     asg = ASGPolicy(ASGPolicyNetwork(3), Bins(), SignalSpec(ASG_SIGNALS), rule)
     assert asg.decision_interval(300) == rule
-    card = json.loads((tmp_path / CARD).read_text())
+    card = l2o.read_card(tmp_path)
     (tmp_path / CARD).write_text(json.dumps({**card, "interval": {"last": 3}}))
     with pytest.raises(BundleError, match="first, growth and share"):
         l2o.load_policy(tmp_path)

@@ -23,6 +23,7 @@ from l2o.benchmarks.tables import Table, percent, points
 from l2o.configs.schema import BenchmarkConfig, Claim, Grid, Named, Row
 from l2o.envs.tasks import Examples
 from l2o.policy import Policy
+from l2o.seals import write_json
 
 
 class Halve(Policy):
@@ -147,7 +148,7 @@ def test_reports_on_the_least_possible_benchmark(tmp_path):
 def test_missing_fine_tunes_are_said_aloud(folder, tmp_path):
     data = json.loads((folder / "results.json").read_text())
     data["failures"] = [{"id": "x", "label": "cosine, flat", "error": "OSError: <gone>"}]
-    (tmp_path / "results.json").write_text(json.dumps(data))
+    write_json(tmp_path / "results.json", data)
     (tmp_path / "cells.jsonl").write_bytes((folder / "cells.jsonl").read_bytes())
     page = make_page(load_results(tmp_path), []).to_html()
     assert "1 fine-tunes are missing" in page

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +10,34 @@ from l2o.benchmarks.cell import Record, finite
 from l2o.benchmarks.scoring import FIRST_EPISODE, seen_by
 from l2o.bundle import load_policy
 from l2o.configs.schema import TrainConfig
+from l2o.files import DamagedFileError
 from l2o.learned import LearnedPolicy
 from l2o.policies.evaluation import Evaluator
 from l2o.policies.train import train
+from l2o.seals import read_json
+
+RESULTS = "results.json"
+_REMEDY = "delete it, and the same command writes it again from the run's checkpoint"
 
 
 def learn(run: Run, folder: Path, progress: bool = False) -> dict[str, Any]:
     """Learn a run's policy, from where it stopped, unless it is there; return its results."""
     if not is_learned(run.config, folder):
         train(run.config, folder, resume=True, progress=progress)
-    results: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    return results
+    return read_json(folder / RESULTS, _REMEDY)
 
 
 def is_learned(config: TrainConfig, folder: Path) -> bool:
     """Tell whether a training run has spent its budget and evaluated what it came to."""
-    path = folder / "results.json"
-    if not path.is_file():
+    path = folder / RESULTS
+    if not path.exists():
         return False
-    found = json.loads(path.read_text(encoding="utf-8"))
-    last = found["evaluations"][-1]["episodes"] if found["evaluations"] else -1
-    return bool(last == found["episodes"] >= config.episodes)
+    found = read_json(path, _REMEDY)
+    try:
+        last = found["evaluations"][-1]["episodes"] if found["evaluations"] else -1
+        return bool(last == found["episodes"] >= config.episodes)
+    except (KeyError, TypeError, IndexError) as error:
+        raise DamagedFileError(path, "holds no results of an l2o train run", _REMEDY) from error
 
 
 def score(run: Run, folder: Path, results: dict[str, Any], evaluator: Evaluator) -> Record:

@@ -14,14 +14,17 @@ from l2o.benchmarks.ablation.plan import Run, check_run, make_runs
 from l2o.benchmarks.ablation.report import write_report
 from l2o.benchmarks.ablation.summary import summarise
 from l2o.benchmarks.cell import Record
-from l2o.benchmarks.records import CELLS, append, mend, read, write_json
+from l2o.benchmarks.records import CELLS, append, mend, read
 from l2o.benchmarks.results import RESULTS
+from l2o.bundle import BundleError
 from l2o.configs.ablation import AblationConfig
 from l2o.configs.load import dump_config
 from l2o.envs.build import build
+from l2o.envs.run_lock import FolderInUseError, run_lock
 from l2o.envs.tasks import TASKS
-from l2o.files import write_atomically
+from l2o.files import DamagedFileError, write_atomically
 from l2o.policies.evaluation import Evaluator, evaluation_task
+from l2o.seals import write_json
 
 LEARNED = "learned"
 """Folder of the training runs."""
@@ -46,23 +49,25 @@ def run_ablation(
 
     Raises:
         ValueError: a config that cannot run, in any variant, before any work.
+        FolderInUseError: another run is at work in the folder, or in a variant's.
+        DamagedFileError: a file that it goes on from is damaged.
         RuntimeError: a scoring process died, or no variant could be learned.
         KeyboardInterrupt: passed on; what is finished is kept.
     """
     runs = make_runs(config, workers)
     for run in runs:
         check_run(run)
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / "config.yaml", dump_config(config))
-    mend(out / CELLS)
-    torch.set_num_threads(1)
-    failures = _run_missing(runs, out, progress and sys.stderr.isatty())
-    records = read(out / CELLS)
-    found = [(run, records[run.id]) for run in runs if run.id in records]
-    if not found:
-        raise RuntimeError(f"no variant could be learned; the first: {failures[0]['error']}")
-    write_json(out / RESULTS, summarise(config, found, failures))
-    write_report(out)
+    with run_lock(out):
+        mend(out / CELLS)
+        write_atomically(out / "config.yaml", dump_config(config))
+        torch.set_num_threads(1)
+        failures = _run_missing(runs, out, progress and sys.stderr.isatty())
+        records = read(out / CELLS)
+        found = [(run, records[run.id]) for run in runs if run.id in records]
+        if not found:
+            raise RuntimeError(f"no variant could be learned; the first: {failures[0]['error']}")
+        write_json(out / RESULTS, summarise(config, found, failures))
+        write_report(out)
     return out / RESULTS
 
 
@@ -83,6 +88,9 @@ def _run_missing(runs: list[Run], out: Path, shown: bool) -> list[Record]:
             folder = out / LEARNED / run.folder
             try:
                 record = score(run, folder, learn(run, folder, shown), evaluator)
+            except (DamagedFileError, FolderInUseError, BundleError):
+                # To be mended by the user; what is there must not count as a failure to learn.
+                raise
             except BrokenProcessPool as error:
                 raise RuntimeError(f"a scoring process died: {error}") from error
             except (ValueError, ArithmeticError, RuntimeError, EOFError, OSError) as error:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from l2o.benchmarks.portrait import importance, pictures
+from l2o.streams import forgive_encodings
 
 COMMANDS: dict[str, ModuleType] = {"pictures": pictures, "importance": importance}
 """Command -> module with `add_arguments(parser)` and `run(arguments)`."""
@@ -14,6 +15,7 @@ COMMANDS: dict[str, ModuleType] = {"pictures": pictures, "importance": importanc
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command."""
+    forgive_encodings()
     parser = argparse.ArgumentParser(
         prog="python -m l2o.benchmarks.portrait", description="Look at a learned policy."
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,10 @@ from matplotlib.figure import Figure
 
 from l2o.benchmarks.machine import machine_facts
 from l2o.benchmarks.plan import fingerprint
-from l2o.files import write_atomically
+from l2o.seals import read_json, write_json
 
 RESULTS = "results.json"
+_REMEDY = "delete it, and draw the other pictures of this policy again"
 
 
 def add_section(out: Path, policy: str, name: str, section: dict[str, Any], figure: Figure) -> None:
@@ -26,13 +26,16 @@ def add_section(out: Path, policy: str, name: str, section: dict[str, Any], figu
         name: of the section and of the figure's file.
         section: plain JSON data.
         figure: the picture.
+
+    Raises:
+        DamagedFileError: the numbers that are there are not what was written; nothing is changed.
     """
     out.mkdir(parents=True, exist_ok=True)
     facts = {"kind": "portrait", "policy": policy, "fingerprint": fingerprint(policy)}
     path = out / RESULTS
-    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    found = read_json(path, _REMEDY) if path.exists() else {}
     if any(found.get(key) != value for key, value in facts.items()):
         found = {}
     data = {**found, **facts, "machine": machine_facts(1), name: section}
-    write_atomically(path, json.dumps(data, indent=2, allow_nan=False) + "\n")
+    write_json(path, data, indent=2)
     figure.savefig(out / f"{name}.png", dpi=160)

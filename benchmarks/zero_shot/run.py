@@ -6,15 +6,18 @@ import sys
 from pathlib import Path
 
 from l2o.benchmarks.plan import Plan, make_plan
-from l2o.benchmarks.records import CELLS, read, write_json
+from l2o.benchmarks.records import CELLS, read
 from l2o.benchmarks.results import RESULTS
 from l2o.benchmarks.run import CONFIG, check, run_benchmark
 from l2o.benchmarks.zero_shot.plan import check_labels, family_config
 from l2o.benchmarks.zero_shot.report import write_report
 from l2o.benchmarks.zero_shot.summary import summarise
 from l2o.configs.load import dump_config
+from l2o.configs.schema import BenchmarkConfig
 from l2o.configs.zero_shot import ZeroShotConfig
+from l2o.envs.run_lock import run_lock
 from l2o.files import write_atomically
+from l2o.seals import write_json
 
 
 def run_zero_shot(
@@ -36,6 +39,7 @@ def run_zero_shot(
 
     Raises:
         ValueError: a config that cannot run, in any family, before any work.
+        FolderInUseError: another run is at work in the folder, or in a family's.
         RuntimeError: a worker process died, or every fine-tune of a family failed.
         KeyboardInterrupt: passed on; what is finished is kept.
     """
@@ -49,18 +53,26 @@ def run_zero_shot(
         except (ValueError, ImportError) as error:
             leave_out = f"; families.{name}=null leaves it out" * isinstance(error, ImportError)
             raise ValueError(f"family {name!r}: {error}{leave_out}") from error
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / CONFIG, dump_config(config))
+    with run_lock(out):
+        write_atomically(out / CONFIG, dump_config(config))
+        used = _run_families(families, out, workers, progress)
+        found = {name: (plans[name], read(out / name / CELLS)) for name in families}
+        write_json(out / RESULTS, summarise(config, found, used))
+        write_report(out)
+    return out / RESULTS
+
+
+def _run_families(
+    families: dict[str, BenchmarkConfig], out: Path, workers: int | None, progress: bool
+) -> int:
+    """Run each family's benchmark; return the number of processes used."""
     used = 1
     for number, (name, family) in enumerate(families.items(), 1):
         if progress and sys.stderr.isatty():
             print(f"family {name}, {number} of {len(families)}", file=sys.stderr)
         run_benchmark(family, out / name, workers=workers, progress=progress)
         used = _processes(out / name)
-    found = {name: (plans[name], read(out / name / CELLS)) for name in families}
-    write_json(out / RESULTS, summarise(config, found, used))
-    write_report(out)
-    return out / RESULTS
+    return used
 
 
 def _processes(folder: Path) -> int:

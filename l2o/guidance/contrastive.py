@@ -99,6 +99,8 @@ class Contrastive(Guidance[Mapping[str, Tensor]]):
             raise ValueError(f"layers must be a list of names, and not empty, got {layers!r}")
         for what, number, least in (("dim", dim, 1), ("queue", queue, 1), ("views", views, 0)):
             _check_whole(what, number, least)
+        _check_whole("seed", seed, 0)
+        check_number("seed", seed, high=2**63 - 1)
         if crops is not None:
             _check_whole("crops", crops, 1)
         check_number("temperature", temperature, above=True)

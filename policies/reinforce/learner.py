@@ -61,6 +61,7 @@ class ReinforceLearner(WholeEpisodeLearner):
         check_number("algorithm.options.learning_rate", learning_rate, above=True)
         check_number("algorithm.options.entropy", entropy)
         check_number("algorithm.options.max_grad_norm", max_grad_norm, above=True)
+        check_number("algorithm.options.log_std", log_std, -20.0, 20.0)
         self.discount, self.normalise, self.entropy = discount, normalise, entropy
         self.max_grad_norm = max_grad_norm
         self.baseline = lookup("baseline", BASELINES, baseline)

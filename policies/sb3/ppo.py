@@ -14,9 +14,11 @@ from stable_baselines3.common.logger import Logger
 
 from l2o.checks import check_number
 from l2o.configs.schema import TrainConfig
+from l2o.envs.seeds import narrow_seed
 from l2o.multipliers import LogRange
 from l2o.network import LayerPolicyNetwork
 from l2o.policies.networks import action_range, build_layer_network, signal_spec
+from l2o.policies.options import check_counts
 from l2o.policies.sb3.checks import check_layer_shared
 from l2o.policies.sb3.environments import count_environments
 from l2o.policies.sb3.episodes import EpisodeWatch
@@ -89,8 +91,9 @@ class PPOLearner(SB3Learner):
         super().__init__(config)
         check_layer_shared(config, "ppo")
         _check_numbers(learning_rate, discount, gae_lambda, log_std)
-        count = count_environments(config)
-        _check_counts(decisions, count, minibatches, recurrent := config.network.recurrent)
+        _check_loss(clip, entropy, value, max_grad_norm, target_kl)
+        count, recurrent = count_environments(config), config.network.recurrent
+        _check_counts(decisions, count, minibatches, epochs, recurrent)
         self.group = _baseline_group(config) if group_baseline else 1
         noise = _lasting_noise(config, noise_memory, noise_shared)
         self._decay, self._learning_rate, self._critic_first = decay, learning_rate, critic_first
@@ -117,7 +120,7 @@ class PPOLearner(SB3Learner):
                 "log_std": log_std,
                 **noise,
             },
-            seed=config.seed,
+            seed=narrow_seed(config.seed),
             device="cpu",
         )
         # Left to itself, SB3 makes a log folder among the temporary files at every iteration.
@@ -165,6 +168,15 @@ def _check_numbers(learning_rate: float, discount: float, gae_lambda: float, std
     check_number("algorithm.options.log_std", std, -20.0, 20.0)
 
 
+def _check_loss(clip: float, entropy: float, value: float, norm: float, kl: float | None) -> None:
+    check_number("algorithm.options.clip", clip, above=True)
+    check_number("algorithm.options.entropy", entropy)
+    check_number("algorithm.options.value", value)
+    check_number("algorithm.options.max_grad_norm", norm, above=True)
+    if kl is not None:
+        check_number("algorithm.options.target_kl", kl, above=True)
+
+
 def _baseline_group(config: TrainConfig) -> int:
     if config.environment.group < 2:
         raise ValueError("group_baseline needs environment.group of 2 or more")
@@ -191,7 +203,10 @@ def _lasting_noise(config: TrainConfig, memory: float, shared: float) -> dict[st
     return {"noise": noise, "head_at": names.index("is_head")}
 
 
-def _check_counts(decisions: int, environments: int, minibatches: int, recurrent: bool) -> None:
+def _check_counts(
+    decisions: int, environments: int, minibatches: int, epochs: int, recurrent: bool
+) -> None:
+    check_counts(decisions=decisions, epochs=epochs, minibatches=minibatches)
     if decisions % environments or decisions % minibatches:
         raise ValueError(
             f"algorithm.options.decisions={decisions} must be a multiple of the {environments} "

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from stable_baselines3 import SAC
 from stable_baselines3.common.logger import Logger
 
-from l2o.checks import check_at_least_one, check_number
+from l2o.checks import check_number
 from l2o.configs.schema import TrainConfig
+from l2o.envs.seeds import narrow_seed
 from l2o.multipliers import LogRange
 from l2o.network import LayerPolicyNetwork
 from l2o.policies.networks import action_range, build_layer_network
+from l2o.policies.options import check_counts
 from l2o.policies.sb3.checks import check_layer_shared, check_memoryless
 from l2o.policies.sb3.environments import count_environments
 from l2o.policies.sb3.episodes import EpisodeWatch
@@ -77,8 +79,12 @@ class SACLearner(SB3Learner):
         for name, number, high in (("learning_rate", learning_rate, np.inf), ("tau", tau, 1.0)):
             check_number(f"algorithm.options.{name}", number, 0.0, high, above=True)
         check_number("algorithm.options.discount", discount, 0.0, 1.0)
-        for name, count in (("batch_size", batch_size), ("gradient_steps", gradient_steps)):
-            check_at_least_one(f"algorithm.options.{name}", count)
+        check_counts(decisions=decisions, buffer_size=buffer_size, batch_size=batch_size)
+        check_counts(train_freq=train_freq, gradient_steps=gradient_steps)
+        for name, number in (("learning_starts", learning_starts), ("critic_first", critic_first)):
+            check_number(f"algorithm.options.{name}", number)
+        check_number("algorithm.options.log_std", log_std, -20.0, 20.0)
+        check_number("algorithm.options.target_entropy", target_entropy, -1e9)
         _check_entropy(entropy)
         _check_counts(decisions, count_environments(config), train_freq, buffer_size)
         self._learning_starts, self._critic_first = learning_starts, critic_first
@@ -102,7 +108,7 @@ class SACLearner(SB3Learner):
                 "log_std": log_std,
                 "target_entropy": target_entropy,
             },
-            seed=config.seed,
+            seed=narrow_seed(config.seed),
             device="cpu",
         )
         self.model.set_logger(_MeanLogger(None, []))
@@ -207,8 +213,7 @@ def _check_entropy(entropy: float | str) -> None:
 
 
 def _check_counts(decisions: int, environments: int, train_freq: int, buffer_size: int) -> None:
-    check_at_least_one("algorithm.options.train_freq", train_freq)
-    if decisions < 1 or decisions % (environments * train_freq):
+    if decisions % (environments * train_freq):
         raise ValueError(
             f"algorithm.options.decisions={decisions} must be a multiple of the {environments} "
             f"environments times train_freq={train_freq}"

@@ -11,6 +11,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -60,19 +61,10 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
     if os.environ.get(SWITCH) == "0":
         return None, f"{SWITCH}=0"
     try:
-        return _opened(_library()), ""
-    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        return _declared(open_library()), ""
+    except (OSError, RuntimeError, AttributeError, subprocess.SubprocessError) as error:
         logger.info("l2o: no kernels, stacked convolutions run in torch: %s", error)
         return None, str(error)
-
-
-def _opened(path: Path) -> ctypes.CDLL:
-    try:
-        return _declared(ctypes.CDLL(str(path)))
-    except (OSError, AttributeError):
-        # Damaged on disk: compiled anew, once.
-        path.unlink(missing_ok=True)
-        return _declared(ctypes.CDLL(str(_library())))
 
 
 def kernel(name: str, dtype: torch.dtype | None = None) -> Any:
@@ -104,17 +96,53 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     return library
 
 
-def _library() -> Path:
-    """Return the library's file; its name holds all that it depends on."""
+def open_library() -> ctypes.CDLL:
+    """Load the library from the cache, or compile it and put it there.
+
+    A file's name holds what the library depends on, and the hash of its content: what is not as it
+    was written is never loaded (a library that was cut kills the process that loads it), and
+    processes that compile at once write whole files, of one name if they are alike.
+    """
     source = resources.files(__package__).joinpath("convolution.cpp").read_bytes()
     compiler = _compiler()
     version = _run([compiler, "--version"])
     facts = "\n".join([compiler, version, *_FLAGS, platform.machine(), _processor()])
     key = hashlib.sha256(source + facts.encode()).hexdigest()[:16]
-    path = cache_folder() / "kernels" / f"convolution-{key}.so"
-    if not path.is_file():
-        write_atomically(path, _compile(compiler, source))
-    return path
+    folder = cache_folder() / "kernels"
+    for path in sorted(folder.glob(f"convolution-{key}-*.so")):
+        if _is_whole(path):
+            with suppress(OSError):  # of a machine that shares the folder and is not alike
+                return ctypes.CDLL(str(path))
+    return _loaded(_compile(compiler, source), folder, key)
+
+
+def _is_whole(path: Path) -> bool:
+    """Tell whether a library is what was written; remove it if it is not."""
+    with suppress(OSError):
+        if _digest(path.read_bytes()) == path.stem.rpartition("-")[2]:
+            return True
+    logger.info("l2o: the kernels in %s are damaged; compiled anew", path)
+    with suppress(OSError):
+        path.unlink()
+    return False
+
+
+def _loaded(library: bytes, folder: Path, key: str) -> ctypes.CDLL:
+    """Load a library that was just compiled, from the cache if it can be written."""
+    path = folder / f"convolution-{key}-{_digest(library)}.so"
+    try:
+        write_atomically(path, library)
+    except OSError as error:
+        logger.info("l2o: the kernels cannot be cached: %s", error)
+        with tempfile.TemporaryDirectory() as own:
+            path = Path(own) / path.name
+            path.write_bytes(library)
+            return ctypes.CDLL(str(path))
+    return ctypes.CDLL(str(path))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]
 
 
 def _compiler() -> str:

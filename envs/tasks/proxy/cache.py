@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from l2o.envs.cache_folder import cache_folder
 from l2o.files import write_atomically
+from l2o.seals import read_sealed, seal_bytes
 
 
 def cache_path(kind: str, recipe: Mapping[str, Any]) -> Path:
@@ -39,21 +40,28 @@ def load_or_make(
 
 
 def _load(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor] | None:
-    if not path.is_file():
+    if not path.exists():
         return None
     try:
-        tensors = load_file(path)
+        # Not mapped into memory: a file that is cut meanwhile would kill the process.
+        tensors = load(read_sealed(path, "it is made anew"))
         found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         if found != dict(shapes):
-            raise ValueError(f"holds {found}, not {dict(shapes)}")
+            raise ValueError(f"{path} holds {found}, not {dict(shapes)}; it is made anew")
     except (SafetensorError, OSError, ValueError) as error:
-        warnings.warn(f"cache file {path} is damaged ({error}); making it anew.", stacklevel=3)
+        told = (
+            error
+            if isinstance(error, ValueError)
+            else f"{path} is damaged ({error}); it is made anew"
+        )
+        warnings.warn(f"cache file {told}", stacklevel=3)
         return None
     return tensors
 
 
 def _save(path: Path, tensors: dict[str, Tensor]) -> None:
+    content = save({name: tensor.contiguous() for name, tensor in tensors.items()})
     try:
-        write_atomically(path, save({name: t.contiguous() for name, t in tensors.items()}))
+        write_atomically(path, seal_bytes(content))
     except OSError as error:
-        warnings.warn(f"cannot cache to {path} ({error}); set L2O_CACHE.", stacklevel=3)
+        warnings.warn(f"cannot cache to {path} ({error.strerror}); set L2O_CACHE.", stacklevel=3)
