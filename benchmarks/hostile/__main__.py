@@ -10,39 +10,47 @@ from pathlib import Path
 from typing import Any
 
 import l2o
-from l2o.benchmarks.hostile import loop
-from l2o.benchmarks.hostile.networks import NETWORKS
-from l2o.benchmarks.hostile.optimizers import OPTIMIZERS
-from l2o.benchmarks.hostile.plan import QUICK, Choice, plan_loop, plan_tuning
+from l2o.benchmarks.hostile.cell import Record
+from l2o.benchmarks.hostile.choice import Choice
 from l2o.benchmarks.hostile.runner import run_all
-from l2o.benchmarks.hostile.schedules import SCHEDULES
+from l2o.benchmarks.hostile.sets import SETS
 from l2o.benchmarks.hostile.summary import summarise
 from l2o.benchmarks.hostile.tables import claims_table, harm_table, policy_table, tuning_table
 from l2o.benchmarks.machine import machine_facts
 from l2o.benchmarks.records import write_json
 from l2o.benchmarks.terminal import print_tables
+from l2o.registry import unknown_name
 
-SETS = ("loop", "tune")
+NAMED = ("networks", "optimizers", "schedules")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run from the command line."""
-    given = _parser().parse_args(arguments)
-    choice = _choice(given)
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    chosen = SETS[given.set]
+    try:
+        cells = chosen.plan(_choice(given))
+    except (ValueError, ImportError) as error:
+        parser.error(str(error))
     with tempfile.TemporaryDirectory() as folder:
-        out = given.out or Path(folder)
-        if given.set == "tune":
-            records = run_all(loop.run, plan_tuning(choice), given.workers, out)
-            print_tables([tuning_table(records)], [])
-            return
-        records = run_all(loop.run, plan_loop(choice), given.workers, out)
-    summary = summarise(records, bound=2.0)
+        records = run_all(chosen.run, cells, given.workers, given.out or Path(folder))
+    found: dict[str, Any] = {"set": given.set, "machine": machine_facts(given.workers)}
+    if chosen.bound is None:
+        print_tables([tuning_table(records)], [])
+    else:
+        found["summary"] = _judge(records, chosen.bound)
+    if given.json is not None:
+        write_json(given.json, found | {"cells": records})
+
+
+def _judge(records: Sequence[Record], bound: float) -> dict[str, Any]:
+    """Print what the runs say, and return it."""
+    summary = summarise(records, bound)
     tables = [policy_table(summary), claims_table(summary)]
     tables += [harm_table(summary)] if summary["harmed"] else []
     print_tables(tables, summary["failures"], missing="runs")
-    if given.json is not None:
-        found: dict[str, Any] = {"machine": machine_facts(given.workers), "set": given.set}
-        write_json(given.json, found | {"summary": summary, "cells": records})
+    return summary
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,20 +58,16 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m l2o.benchmarks.hostile", description=(__doc__ or "").split(": ", 1)[1]
     )
     add = parser.add_argument
-    add("--set", choices=SETS, default="loop")
+    add("--set", choices=SETS, default="loop", help="which set (default: loop)")
     add("--policies", nargs="+", default=(), help="shipped policies (default: all)")
-    add("--schedules", nargs="+", default=(), choices=SCHEDULES)
-    add("--optimizers", nargs="+", default=(), choices=OPTIMIZERS)
-    add("--networks", nargs="+", default=(), choices=NETWORKS)
+    for name in NAMED:
+        add(f"--{name}", nargs="+", default=(), help="some of the set's (default: all)")
     add("--steps", type=_count, help="of every run (default: the network's)")
     add("--seeds", type=_count, default=1, help="runs of each kind")
     add("--workers", type=_count, default=2, help="processes, one core each")
     add("--quick", action="store_true", help="a part that takes two minutes or three")
-    add(
-        "--out",
-        type=Path,
-        help="keep finished runs here and go on from them; a new folder for each state of the code",
-    )
+    kept = "keep finished runs here and go on from them; a new folder for each state of the code"
+    add("--out", type=Path, help=kept)
     add("--json", type=Path, help="write all runs and the claims here")
     return parser
 
@@ -76,14 +80,23 @@ def _count(text: str) -> int:
 
 
 def _choice(given: argparse.Namespace) -> Choice:
+    """Return what is asked for.
+
+    Raises:
+        ValueError: a name that the set, or the policies that ship, do not have.
+    """
+    chosen = SETS[given.set]
+    for kind in NAMED:
+        known = getattr(chosen, kind)
+        for name in getattr(given, kind):
+            if name not in known:
+                raise ValueError(unknown_name(kind.removesuffix("s"), name, known))
+    for name in given.policies:
+        l2o.load_policy(name)
     asked = {
-        name: tuple(getattr(given, name))
-        for name in ("policies", "schedules", "optimizers", "networks")
-        if getattr(given, name)
+        name: tuple(getattr(given, name)) for name in ("policies", *NAMED) if getattr(given, name)
     }
-    for name in asked.get("policies", ()):
-        l2o.load_policy(name)  # an unknown name is told before any work
-    base = QUICK if given.quick else Choice()
+    base = chosen.quick if given.quick else Choice()
     return replace(base, **asked, steps=given.steps, seeds=given.seeds)
 
 

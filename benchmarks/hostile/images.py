@@ -79,25 +79,22 @@ def _mask(shape: Polygons, rng: np.random.Generator, turn: float, spread: float)
     return np.asarray(reduced, np.float32)[..., None] / 255
 
 
-def _two_colours(rng: np.random.Generator, least: float) -> tuple[Pixels, Pixels]:
-    """Draw two colours that are at least so far apart."""
-    while True:
-        first, second = rng.uniform(0, 255, (2, 3)).astype(np.float32)
-        if np.linalg.norm(first - second) > least:
-            return first, second
+def _two_colours(rng: np.random.Generator) -> tuple[Pixels, Pixels]:
+    """Draw a dark colour and a bright one, so that small networks soon tell shape from ground."""
+    return rng.uniform(0, 110, 3).astype(np.float32), rng.uniform(145, 255, 3).astype(np.float32)
 
 
 def draw_flat(shape: Polygons, rng: np.random.Generator) -> Pixels:
-    """Draw the source style: flat colours, nearly upright."""
+    """Draw the source style: a bright shape, flat and nearly upright, on a dark ground."""
     mask = _mask(shape, rng, turn=0.25, spread=0.06)
-    background, colour = _two_colours(rng, 120)
+    background, colour = _two_colours(rng)
     return background * (1 - mask) + colour * mask
 
 
 def draw_cluttered(shape: Polygons, rng: np.random.Generator) -> Pixels:
     """Draw the target style: textures, clutter, blur and noise."""
     mask = _mask(shape, rng, turn=0.5, spread=0.1)
-    background, colour = _two_colours(rng, 140)
+    background, colour = _two_colours(rng)
     page = _texture(rng, 60) + background
     rows, columns = np.mgrid[:SIZE, :SIZE] * rng.uniform(0.2, 0.9, (2, 1, 1))
     stripes = 35 * np.sin(rows + columns)[..., None]

@@ -7,14 +7,15 @@ import time
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 import l2o
-from l2o.benchmarks.hostile.cell import PLAIN, Cell, Record, chance_bar, make_record
+from l2o.benchmarks.hostile.cell import Cell, Record, chance_bar, make_record
 from l2o.benchmarks.hostile.images import SHAPES, drawn
-from l2o.benchmarks.hostile.networks import NETWORKS, Network, images_for, train_mode, with_new_head
+from l2o.benchmarks.hostile.networks import NETWORKS, Network, images_for, train_mode
 from l2o.benchmarks.hostile.optimizers import make_optimizer
+from l2o.benchmarks.hostile.plugging import control
+from l2o.benchmarks.hostile.pretraining import with_new_head
 from l2o.benchmarks.hostile.schedules import SCHEDULES
 
 BATCH = 16
@@ -22,31 +23,9 @@ TRAINING, VALIDATION, TARGET = 320, 128, 192
 PLATEAU_EVERY = 10
 """Steps between two validation losses, for the schedule that asks for them."""
 PLATEAU_IMAGES = 32
-FIXED_GROUPS = 7
-"""Layer groups of the policies that need a fixed number of them."""
 
 
-def drives(policy: l2o.Policy, model: nn.Module, steps: int | None, most: int | None) -> bool:
-    """Tell whether a policy drives a model of at most so many layer groups (None: as they are)."""
-    try:
-        policy.check(l2o.group_layers(model, max_groups=most), steps)
-    except ValueError:
-        return False
-    return True
-
-
-def control(cell: Cell, optimizer: Optimizer, model: nn.Module) -> l2o.LRController | None:
-    """Plug the cell's policy in, as the README says; with seven layer groups if it needs them."""
-    if cell.policy == PLAIN:
-        return None
-    policy = l2o.load_policy(cell.policy)
-    if drives(policy, model, cell.told, None):
-        return l2o.LRController(policy, optimizer, model, total_steps=cell.told)
-    groups = l2o.group_layers(model, max_groups=FIXED_GROUPS)
-    return l2o.LRController(policy, optimizer, groups=groups, total_steps=cell.told)
-
-
-def run(cell: Cell) -> Record:
+def run_loop(cell: Cell) -> Record:
     """Fine-tune one network and score it."""
     begun = time.process_time()
     network = NETWORKS[cell.network]

@@ -1,18 +1,16 @@
-"""The networks that are fine-tuned, pretrained, with a new head."""
+"""The networks that are fine-tuned."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, cross_entropy
+from torch.nn.functional import avg_pool2d
 
-from l2o.benchmarks.hostile.images import PROXY_SHAPES, SHAPES, SIZE, drawn
+from l2o.benchmarks.hostile.images import SIZE
 
 
 class Residual(nn.Module):
@@ -120,8 +118,8 @@ class Network:
 
 NETWORKS: dict[str, Network] = {
     "mlp": Network(MLP),
-    "bn_resnet": Network(SmallResNet),
-    "vit": Network(_vit, pretraining=600),
+    "bn_resnet": Network(SmallResNet, steps=100),
+    "vit": Network(_vit, steps=100, pretraining=600),
     "efficientnet_lite0": Network(_efficientnet, SIZE, 60, pretraining=0, frozen_norms=True),
 }
 
@@ -139,37 +137,3 @@ def train_mode(network: Network, model: nn.Module) -> None:
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
-
-
-def with_new_head(name: str, seed: int) -> nn.Module:
-    """Return a copy of a pretrained network, with a new head."""
-    model: Any = copy.deepcopy(pretrained(name))
-    torch.manual_seed(seed)
-    if hasattr(model, "reset_classifier"):
-        model.reset_classifier(len(SHAPES))
-    else:
-        model.head = nn.Linear(model.head.in_features, len(SHAPES))
-    return model  # type: ignore[no-any-return]
-
-
-@cache
-def pretrained(name: str) -> nn.Module:
-    """Return a network that knows the proxy: other shapes, in the target's style."""
-    network = NETWORKS[name]
-    torch.manual_seed(0)
-    model = network.make(len(PROXY_SHAPES))
-    if network.pretraining:
-        _pretrain(network, model)
-    return model
-
-
-def _pretrain(network: Network, model: nn.Module) -> None:
-    images, labels = drawn("cluttered", 512, seed=0, proxy=True)
-    images = images_for(network, images)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    for _ in range(network.pretraining):
-        chosen = torch.randint(0, len(labels), (32,))
-        loss = cross_entropy(model(images[chosen]), labels[chosen])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()

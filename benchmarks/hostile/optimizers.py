@@ -32,11 +32,6 @@ BASE_LRS: dict[str, dict[str, float]] = {
 of its own, was best on the target: `python -m l2o.benchmarks.hostile --set tune`."""
 
 
-def base_lr(network: str, optimizer: str) -> float:
-    """Return the base learning rate of a network under an optimizer."""
-    return BASE_LRS[network][optimizer]
-
-
 def make_optimizer(name: str, parameters: Any, lr: float) -> Optimizer:
     """Return an optimizer as a user makes it: one param group, torch's defaults."""
     return OPTIMIZERS[name](parameters, lr=lr)

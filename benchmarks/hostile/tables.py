@@ -65,16 +65,22 @@ def claims_table(summary: Summary) -> Table:
 
 def tuning_table(records: Sequence[Record]) -> Table:
     """Return the target accuracy at every candidate of the base learning rate."""
+    settings: dict[tuple[str, float], list[Record]] = {}
+    for record in records:
+        if not record["error"]:
+            key = (f"{record['network']}, {record['optimizer']}", record["lr"])
+            settings.setdefault(key, []).append(record)
     rows = [
         (
-            f"{record['network']}, {record['optimizer']}",
-            f"{record['lr']:g}",
-            f"{record['max_loss']:.2f}",
-            _percent(record["source_accuracy"]),
-            _percent(record["target_accuracy"]),
+            name,
+            f"{lr:g}",
+            f"{max(run['max_loss'] for run in runs):.2f}",
+            *(
+                _percent(sum(run[split] for run in runs) / len(runs))
+                for split in ("source_accuracy", "target_accuracy")
+            ),
         )
-        for record in records
-        if not record["error"]
+        for (name, lr), runs in settings.items()
     ]
     return Table("Plain runs", ("run", "base LR", "worst loss", "source", "target"), rows)
 
