@@ -2,6 +2,7 @@
 
     python -m l2o.benchmarks.hostile --workers 2 --out runs/hostile
 
-A first working version: the networks mlp, bn_resnet and efficientnet_lite0 can be used; vit learns
-too little yet to be judged. Base learning rates and the sets `start` and `trainer` are to come.
+Each run under a policy is compared with the plain run of the same setting, without a controller.
+`loop` is a user's own loop (networks x optimizers x schedules), `start` the first 50 steps under
+heads of all widths, `trainer` Hugging Face's Trainer. What each must show is in `sets.py`.
 """

@@ -15,7 +15,13 @@ from l2o.benchmarks.hostile.choice import Choice
 from l2o.benchmarks.hostile.runner import run_all
 from l2o.benchmarks.hostile.sets import SETS
 from l2o.benchmarks.hostile.summary import summarise
-from l2o.benchmarks.hostile.tables import claims_table, harm_table, policy_table, tuning_table
+from l2o.benchmarks.hostile.tables import (
+    claims_table,
+    harm_table,
+    policy_table,
+    tuning_table,
+    worst_table,
+)
 from l2o.benchmarks.machine import machine_facts
 from l2o.benchmarks.records import write_json
 from l2o.benchmarks.terminal import print_tables
@@ -47,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _judge(records: Sequence[Record], bound: float) -> dict[str, Any]:
     """Print what the runs say, and return it."""
     summary = summarise(records, bound)
-    tables = [policy_table(summary), claims_table(summary)]
+    tables = [policy_table(summary), worst_table(summary), claims_table(summary)]
     tables += [harm_table(summary)] if summary["harmed"] else []
     print_tables(tables, summary["failures"], missing="runs")
     return summary

@@ -24,7 +24,7 @@ def plan_loop(choice: Choice) -> list[Cell]:
     cells = []
     for network in choice.networks or NETWORKS:
         model = NETWORKS[network].make(len(SHAPES))
-        policies = drivers(choice.policies, network, model)
+        policies = drivers(choice.policies, network, model, NETWORKS[network].steps)
         for plain in _plain_cells(network, choice):
             cells.append(plain)
             cells += [

@@ -11,37 +11,32 @@ from torch.optim import Optimizer
 import l2o
 from l2o.benchmarks.hostile.cell import PLAIN, Cell
 
-FIXED_GROUPS = 7
-"""Layer groups of the policies that need a fixed number of them."""
-
 
 def control(cell: Cell, optimizer: Optimizer, model: nn.Module) -> l2o.LRController | None:
-    """Plug the cell's policy in, as the README says; with seven layer groups if it needs them."""
+    """Plug the cell's policy in, as the README says; layers are merged where it has to be so."""
     if cell.policy == PLAIN:
         return None
     policy = l2o.load_policy(cell.policy)
-    if drives(policy, model, None):
+    if (count := fixed_groups(policy)) is None:
         return l2o.LRController(policy, optimizer, model, total_steps=cell.told)
-    groups = l2o.group_layers(model, max_groups=FIXED_GROUPS)
+    groups = l2o.group_layers(model, max_groups=count)
     return l2o.LRController(policy, optimizer, groups=groups, total_steps=cell.told)
 
 
-def drives(policy: l2o.Policy, model: nn.Module, most: int | None) -> bool:
-    """Tell whether a policy drives a model of at most so many layer groups (None: as they are)."""
-    try:
-        policy.check(l2o.group_layers(model, max_groups=most), None)
-    except ValueError:
-        return False
-    return True
+def fixed_groups(policy: l2o.Policy) -> int | None:
+    """Return the number of layer groups that a policy needs; None where any will do."""
+    return getattr(policy, "groups", None)
 
 
-def drivers(policies: Sequence[str], network: str, model: nn.Module) -> list[str]:
+def drivers(policies: Sequence[str], network: str, model: nn.Module, steps: int) -> list[str]:
     """Return which of the policies, or of all that ship, can drive a network; log the others."""
     able = []
     for name in policies or l2o.list_policies():
         policy = l2o.load_policy(name)
-        if any(drives(policy, model, most) for most in (None, FIXED_GROUPS)):
-            able.append(name)
-        else:
+        try:
+            policy.check(l2o.group_layers(model, max_groups=fixed_groups(policy)), steps)
+        except ValueError:
             logging.getLogger(__name__).warning("%s cannot drive %s: left out", name, network)
+        else:
+            able.append(name)
     return able

@@ -34,6 +34,8 @@ def run_all(run: Run, cells: Sequence[Cell], workers: int, out: Path) -> list[Re
     mend(path)
     done = {key: record for key, record in read(path).items() if not record["error"]}
     left = [cell for cell in cells if cell.id not in done]
+    if not left:
+        return [done[cell.id] for cell in cells]
     # Processes inherit it; torch's own setting does not reach every library.
     os.environ["OMP_NUM_THREADS"] = "1"
     with deferred_interrupts(), worker_pool(workers) as pool:

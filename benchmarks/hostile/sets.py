@@ -41,15 +41,21 @@ class Set:
 
 _LOOP_QUICK = Choice(
     policies=QUICK_POLICIES,
-    schedules=("warm_up", "one_cycle"),
+    networks=("mlp", "bn_resnet", "vit"),
+    schedules=("warm_up", "constant"),
     optimizers=("SGD", "AdamW"),
     orders=("before",),
 )
 SETS: dict[str, Set] = {
     "loop": Set(plan_loop, run_loop, NETWORKS, OPTIMIZERS, SCHEDULES, 2.0, _LOOP_QUICK),
     "start": Set(
-        *(plan_start, run_start, HEADS, START_OPTIMIZERS, LENGTHS, 1.5),
-        Choice(
+        plan_start,
+        run_start,
+        HEADS,
+        START_OPTIMIZERS,
+        LENGTHS,
+        bound=1.5,
+        quick=Choice(
             policies=QUICK_POLICIES,
             networks=("random-64", "random-2048", "pretrained-64", "pretrained-2048"),
             optimizers=("SGD", "AdamW"),
@@ -57,9 +63,14 @@ SETS: dict[str, Set] = {
         ),
     ),
     "trainer": Set(
-        *(plan_trainer, run_trainer, ("bert",), ("AdamW",), TRAINER_SCHEDULES, 2.0),
-        Choice(policies=QUICK_POLICIES, schedules=("warmup_steps", "constant", "greedy")),
+        plan_trainer,
+        run_trainer,
+        ("bert",),
+        ("AdamW",),
+        TRAINER_SCHEDULES,
+        bound=2.0,
+        quick=Choice(policies=QUICK_POLICIES, schedules=("warmup_steps", "constant", "greedy")),
     ),
-    "tune": Set(plan_tuning, run_loop, NETWORKS, OPTIMIZERS, ("constant",), None, _LOOP_QUICK),
+    "tune": Set(plan_tuning, run_loop, NETWORKS, OPTIMIZERS, ("constant",), None, Choice()),
 }
 """Name -> set; `tune` is how the base learning rates of `loop` were chosen."""

@@ -40,8 +40,8 @@ START_OPTIMIZERS: dict[str, tuple[Callable[..., Optimizer], float]] = {
 def plan_start(choice: Choice) -> list[Cell]:
     """Return the cells, the plain run first of each setting; a schedule is a length told."""
     cells = []
+    policies = drivers(choice.policies, "three layers", make_model("random-64", bias=True), STEPS)
     for network in choice.networks or HEADS:
-        policies = drivers(choice.policies, network, make_model(network, bias=True))
         for name in choice.optimizers or START_OPTIMIZERS:
             for seed in range(choice.seeds):
                 lr, steps = START_OPTIMIZERS[name][1], choice.steps or STEPS
@@ -102,7 +102,7 @@ def _normalise(layers: list[nn.Module], inputs: Tensor) -> None:
     for layer in layers:
         if isinstance(layer, nn.Linear):
             size = layer(inputs).square().mean(dim=0).sqrt()
-            layer.weight /= size[:, None]
+            layer.weight.div_(size[:, None])
             if layer.bias is not None:
-                layer.bias /= size
+                layer.bias.div_(size)
         inputs = layer(inputs)

@@ -38,6 +38,15 @@ def policy_table(summary: Summary) -> Table:
     return Table("Harm", columns, rows, note)
 
 
+def worst_table(summary: Summary) -> Table:
+    """Return each policy's run with the largest loss, against the plain run's."""
+    rows = [
+        (name, _ratio(found["worst_ratio"]), found["worst_run"])
+        for name, found in summary["policies"].items()
+    ]
+    return Table("Where it is worst", ("policy", "worst loss", "run"), rows)
+
+
 def harm_table(summary: Summary) -> Table:
     """Return the worst of the runs that break a claim."""
     harmed = summary["harmed"]
@@ -90,7 +99,9 @@ def _percent(share: float | None) -> str:
 
 
 def _ratio(ratio: float | None) -> str:
-    return "∞" if ratio is None else f"{ratio:.2f}"
+    if ratio is None:
+        return "∞"
+    return f"{ratio:.2f}" if ratio < 1000 else f"{ratio:.0e}"
 
 
 def _number(found: Any) -> str:

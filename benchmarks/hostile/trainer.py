@@ -51,7 +51,7 @@ TRAINER_SCHEDULES: dict[str, dict[str, Any]] = {
 def plan_trainer(choice: Choice) -> list[Cell]:
     """Return the cells, the plain run first of each setting."""
     cells = []
-    policies = drivers(choice.policies, "bert", make_bert(seed=0))
+    policies = drivers(choice.policies, "bert", make_bert(seed=0), STEPS)
     for seed in range(choice.seeds):
         for schedule in choice.schedules or TRAINER_SCHEDULES:
             plain = Cell("bert", "AdamW", LR, schedule, choice.steps or STEPS, seed)
@@ -68,7 +68,7 @@ def run_trainer(cell: Cell) -> Record:
 
     begun = time.process_time()
     transformers.logging.set_verbosity_error()
-    callbacks = [] if cell.policy == PLAIN else [LRCallback(cell.policy)]
+    callbacks: list[Any] = [] if cell.policy == PLAIN else [LRCallback(cell.policy)]
     model = make_bert(cell.seed)
     with tempfile.TemporaryDirectory() as folder:
         trainer = transformers.Trainer(
@@ -87,7 +87,7 @@ def run_trainer(cell: Cell) -> Record:
 
 
 def make_bert(seed: int) -> nn.Module:
-    """Return a small BERT that classifies; it has seven layer groups."""
+    """Return a small BERT that classifies; it has six layer groups."""
     from transformers import BertConfig, BertForSequenceClassification
 
     torch.manual_seed(seed)
@@ -95,7 +95,7 @@ def make_bert(seed: int) -> nn.Module:
         vocab_size=TOKENS,
         hidden_size=32,
         intermediate_size=64,
-        num_hidden_layers=4,
+        num_hidden_layers=3,
         num_attention_heads=2,
         max_position_embeddings=LENGTH,
         num_labels=CLASSES,
