@@ -76,7 +76,7 @@ def _mask(shape: Polygons, rng: np.random.Generator, turn: float, spread: float)
         ]
         pen.polygon(moved, fill=255 * fill)
     reduced = page.resize((SIZE, SIZE), Image.Resampling.BOX)
-    return np.asarray(reduced, np.float32)[..., None] / 255
+    return (np.asarray(reduced)[..., None] / 255).astype(np.float32)
 
 
 def _two_colours(rng: np.random.Generator) -> tuple[Pixels, Pixels]:
@@ -137,6 +137,6 @@ def drawn(style: str, count: int, seed: int, proxy: bool = False) -> tuple[Tenso
     rng = np.random.default_rng([seed, len(style), proxy])
     shapes: Sequence[Polygons] = list((PROXY_SHAPES if proxy else SHAPES).values())
     labels = np.arange(count) % len(shapes)
-    pages = np.stack([_bytes(STYLES[style](shapes[label], rng)) for label in labels])
+    pages = np.stack([_bytes(STYLES[style](shapes[label], rng)) for label in labels.tolist()])
     images = (torch.from_numpy(pages).float() - 127) / 128
     return images.permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels)

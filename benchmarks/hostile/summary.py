@@ -85,14 +85,18 @@ def _figures(pairs: Sequence[Summary], bound: float) -> Summary:
 
 
 def _claims(pairs: Sequence[Summary], failures: Sequence[Any], bound: float) -> list[Summary]:
+    """Return the claims; that about chance only where runs are scored."""
     at_chance = sum(pair["harmed"] for pair in pairs)
     worst = max((pair["ratio"] for pair in pairs), default=1.0)
-    return [
+    scored = any(pair["target"] is not None for pair in pairs)
+    chance: list[Summary] = [
         {
             "claim": "0 runs end at chance where the plain run does not",
             "found": at_chance,
             "holds": at_chance == 0 and not failures,
-        },
+        }
+    ]
+    return chance * scored + [
         {
             "claim": f"worst loss <= {bound:g} x the plain run's worst",
             "found": _known(worst),
