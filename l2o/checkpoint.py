@@ -132,31 +132,33 @@ def carry_policy_state(
     return carried
 
 
-def load_meter(meter: Meter, state: Mapping[str, Any], parameters: Any) -> None:
+def load_meter(
+    meter: Meter, state: Mapping[str, Any], parameters: Any, strict: bool = True
+) -> None:
     """Load a meter's state, maybe of other layers: parameters in both keep their start.
 
     Args:
         meter: the one to load into.
         state: what goes over.
         parameters: the parameter names by layer that the state is for; None: the meter's own.
+        strict: refuse parameters of another shape; else these begin where they are now.
     """
     mine = [list(group.parameter_names) for group in meter.groups]
     if parameters is None or parameters == mine:
-        meter.load_state_dict(dict(state))
+        meter.load_state_dict(dict(state), strict=strict)
         return
     fresh = meter.state_dict()
     flat = [name for names in parameters for name in names]
     begun = dict(zip(flat, state["start"], strict=False))
-    # A parameter that was replaced by one of another shape begins where it is now.
     start = [
-        begun[name] if name in begun and begun[name].shape == value.shape else value
+        begun.get(name, value)
         for name, value in zip([n for names in mine for n in names], fresh["start"], strict=False)
     ]
     norms = fresh["start_norm"].clone()
     for layer, names in enumerate(mine):
         if names in parameters:
             norms[layer] = state["start_norm"][parameters.index(names)]
-    meter.load_state_dict({**state, "start": start, "start_norm": norms})
+    meter.load_state_dict({**state, "start": start, "start_norm": norms}, strict=strict)
 
 
 def to_host(state: Any) -> Any:

@@ -271,7 +271,8 @@ class LRController(Stepping):
         self.meter = self._make_meter(self.meter.total_steps)
         self._memory, self._basis = self._begin(), None
         self._memory.load_state_dict(state)
-        load_meter(self.meter, state["meter"], state["parameters"])
+        # A parameter that was replaced by one of another shape begins where it is now.
+        load_meter(self.meter, state["meter"], state["parameters"], strict=False)
         if self.steps:
             self._decide_for_new_layers(state)
 
