@@ -24,6 +24,7 @@ from l2o.health import Health
 from l2o.last_good import LastGood
 from l2o.policy import Policy, State
 from l2o.signals import Measurement, Quantity
+from l2o.stall import Stall
 from l2o.tensors import on_host
 
 logger = logging.getLogger("l2o")
@@ -45,7 +46,8 @@ class Guard:
     """Keeps a training run going when the loss blows up or the policy fails, and keeps count.
 
     *A policy that may exceed the user's own rates* (`Policy.cautious`) does so only as far as the
-    loss has to give, and only in layers that were measured (`l2o.ceiling`).
+    loss has to give, and only in layers that were measured (`l2o.ceiling`). Where the loss does not
+    fall under it, multipliers come back to 1, the user's own rates (`l2o.stall`).
 
     *A bad window*, with a loss, gradient or weights that are not finite or explode, scales all
     multipliers by `backoff`; each good one after it undoes a fifth of that, on a log scale. Where
@@ -125,7 +127,7 @@ class Guard:
         self._chosen: Tensor | None = None
         self._trouble: str | None = None
         self._cautious = False
-        self._ceiling = Ceiling()
+        self._ceiling, self._stall = Ceiling(), Stall()
 
     # Before the first step ----------------------------------------------------------------------
 
@@ -209,6 +211,8 @@ class Guard:
         trouble = self._health.trouble(measured)
         if trouble is None:
             self.scale = min(1.0, self.scale * self.backoff**-0.2)
+            if self._cautious:
+                self._watch_progress(measured, step)
             if self._keeps and not 0 <= step - self._kept_at < self._keep_every:
                 self._kept_at = step
                 self._last_good.keep(tensors)
@@ -221,6 +225,12 @@ class Guard:
         if self._cautious and self._bad == self.patience:
             self._hand_over(trouble)
         return trouble
+
+    def _watch_progress(self, measured: Measurement, step: int) -> None:
+        before = self._stall.floor
+        self._stall.note(float(measured.loss), step, float(measured.progress))
+        if self._stall.floor > before:
+            self.note("the loss does not fall", "multipliers come closer to 1, your own rates")
 
     def _hand_over(self, trouble: str) -> None:
         """Let the fallback, or the user's own schedule, have the run from now on."""
@@ -299,7 +309,7 @@ class Guard:
         if self.handed_over:
             return chosen
         if self._cautious:
-            chosen = self._ceiling.limit(chosen, measured)
+            chosen = self._stall.lift(self._ceiling.limit(chosen, measured), measured)
         if self.scale == 1.0:
             return chosen
         return torch.where(measured.is_guidance > 0, chosen, chosen * self.scale)
@@ -339,6 +349,7 @@ class Guard:
             "fallback_state": self._fallback_state,
             "fallback_count": self._fallback_count,
             "ceiling": self._ceiling.state_dict(),
+            "stall": self._stall.state_dict(),
             "bad": self._bad,
             "handed_over": self.handed_over,
             "kept_at": self._kept_at,
@@ -357,6 +368,7 @@ class Guard:
         self._fallback_state = to_host(state.get("fallback_state"))
         self._fallback_count = state.get("fallback_count", 0)
         self._ceiling.load_state_dict(state.get("ceiling", {}))
+        self._stall.load_state_dict(state.get("stall", {}))
         self._bad = state.get("bad", 0)
         self.handed_over = state.get("handed_over", False)
         # A light copy is of the weights before the load: the next good window makes another.
