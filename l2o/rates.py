@@ -15,6 +15,8 @@ from l2o.groups import LayerGroup
 SCHEDULES = ("compose", "override")
 """What a user's LR schedule does to a policy's learning rates: multiply them, or nothing."""
 
+_KEYS = ("lr", "initial_lr", "max_lr")
+
 NO_RATE = float("nan")
 """The learning rate of param groups that have none, as with optimizers that choose it alone."""
 
@@ -49,6 +51,7 @@ class Rates:
         self._references: list[float] = []
         self._seen: list[Any] = []
         self._versions: list[int] = []
+        self._users: list[dict[str, Any]] | None = None
         self._lent: list[tuple[dict[str, Any], Any, Tensor | None]] = []
         self.follow(groups)
         self.read()
@@ -63,17 +66,19 @@ class Rates:
 
         Rates on a device cross to the host only where they were written since.
         """
+        if self._users is not None:
+            return False
         users = self._optimizer.param_groups
-        rates = [group.get("lr") for group in users]
-        versions = [rate._version for rate in rates if isinstance(rate, torch.Tensor)]
-        same = len(rates) == len(self._seen) and all(
+        seen = [group.get(key) for group in users for key in _KEYS]
+        versions = [rate._version for rate in seen if isinstance(rate, torch.Tensor)]
+        same = len(seen) == len(self._seen) and all(
             a is b or (isinstance(a, float) and a == b)
-            for a, b in zip(rates, self._seen, strict=True)
+            for a, b in zip(seen, self._seen, strict=True)
         )
         if same and versions == self._versions:
             return False
-        self._seen, self._versions = rates, versions
-        return self._take(as_floats(rates), users)
+        self._seen, self._versions = seen, versions
+        return self._take(as_floats(seen[:: len(_KEYS)]), users)
 
     def _take(self, rates: list[float], users: Sequence[dict[str, Any]]) -> bool:
         before, rose = self._references, False
@@ -99,10 +104,12 @@ class Rates:
 
     def references(self) -> list[float]:
         """Return each layer group's reference rate: the mean over its parameters' groups."""
+        self._read_if_loaded()
         return self._of_layers(self._references)
 
     def currents(self) -> list[float]:
         """Return each layer group's rate at the newest step, without multipliers."""
+        self._read_if_loaded()
         return self._of_layers(self._current)
 
     def factors(self) -> list[float]:
@@ -110,12 +117,20 @@ class Rates:
         pairs = zip(self.currents(), self.references(), strict=True)
         return [rate / reference if reference else 0.0 for rate, reference in pairs]
 
+    def hold(self) -> None:
+        """Keep to the rates as they were read, until `give_back`.
+
+        Within a step the optimizer's param groups and rates are not the user's.
+        """
+        self._users = self._optimizer.param_groups
+
     @torch.no_grad()
     def take_over(self) -> None:
         """Let the references stand in for the user's rates, until `give_back`.
 
         A rate of exactly 0 stays, since that is how a step is made to train nothing.
         """
+        self.hold()
         pairs = zip(self._optimizer.param_groups, self._current, self._references, strict=True)
         for group, rate, reference in pairs:
             if rate == reference or not rate or math.isnan(rate):
@@ -131,7 +146,8 @@ class Rates:
 
     @torch.no_grad()
     def give_back(self) -> None:
-        """Put the user's rates back; does nothing where none was taken."""
+        """Put the user's rates back, if any was taken, and read them again from now on."""
+        self._users = None
         for group, held, value in self._lent:
             if value is None:
                 group["lr"] = held
@@ -139,8 +155,14 @@ class Rates:
                 held.copy_(value)
         self._lent = []
 
+    def _read_if_loaded(self) -> None:
+        # Not when they are loaded: the optimizer's own rates may be loaded only afterwards.
+        if not self._references:
+            self.read()
+
     def _of_layers(self, values: Sequence[float]) -> list[float]:
-        held = [group["params"] for group in self._optimizer.param_groups]
+        users = self._optimizer.param_groups if self._users is None else self._users
+        held = [group["params"] for group in users]
         if not self._held.same(held):
             self._held = _Held(held, self._groups)
         return [

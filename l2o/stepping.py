@@ -69,14 +69,17 @@ class Stepping(Deciding):
             self._decide_again()
 
     def _use_rates(self) -> None:
+        self._hold_rates()
+        self.mode.before_step(self._factors)
+
+    def _hold_rates(self) -> None:
+        self.rates.hold()
         if self.schedule == "override":
             self.rates.take_over()
-        self.mode.before_step(self._factors)
 
     def _end_closure(self) -> None:
         self._follow_rates()
-        if self.schedule == "override":
-            self.rates.take_over()
+        self._hold_rates()
         self.mode.end_closure(self._factors)
 
     def _begin_closure(self) -> None:
