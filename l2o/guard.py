@@ -218,7 +218,7 @@ class Guard:
                 self._last_good.keep(tensors)
             return None
         self.scale = max(_LOWEST_SCALE, self.scale * self.backoff)
-        self.note(trouble, "multipliers drop")
+        self.note(trouble, "training goes on" if self.handed_over else "multipliers drop")
         if self._keeps and not self.handed_over and self._last_good.restore(tensors, optimizer):
             self.note("rolled back to the last good weights")
         self._bad += 1
