@@ -88,6 +88,10 @@ class Meter:
         """Whether `begin_step` must be called before every step."""
         return self._head is not None
 
+    def fits(self) -> bool:
+        """Return whether the parameters still have the shapes that they are measured by."""
+        return self._reader.fits()
+
     def begin_step(self) -> None:
         """Take in what is watched at every step: the head's weights, if a signal asks for them."""
         if self._head is not None:
@@ -224,7 +228,7 @@ class Meter:
             ValueError: it is of other parameters.
         """
         fits = self._reader.fits_start(state["start"])
-        if not all(fits) if strict else not any(fits):
+        if strict and not all(fits):
             raise ValueError(
                 "the checkpoint's controller watched other parameters than this one; "
                 "attach the controller to the same model with the same layer groups"

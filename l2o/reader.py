@@ -167,6 +167,10 @@ class Reader:
                 offset += len(part)
         return found, [float(value) for value in values[offset:]]
 
+    def fits(self) -> bool:
+        """Return whether the parameters still have the shapes that the work is laid out by."""
+        return self._views.fit(self.parameters)
+
     def start_state(self) -> list[Any]:
         """Return what is kept of the start, for a checkpoint: an entry for each parameter."""
         return [] if self._start is None else self._start.state()

@@ -37,6 +37,10 @@ class Stepping(Deciding):
     def _regroup(self) -> None:
         """Go over to the layer groups that `layout` has now."""
 
+    @abstractmethod
+    def _follow_shapes(self) -> None:
+        """Measure parameters anew that have another shape now, as after `p.data = larger`."""
+
     def _begin_step(self) -> None:
         self._abandon()
         self._risen |= self.rates.read()
@@ -49,6 +53,7 @@ class Stepping(Deciding):
         if self._begun or self.steps or self.rates.dormant:
             return
         if self.policy is not None or self._memory.observation is None:
+            self._guarded("the parameters' shapes cannot be read", self._follow_shapes)
             self._decide()
         # Only now: a decision that was interrupted is taken at the next step.
         self._begun, self._risen = True, False
@@ -58,8 +63,12 @@ class Stepping(Deciding):
         if self.meter.watching:
             self._guarded("the head cannot be measured", self.meter.begin_step)
         if self._windows.ends_at(self.steps + 1):
-            self._guarded("the update cannot be measured", self.meter.before_step)
+            self._guarded("the update cannot be measured", self._prepare_measuring)
         self._use_rates()
+
+    def _prepare_measuring(self) -> None:
+        self._follow_shapes()
+        self.meter.before_step()
 
     def _follow_rates(self) -> None:
         """Take note of the rates as the user has set them by now."""

@@ -57,6 +57,10 @@ class Views:
             self.samples[index] = sample
         self._settle()
 
+    def fit(self, parameters: Sequence[Tensor]) -> bool:
+        """Return whether parameters have the shapes that they had."""
+        return [tuple(self.whole(p).shape) for p in parameters] == self.shapes
+
     def whole(self, tensor: Tensor) -> Tensor:
         """Return this process' piece of a tensor, real and dense."""
         if self._piece is None and type(tensor) in _PLAIN and _is_dense(tensor):
