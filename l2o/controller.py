@@ -317,11 +317,13 @@ class LRController(Stepping):
             ValueError: it belongs to other layer groups or signals, or to a newer format.
         """
         check_state(state, self.rows, self.spec.names, self.layout.expects)
-        before = self.state_dict()
+        before, kept = self.state_dict(), self.guard.kept() if self.guard else None
         try:
             self._take_state(state)
-        except Exception:
+        except BaseException:
             self._take_state(before)
+            if self.guard is not None and kept is not None:
+                self.guard.keep(kept)
             raise
 
     def _take_state(self, state: dict[str, Any]) -> None:

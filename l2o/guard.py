@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import re
 from collections import Counter
@@ -354,6 +355,14 @@ class Guard:
             "handed_over": self.handed_over,
             "kept_at": self._kept_at,
         }
+
+    def kept(self) -> tuple[LastGood, int]:
+        """Return what no checkpoint holds: a light copy of good weights, and its step."""
+        return copy.copy(self._last_good), self._kept_at
+
+    def keep(self, kept: tuple[LastGood, int]) -> None:
+        """Take back what `kept` returned, after a load that was given up."""
+        self._last_good, self._kept_at = kept
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state_dict()`; what an older release did not keep starts anew."""
