@@ -241,6 +241,33 @@ def test_a_reference_that_rises_within_a_window_is_decided_on_again(guard, by):
     assert controller.history[1].learning_rates == pytest.approx([lr * f for f in FACTORS])
 
 
+class Inverse(Policy):
+    """Wants the same rate whatever the user's is; the higher, the lower its multiplier."""
+
+    signals = SignalSpec(("present", "base_lr"))
+
+    def __call__(self, observation, state):
+        higher = observation[:, 1] > encoded("base_lr", base_lr=0.15)
+        return torch.where(higher, 0.25, 0.5), state
+
+
+@pytest.mark.parametrize("begins", [0.1, 0.0])
+@pytest.mark.parametrize("guard", [None, True])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_rate_that_a_closure_raises_is_decided_on_in_that_very_step(mode, guard, begins):
+    bench = Bench(begins)
+    controller = l2o.LRController(Inverse(), bench.optimizer, bench.model, mode=mode, guard=guard)
+    bench.step()
+    assert set(controller.multipliers.values()) == {0.5 if begins else 1.0}
+
+    def closure():
+        bench.optimizer.param_groups[0]["lr"] = 0.2
+        return torch.zeros(())
+
+    assert_rates(bench.step(closure), [0.2 * 0.25] * 2, mode)
+    assert controller.steps == 1 + (begins > 0)
+
+
 @pytest.mark.parametrize("signals", [(), ("multiplier",), ("drift", "loss")])
 def test_a_policy_that_does_not_look_at_the_rate_is_not_asked_again(signals):
     bench, policy = Bench(), Noting(*signals)

@@ -27,6 +27,7 @@ class UpdateScale(Mode):
         super().follow(groups)
         self._before: list[list[Tensor]] = [[] for _ in groups]
         self._factors = [1.0] * len(groups)
+        self._unmoved = False
 
     def _weights(self, layer: int) -> list[Tensor]:
         return [shard(p.detach()) for p in self.groups[layer].parameters]
@@ -35,6 +36,7 @@ class UpdateScale(Mode):
     def before_step(self, multipliers: Tensor) -> None:
         """Remember the weights of every layer whose multiplier is not one."""
         self._factors = multipliers.tolist()
+        self._unmoved = True
         for layer, factor in enumerate(self._factors):
             if factor == 1.0:
                 continue
@@ -44,6 +46,15 @@ class UpdateScale(Mode):
                 torch._foreach_copy_(before, weights)
             else:
                 self._before[layer] = [weight.clone() for weight in weights]
+
+    def end_closure(self, multipliers: Tensor) -> None:
+        """Use the multipliers that the closure's rates were decided on, if nothing moved yet.
+
+        Optimizers evaluate a closure before they move weights; some, line by line, once more after.
+        """
+        if self._unmoved and multipliers.tolist() != self._factors:
+            self.before_step(multipliers)
+        self._unmoved = False
 
     @torch.no_grad()
     def after_step(self) -> None:
