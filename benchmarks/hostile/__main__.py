@@ -23,9 +23,9 @@ from l2o.benchmarks.hostile.tables import (
     worst_table,
 )
 from l2o.benchmarks.machine import machine_facts
-from l2o.seals import write_json
 from l2o.benchmarks.terminal import print_tables
 from l2o.registry import unknown_name
+from l2o.seals import write_json
 
 NAMED = ("networks", "optimizers", "schedules")
 
