@@ -49,6 +49,7 @@ class Rates:
         self._references: list[float] = []
         self._seen: list[Any] = []
         self._versions: list[int] = []
+        self._by_layer: dict[str, list[float]] = {}
         self._lent: list[tuple[dict[str, Any], Any, Tensor | None]] = []
         self.follow(groups)
         self.read()
@@ -57,6 +58,7 @@ class Rates:
         """Tell the rates of these layer groups from now on."""
         self._groups = tuple(groups)
         self._held = _Held([], ())
+        self._by_layer = {}
 
     def read(self) -> bool:
         """Read the rates as they are now; return whether a reference rose.
@@ -64,6 +66,9 @@ class Rates:
         Rates on a device cross to the host only where they were written since.
         """
         users = self._optimizer.param_groups
+        held = [group["params"] for group in users]
+        if not self._held.same(held):
+            self._held, self._by_layer = _Held(held, self._groups), {}
         rates = [group.get("lr") for group in users]
         versions = [rate._version for rate in rates if isinstance(rate, torch.Tensor)]
         same = len(rates) == len(self._seen) and all(
@@ -72,7 +77,7 @@ class Rates:
         )
         if same and versions == self._versions:
             return False
-        self._seen, self._versions = rates, versions
+        self._seen, self._versions, self._by_layer = rates, versions, {}
         return self._take(as_floats(rates), users)
 
     def _take(self, rates: list[float], users: Sequence[dict[str, Any]]) -> bool:
@@ -99,16 +104,21 @@ class Rates:
 
     def references(self) -> list[float]:
         """Return each layer group's reference rate: the mean over its parameters' groups."""
-        return self._of_layers(self._references)
+        return self._of_layers("reference", self._references)
 
     def currents(self) -> list[float]:
         """Return each layer group's rate at the newest step, without multipliers."""
-        return self._of_layers(self._current)
+        return self._of_layers("current", self._current)
 
     def factors(self) -> list[float]:
-        """Return each layer group's factor of the schedule; 0 where the reference is."""
-        pairs = zip(self.currents(), self.references(), strict=True)
-        return [rate / reference if reference else 0.0 for rate, reference in pairs]
+        """Return each layer group's factor of the schedule; 0 where the reference is.
+
+        Of an optimizer without rates it is 1.
+        """
+        if "factor" not in self._by_layer:
+            pairs = zip(self.currents(), self.references(), strict=True)
+            self._by_layer["factor"] = [_factor(rate, reference) for rate, reference in pairs]
+        return self._by_layer["factor"]
 
     @torch.no_grad()
     def take_over(self) -> None:
@@ -139,14 +149,15 @@ class Rates:
                 held.copy_(value)
         self._lent = []
 
-    def _of_layers(self, values: Sequence[float]) -> list[float]:
-        held = [group["params"] for group in self._optimizer.param_groups]
-        if not self._held.same(held):
-            self._held = _Held(held, self._groups)
-        return [
-            values[at] if isinstance(at, int) else sum(values[i] for i in at) / len(at)
-            for at in self._held.places
-        ]
+    def _of_layers(self, what: str, values: Sequence[float]) -> list[float]:
+        if not self._by_layer and not self._held.places:
+            self.read()
+        if what not in self._by_layer:
+            self._by_layer[what] = [
+                values[at] if isinstance(at, int) else sum(values[i] for i in at) / len(at)
+                for at in self._held.places
+            ]
+        return self._by_layer[what]
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs: the largest rates so far, and what was noted then."""
@@ -156,7 +167,7 @@ class Rates:
         """Go on from `state_dict()`; an older release's, which has none, begins anew."""
         self._largest = [float(rate) for rate in state.get("largest", [])]
         self._noted = [(float(a), float(b)) for a, b in state.get("noted", [])]
-        self._references, self._seen = [], []
+        self._references, self._seen, self._by_layer = [], [], {}
 
 
 class _Held:
@@ -180,6 +191,12 @@ class _Held:
             mine is theirs and size == len(theirs)
             for mine, theirs, size in zip(self._lists, held, self._sizes, strict=True)
         )
+
+
+def _factor(rate: float, reference: float) -> float:
+    if math.isnan(reference):
+        return 1.0
+    return rate / reference if reference else 0.0
 
 
 def _noted(group: dict[str, Any], key: str) -> float:
