@@ -69,13 +69,13 @@ class Stepping(Deciding):
             self._decide_again()
 
     def _use_rates(self) -> None:
-        if self.schedule == "override":
+        if self._overrides:
             self.rates.take_over()
         self.mode.before_step(self._factors)
 
     def _end_closure(self) -> None:
         self._follow_rates()
-        if self.schedule == "override":
+        if self._overrides:
             self.rates.take_over()
         self.mode.end_closure(self._factors)
 
@@ -87,13 +87,17 @@ class Stepping(Deciding):
         self.mode.abandon_step()
         self.rates.give_back()
 
+    @property
+    def _overrides(self) -> bool:
+        """Whether the user's schedule does nothing; it does once the guard has handed over."""
+        return self.schedule == "override" and not (self.guard and self.guard.handed_over)
+
     def _schedule_factors(self) -> list[float]:
-        return [1.0] * len(self.groups) if self.schedule == "override" else self.rates.factors()
+        return [1.0] * len(self.groups) if self._overrides else self.rates.factors()
 
     def _rates_now(self) -> list[float]:
         self._risen |= self.rates.read()
-        own = self.schedule == "override"
-        return self.rates.references() if own else self.rates.currents()
+        return self.rates.references() if self._overrides else self.rates.currents()
 
     def _finish(self, found_inf: Tensor | None) -> None:
         self.mode.after_step()
