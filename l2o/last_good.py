@@ -25,6 +25,7 @@ class LastGood:
     Example:
         >>> weights, good = [torch.ones(2, 2)], LastGood(light=True)
         >>> good.keep(weights)
+        True
         >>> _ = weights[0].mul_(float("nan"))
         >>> good.restore(weights, torch.optim.SGD(weights)), weights[0].sum().item()
         (True, 4.0)

@@ -15,6 +15,8 @@ from l2o.groups import LayerGroup
 SCHEDULES = ("compose", "override")
 """What a user's LR schedule does to a policy's learning rates: multiply them, or nothing."""
 
+_KEYS = ("lr", "initial_lr", "max_lr")
+
 NO_RATE = float("nan")
 """The learning rate of param groups that have none, as with optimizers that choose it alone."""
 
@@ -50,6 +52,7 @@ class Rates:
         self._seen: list[Any] = []
         self._versions: list[int] = []
         self._by_layer: dict[str, list[float]] = {}
+        self._users: list[dict[str, Any]] | None = None
         self._lent: list[tuple[dict[str, Any], Any, Tensor | None]] = []
         self.follow(groups)
         self.read()
@@ -65,20 +68,22 @@ class Rates:
 
         Rates on a device cross to the host only where they were written since.
         """
+        if self._users is not None:
+            return False
         users = self._optimizer.param_groups
         held = [group["params"] for group in users]
         if not self._held.same(held):
             self._held, self._by_layer = _Held(held, self._groups), {}
-        rates = [group.get("lr") for group in users]
-        versions = [rate._version for rate in rates if isinstance(rate, torch.Tensor)]
-        same = len(rates) == len(self._seen) and all(
+        seen = [group.get(key) for group in users for key in _KEYS]
+        versions = [rate._version for rate in seen if isinstance(rate, torch.Tensor)]
+        same = len(seen) == len(self._seen) and all(
             a is b or (isinstance(a, float) and a == b)
-            for a, b in zip(rates, self._seen, strict=True)
+            for a, b in zip(seen, self._seen, strict=True)
         )
         if same and versions == self._versions:
             return False
-        self._seen, self._versions, self._by_layer = rates, versions, {}
-        return self._take(as_floats(rates), users)
+        self._seen, self._versions, self._by_layer = seen, versions, {}
+        return self._take(as_floats(seen[:: len(_KEYS)]), users)
 
     def _take(self, rates: list[float], users: Sequence[dict[str, Any]]) -> bool:
         before, rose = self._references, False
@@ -104,10 +109,12 @@ class Rates:
 
     def references(self) -> list[float]:
         """Return each layer group's reference rate: the mean over its parameters' groups."""
+        self._read_if_stale()
         return self._of_layers("reference", self._references)
 
     def currents(self) -> list[float]:
         """Return each layer group's rate at the newest step, without multipliers."""
+        self._read_if_stale()
         return self._of_layers("current", self._current)
 
     def factors(self) -> list[float]:
@@ -120,12 +127,20 @@ class Rates:
             self._by_layer["factor"] = [_factor(rate, reference) for rate, reference in pairs]
         return self._by_layer["factor"]
 
+    def hold(self) -> None:
+        """Keep to the rates as they were read, until `give_back`.
+
+        Within a step the optimizer's param groups and rates are not the user's.
+        """
+        self._users = self._optimizer.param_groups
+
     @torch.no_grad()
     def take_over(self) -> None:
         """Let the references stand in for the user's rates, until `give_back`.
 
         A rate of exactly 0 stays, since that is how a step is made to train nothing.
         """
+        self.hold()
         pairs = zip(self._optimizer.param_groups, self._current, self._references, strict=True)
         for group, rate, reference in pairs:
             if rate == reference or not rate or math.isnan(rate):
@@ -141,7 +156,8 @@ class Rates:
 
     @torch.no_grad()
     def give_back(self) -> None:
-        """Put the user's rates back; does nothing where none was taken."""
+        """Put the user's rates back, if any was taken, and read them again from now on."""
+        self._users = None
         for group, held, value in self._lent:
             if value is None:
                 group["lr"] = held
@@ -149,9 +165,12 @@ class Rates:
                 held.copy_(value)
         self._lent = []
 
-    def _of_layers(self, what: str, values: Sequence[float]) -> list[float]:
-        if not self._by_layer and not self._held.places:
+    def _read_if_stale(self) -> None:
+        # After a load only when asked: the optimizer's own rates may be loaded after ours.
+        if not self._references or not self._held.places:
             self.read()
+
+    def _of_layers(self, what: str, values: Sequence[float]) -> list[float]:
         if what not in self._by_layer:
             self._by_layer[what] = [
                 values[at] if isinstance(at, int) else sum(values[i] for i in at) / len(at)

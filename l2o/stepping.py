@@ -48,9 +48,10 @@ class Stepping(Deciding):
         # Of a step at rate 0 nothing can be learned, and what it is the start of is not known yet.
         if self._begun or self.steps or self.rates.dormant:
             return
-        self._begun, self._risen = True, False
         if self.policy is not None or self._memory.observation is None:
             self._decide()
+        # Only now: a decision that was interrupted is taken at the next step.
+        self._begun, self._risen = True, False
 
     def _apply(self) -> None:
         self._follow_rates()
@@ -65,18 +66,21 @@ class Stepping(Deciding):
         self._risen |= self.rates.read()
         self._begin_deciding()
         if self._risen:
-            self._risen = False
             self._decide_again()
+            self._risen = False
 
     def _use_rates(self) -> None:
+        self._hold_rates()
+        self.mode.before_step(self._factors)
+
+    def _hold_rates(self) -> None:
+        self.rates.hold()
         if self._overrides:
             self.rates.take_over()
-        self.mode.before_step(self._factors)
 
     def _end_closure(self) -> None:
         self._follow_rates()
-        if self._overrides:
-            self.rates.take_over()
+        self._hold_rates()
         self.mode.end_closure(self._factors)
 
     def _begin_closure(self) -> None:

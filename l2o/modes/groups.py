@@ -67,14 +67,17 @@ class GroupRates(Mode):
 
     def _split(self, users: list[dict[str, Any]]) -> None:
         old = {id(split.group): split for split in self._splits}
-        self._splits = [SplitGroup(group, self._layer_of, self.always) for group in users]
-        for split in self._splits:
+        splits = [SplitGroup(group, self._layer_of, self.always) for group in users]
+        for split in splits:
             if id(split.group) in old:
                 split.inherit(old[id(split.group)])
-        for split, options in zip(self._splits, self._own_options, strict=False):
+        for split, options in zip(splits, self._own_options, strict=False):
             split.restore_options(options)
-        self._own_options, self._stale = [], False
-        self._parts = [part for split in self._splits for part in split.parts]
+        # Stale until all is in place: an interrupt may come anywhere.
+        self._stale = True
+        self._parts = [part for split in splits for part in split.parts]
+        self._splits, self._own_options = splits, []
+        self._stale = False
 
     def after_step(self) -> None:
         """Put the user's param groups back, with what the optimizer wrote into them."""

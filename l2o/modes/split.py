@@ -130,9 +130,9 @@ class SplitGroup:
     def _take_options(self) -> None:
         for key, value in self.group.items():
             if key not in _OWN and self._seen.get(key, _NOTHING) is not value:
-                self._seen[key] = value
                 for part in self.parts:
                     part[key] = value
+                self._seen[key] = value  # last: an interrupt may come between
 
 
 def _names(group: Mapping[str, Any], count: int) -> list[Any] | None:

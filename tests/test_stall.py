@@ -1,0 +1,151 @@
+"""The stall: where the loss does not fall under a policy, multipliers come back to 1."""
+
+import doctest
+import itertools
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import l2o
+import l2o.stall
+from l2o.policy import Policy
+from l2o.signals import Measurement
+from l2o.spec import SignalSpec
+from l2o.stall import FALL, Stall
+
+MISSING = math.nan
+
+
+def floors(losses, every=10, total=None, stall=None, begin=0):
+    """Return the floor after each window of so many steps."""
+    stall = stall or Stall()
+    found = []
+    for index, loss in enumerate(losses, begin + 1):
+        step = index * every
+        stall.note(loss, step, MISSING if total is None else step / total)
+        found.append(stall.floor)
+    return found
+
+
+def test_the_docstring_runs():
+    assert doctest.testmod(l2o.stall, extraglobs={"torch": torch}).failed == 0
+
+
+def test_a_loss_that_stands_still_lifts_the_floor_by_decades():
+    assert floors([2.3] * 6) == [0.0, 0.1, 1.0, 1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(("ratio", "last"), [(FALL - 1e-6, 0.0), (FALL + 1e-6, 1.0)])
+def test_a_fall_is_three_percent(ratio, last):
+    assert floors([2.0] + [2.0 * ratio] * 5)[-1] == last
+
+
+def test_the_median_of_three_windows_decides():
+    assert floors([2.0, 1.0, 9.0, 1.0, 9.0, 1.0])[-1] == 1.0  # (9, 1, 9) at the fifth
+    assert floors([2.0, 1.0, 1.0, 9.0, 1.0, 1.0]) == [0.0] * 6
+
+
+def test_the_floor_stays_once_the_loss_falls():
+    assert floors([2.0, 2.0, 1.0, 1.0, 1.0]) == [0.0, 0.1, 0.1, 0.1, 0.1]
+    # The median of 2.0 and 1.0 is 1.5: it fell at the third window.
+
+
+def test_nothing_is_said_before_twenty_steps_or_a_tenth_of_the_training():
+    assert floors([2.0] * 6, every=4) == [0.0] * 4 + [0.1, 1.0]
+    assert floors([2.0] * 6, total=500) == [0.0] * 4 + [0.1, 1.0]
+    assert floors([2.0] * 3, total=100) == [0.0, 0.1, 1.0]
+
+
+def test_the_beginning_is_the_mean_over_steps_not_over_windows():
+    stall = Stall()
+    # 1, 2, 4, 8 and 10 steps done: 1·4 + 1·4 + 2·2 + 4·1 + 2·1 = 18 over 10 steps.
+    for step, loss in ((1, 4.0), (2, 4.0), (4, 2.0), (8, 1.0), (10, 1.0)):
+        stall.note(loss, step, MISSING)
+    assert stall.state_dict()["beginning"] == [18.0, 10]
+    stall.note(1.8 * FALL - 1e-6, 20, MISSING)
+    assert stall.floor == 0.0
+    stall.note(9.0, 30, MISSING)
+    assert stall.floor == 0.1
+
+
+def test_windows_without_a_loss_say_nothing():
+    assert floors([2.0, MISSING, MISSING, MISSING]) == [0.0] * 4
+    assert floors([MISSING] * 6) == [0.0] * 6
+    # The beginning is that of the first losses, whenever they come.
+    assert floors([MISSING, MISSING, 2.0, 2.0]) == [0.0, 0.0, 0.0, 0.1]
+
+
+@pytest.mark.parametrize("loss", [0.0, -2.0])
+def test_losses_that_begin_at_zero_or_below_have_no_scale(loss):
+    assert floors([loss] * 6) == [0.0] * 6
+
+
+def test_a_window_without_steps_is_none():
+    stall = Stall()
+    stall.note(2.0, 0, 0.0)
+    stall.note(2.0, 10, MISSING)
+    stall.note(2.0, 10, MISSING)
+    assert (stall.floor, stall.state_dict()["recent"]) == (0.0, [])
+
+
+def test_only_layers_are_lifted():
+    stall, window = Stall(), Measurement.__new__(Measurement)
+    window.is_guidance = torch.tensor([0.0, 0.0, 1.0])
+    chosen = torch.tensor([0.01, 3.0, 0.01])
+    assert stall.lift(chosen, window) is chosen
+    stall.floor = 0.1
+    assert torch.equal(stall.lift(chosen, window), torch.tensor([0.1, 3.0, 0.01]))
+
+
+LOSS = st.one_of(st.just(MISSING), st.floats(0.1, 10.0))
+
+
+@settings(max_examples=200)
+@given(st.lists(LOSS, max_size=12), st.integers(0, 12), st.integers(1, 25))
+def test_state_round_trip(losses, at, every):
+    whole = floors(losses, every)
+    first, second = Stall(), Stall()
+    begun = floors(losses[:at], every, stall=first)
+    second.load_state_dict(first.state_dict())
+    assert begun + floors(losses[at:], every, stall=second, begin=len(begun)) == whole
+    assert all(b >= a for a, b in itertools.pairwise(whole))
+    older = Stall()
+    older.load_state_dict({})
+    assert older.state_dict() == Stall().state_dict()
+
+
+class Timid(Policy):
+    """Hardly trains; says that it might exceed the user's rates."""
+
+    signals = SignalSpec(("present",))
+    interval = 10
+    cautious = True
+
+    def __call__(self, observation, state):
+        return torch.full((len(observation),), 1e-4), state
+
+
+@pytest.mark.parametrize("cautious", [True, False])
+def test_a_run_that_stands_still_comes_back_to_the_user_s_rates(cautious, caplog):
+    torch.manual_seed(0)
+    model = nn.Linear(4, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    policy = Timid()
+    policy.cautious = cautious
+    controller = l2o.LRController(policy, optimizer, model)
+    for _ in range(40):
+        model(torch.randn(16, 4)).square().mean().backward()
+        controller.observe(loss=0.7)
+        optimizer.step()
+        optimizer.zero_grad()
+    floors_of = [d.multipliers[0] for d in controller.history if d.step >= 10]
+    wanted = [1e-4, 0.1, 1.0, 1.0] if cautious else [1e-4] * 4
+    assert floors_of == pytest.approx(wanted)
+    said = [line for line in caplog.messages if "the loss does not fall" in line]
+    assert len(said) == cautious
+    counted = controller.report()["interventions"].get("the loss does not fall", 0)
+    assert counted == 2 * cautious
