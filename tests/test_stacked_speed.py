@@ -1,11 +1,10 @@
 """The speed benchmark: equal work, figures, files; the times themselves are not tested."""
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
-from tiny import TinyFamily
+from tiny import Many, TinyFamily
 
 from l2o.benchmarks.speed import contenders, stacked
 from l2o.benchmarks.speed.__main__ import main
@@ -15,7 +14,6 @@ from l2o.benchmarks.speed.memory import measured_on_host
 from l2o.benchmarks.speed.timing import Times, ratio
 from l2o.configs.schema import FineTuning
 from l2o.envs.stacked import StackedFineTune, Start
-from l2o.envs.tasks.base import Examples
 
 
 @pytest.fixture
@@ -73,15 +71,6 @@ def test_figures_hold_or_not():
 
 def test_a_ratio_is_of_times_of_one_round():
     assert ratio(Times([1.0, 2.0, 30.0]), Times([1.0, 1.0, 10.0]), scale=2) == 4.0
-
-
-class Many(TinyFamily):
-    """Half a million source examples, made with no more memory than they take."""
-
-    def sample(self, seed):
-        count, task = 500_000, super().sample(seed)
-        source = Examples(torch.rand(count, 6), torch.randint(0, 3, (count,)))
-        return replace(task, source_train=source, teacher_logits=torch.rand(count, 3))
 
 
 def test_memory_is_measured_in_a_process_of_its_own():
