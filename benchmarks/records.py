@@ -10,7 +10,7 @@ from l2o.files import DamagedFileError
 from l2o.jsonl import append_row, end_torn_row, read_rows
 
 CELLS = "cells.jsonl"
-REMEDY = "delete that line, and the same `l2o benchmark` command runs what it held again"
+REMEDY = "delete that line, and the same command runs what it held again"
 """What to do about a damaged line."""
 
 logger = logging.getLogger("l2o")

@@ -20,6 +20,7 @@ from l2o.envs.optimizers.base import judged
 from l2o.envs.tasks.base import Examples, Task
 from l2o.envs.teacher import Teacher
 from l2o.groups import group_layers, param_groups
+from l2o.guard import Guard
 from l2o.guidance import (
     GUIDANCE,
     Guidance,
@@ -59,6 +60,8 @@ class FineTune:
             multipliers scale, too; a policy names its own.
         cache_teacher: whether the frozen network's outputs on the source images are computed once;
             else they are computed anew in each step, to the same numbers.
+        guard: what a user's own loop has by default; None: a comparison of policies must not be
+            one of rescues.
 
     Raises:
         ValueError: unknown optimizer or guidance, or values they refuse, or guidance that the task
@@ -77,6 +80,7 @@ class FineTune:
         signals: SignalSpec | None = None,
         guidance_actions: Sequence[str] = (),
         cache_teacher: bool = True,
+        guard: Guard | None = None,
     ) -> None:
         self.task = task
         self.config = config
@@ -107,8 +111,7 @@ class FineTune:
             interval=self.interval,
             signals=signals,
             guidance=named,
-            # A comparison of policies must not be one of rescues.
-            guard=None,
+            guard=guard,
         )
         self.teacher = Teacher(
             task, self.model, self.guidance, self.device, seed=seed, cache=cache_teacher

@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from l2o.signals import Measurement
+from l2o.signals.table import ROW, on_host
+
+Row = NDArray[np.float32]
 
 SHARE = 0.25
 """Share of the loss that a step may be expected to take off, beyond the user's own rates."""
@@ -16,6 +21,7 @@ GROWTH = 4.0
 """Factor by which a multiplier above 1 may grow at a decision."""
 MEMORY = 0.7
 """What a decision leaves of the steepest descent seen before it."""
+TINY = np.float32(1e-30)
 UNKNOWN_LOSS = 1.0
 """The loss where none was observed: that of a classifier, in nats."""
 
@@ -38,7 +44,7 @@ class Ceiling:
     """
 
     def __init__(self) -> None:
-        self._descent: Tensor | None = None
+        self._descent: Row | None = None
 
     def limit(self, chosen: Tensor, measured: Measurement) -> Tensor:
         """Return the multipliers `[L]` as far as they may go, and take note of what was measured.
@@ -47,53 +53,55 @@ class Ceiling:
             chosen: a policy's.
             measured: what it decided on; guidance terms pass as they are.
         """
-        used = measured.multiplier
-        known = torch.isfinite(measured.gradient_dot_update) & (used > 0)
-        layer = measured.is_guidance == 0
-        descent = self._note(measured, known)
-        grown = (GROWTH * used).clamp_min(1.0)
-        bound = torch.where(known, grown, torch.ones_like(grown))
-        bounded = torch.where(layer, torch.minimum(chosen, bound), chosen)
-        expected = torch.where(layer, bounded * descent, torch.zeros_like(descent))
-        loss = float(measured.loss)
+        table, asked = on_host(measured), chosen.numpy()
+        used, layer = table[ROW["multiplier"]], table[ROW["is_guidance"]] == 0.0
+        fall = table[ROW["gradient_dot_update"]]
+        known = np.isfinite(fall) & (used > 0.0)
+        descent = self._note(fall, used, known)
+        bound = np.where(known, np.maximum(GROWTH * used, 1.0), np.float32(1.0))
+        bounded = np.where(layer, np.minimum(asked, bound), asked)
+        expected = np.where(layer, bounded * descent, np.float32(0.0))
+        loss = float(table[ROW["loss"], 0])
         budget = SHARE * (UNKNOWN_LOSS if math.isnan(loss) else max(loss, 0.0))
-        top = _water_level(expected, budget)
-        cut = bounded * (top / expected.clamp_min(1e-30)).clamp_max(1.0)
-        return torch.where(layer, torch.maximum(cut, bounded.clamp_max(1.0)), bounded)
+        level = _water_level(expected.tolist(), budget)
+        if level < math.inf:
+            cut = bounded * np.minimum(level / np.maximum(expected, TINY), 1.0)
+            bounded = np.where(layer, np.maximum(cut, np.minimum(bounded, 1.0)), bounded)
+        return torch.from_numpy(bounded.astype(np.float32, copy=False))
 
-    def _note(self, measured: Measurement, known: Tensor) -> Tensor:
+    def _note(self, fall: Row, used: Row, known: NDArray[np.bool_]) -> Row:
         """Return the steepest descent per multiplier, of the newest decisions."""
-        now = measured.gradient_dot_update.clamp_min(0.0) / measured.multiplier
-        now = torch.where(known, now, torch.zeros_like(now))
+        now: Row = np.zeros_like(fall)
+        np.divide(np.maximum(fall, 0.0), used, out=now, where=known)
         before = self._descent
         if before is not None and before.shape == now.shape:
-            now = torch.maximum(now, MEMORY * before)
+            now = np.maximum(now, MEMORY * before)
         self._descent = now
         return now
 
     def state_dict(self) -> dict[str, Any]:
         """Return it as plain data and tensors."""
-        return {"descent": None if self._descent is None else self._descent.clone()}
+        kept = self._descent
+        return {"descent": None if kept is None else torch.from_numpy(kept.copy())}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state_dict()`."""
         descent = state.get("descent")
-        self._descent = None if descent is None else descent.detach().cpu().clone()
+        self._descent = None if descent is None else descent.detach().cpu().numpy().copy()
 
 
-def _water_level(amounts: Tensor, budget: float) -> float:
+def _water_level(amounts: list[float], budget: float) -> float:
     """Return the level c at which Σ min(amount, c) is the budget, inf if they stay below it.
 
     Example:
-        >>> _water_level(torch.tensor([1.0, 5.0, 9.0]), 7.0)
+        >>> _water_level([1.0, 5.0, 9.0], 7.0)
         3.0
     """
-    total, left = float(amounts.sum()), budget
-    if total <= budget:
+    if sum(amounts) <= budget:
         return math.inf
-    ordered = sorted(amounts.tolist())
-    for index, amount in enumerate(ordered):
-        level = left / (len(ordered) - index)
+    left = budget
+    for index, amount in enumerate(sorted(amounts)):
+        level = left / (len(amounts) - index)
         if amount >= level:
             return level
         left -= amount

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -20,9 +21,9 @@ from l2o.meter import Meter
 from l2o.policy import Policy, State
 from l2o.seeing import Seeing
 from l2o.signals import MISSING, Measurement
-from l2o.signals.table import with_fields
+from l2o.signals.table import ROW, on_host, with_fields
 from l2o.spec import SignalSpec
-from l2o.tensors import on_host
+from l2o.tensors import on_host as host_tensor
 
 T = TypeVar("T")
 
@@ -188,9 +189,9 @@ class Deciding(Seeing):
         """Return the measurement as it is relative to other reference rates."""
         layers = len(self.groups)
         base, multiplier = measured.base_lr.clone(), measured.multiplier.clone()
-        base[:layers] = on_host(now)
+        base[:layers] = host_tensor(now)
         ratios = [old / new if new else 1.0 for old, new in zip(before, now, strict=True)]
-        multiplier[:layers] *= on_host(ratios)
+        multiplier[:layers] *= host_tensor(ratios)
         return with_fields(measured, {"base_lr": base, "multiplier": multiplier})
 
 
@@ -202,9 +203,10 @@ def _seen_whole(measured: Measurement, spec: SignalSpec) -> Measurement:
     """
     if not {"update", "gradient"} <= spec.needs:
         return measured
-    alone = torch.isnan(measured.update_norm) & ~torch.isnan(measured.gradient_norm)
+    table = on_host(measured)
+    gradients = table[ROW["gradient_norm"]]
+    alone = np.isnan(table[ROW["update_norm"]]) & ~np.isnan(gradients)
     if not alone.any():
         return measured
-    return with_fields(
-        measured, {"gradient_norm": measured.gradient_norm.masked_fill(alone, MISSING)}
-    )
+    left = torch.from_numpy(np.where(alone, np.float32(MISSING), gradients))
+    return with_fields(measured, {"gradient_norm": left})

@@ -181,10 +181,10 @@ def _row(signal: Signal, measured: Measurement) -> Tensor:
 @cache
 def _constants(plan: tuple[tuple[float, ...], ...], device: torch.device) -> _Constants:
     picked, offsets, scales, order, limits = plan
-    # Said, not left to torch's defaults: those are the user's.
-    index = partial(torch.tensor, dtype=torch.long, device=device)
-    value = partial(torch.tensor, dtype=torch.float32, device=device)
-    return _Constants(
+    # Said, not left to torch's defaults: those are the user's. Made on the host, then copied.
+    index = partial(torch.tensor, dtype=torch.long, device="cpu")
+    value = partial(torch.tensor, dtype=torch.float32, device="cpu")
+    made = _Constants(
         picked=index(picked),
         offsets=value(offsets + (0.0,) * len(offsets)).unsqueeze(-1),
         scales=value(scales).unsqueeze(-1),
@@ -192,3 +192,4 @@ def _constants(plan: tuple[tuple[float, ...], ...], device: torch.device) -> _Co
         lowest=-value(limits),
         limits=value(limits),
     )
+    return _Constants(*(tensor.to(device) for tensor in made))

@@ -47,12 +47,14 @@ class Guard:
     """Keeps a training run going when the loss blows up or the policy fails, and keeps count.
 
     *A policy that may exceed the user's own rates* (`Policy.cautious`) does so only as far as the
-    loss has to give, and only in layers that were measured (`l2o.ceiling`). Where the loss does not
-    fall under it, multipliers come back to 1, the user's own rates (`l2o.stall`).
+    loss has to give, and only in layers that were measured (`l2o.ceiling`).
+
+    *A learned policy* (`Policy.learned`) learned on other runs than this one. Where the loss does
+    not fall under it, multipliers come back to 1, the user's own rates (`l2o.stall`).
 
     *A bad window*, with a loss, gradient or weights that are not finite or explode, scales all
     multipliers by `backoff`; each good one after it undoes a fifth of that, on a log scale. Where
-    there is a copy of good weights, they are put back. Under a cautious policy a loss of `harm`
+    there is a copy of good weights, they are put back. Under a learned policy a loss of `harm`
     times the run's own counts, too, and after `patience` bad windows the user's own schedule has
     the run, with multipliers of 1: by then the policy is not what helps it.
 
@@ -66,7 +68,7 @@ class Guard:
             the norm of all weights a window earlier; `math.inf` for losses that cross zero.
         backoff: factor on all multipliers per bad window, in (0, 1).
         roll_back: whether to go back to the weights (and buffers, where the controller knows the
-            model) of the last good window, and forget the optimizer's state. None: under cautious
+            model) of the last good window, and forget the optimizer's state. None: under learned
             policies, to a copy on the host in two bytes a weight, that is renewed twenty times a
             training at most. True: to an exact one, beside the weights, renewed at each good
             window. False: never.
@@ -74,8 +76,8 @@ class Guard:
         time_limit: seconds after which the policy's answer is late; None: whenever it comes.
         max_late: late answers in a row until the policy is dropped.
         gradient_explosion: how many times the largest gradient of good windows is exploding.
-        harm: how many times the losses so far a cautious policy may make the loss.
-        patience: bad windows until a cautious policy is not asked any more.
+        harm: how many times the losses so far a learned policy may make the loss.
+        patience: bad windows until a learned policy is not asked any more.
 
     Raises:
         ValueError: a value out of range, or an unknown schedule.
@@ -127,7 +129,7 @@ class Guard:
         self._fallback_count = 0
         self._chosen: Tensor | None = None
         self._trouble: str | None = None
-        self._cautious = False
+        self._cautious = self._watched = False
         self._ceiling, self._stall = Ceiling(), Stall()
 
     # Before the first step ----------------------------------------------------------------------
@@ -159,7 +161,8 @@ class Guard:
         if self.fallback is not None:
             self.fallback.check(groups, total_steps)
         self._cautious = policy is not None and policy.cautious
-        if self._cautious:
+        self._watched = policy is not None and (policy.cautious or policy.learned)
+        if self._watched:
             self._health.harm = self._harm
         if self.roll_back is None:
             self._keep_every = max(LEAST_AGE, (total_steps or UNKNOWN_LENGTH) // COPIES)
@@ -168,7 +171,7 @@ class Guard:
 
     @property
     def _keeps(self) -> bool:
-        return self._cautious if self.roll_back is None else self.roll_back
+        return self._watched if self.roll_back is None else self.roll_back
 
     def first_state(self, policy: Policy, count: int) -> State:
         """Return the policy's first state; nothing if it fails, and then it is asked again."""
@@ -212,7 +215,7 @@ class Guard:
         trouble = self._health.trouble(measured)
         if trouble is None:
             self.scale = min(1.0, self.scale * self.backoff**-0.2)
-            if self._cautious:
+            if self._watched:
                 self._watch_progress(measured, step)
             if self._keeps and not 0 <= step - self._kept_at < self._keep_every:
                 self._kept_at = step
@@ -223,7 +226,7 @@ class Guard:
         if self._keeps and not self.handed_over and self._last_good.restore(tensors, optimizer):
             self.note("rolled back to the last good weights")
         self._bad += 1
-        if self._cautious and self._bad == self.patience:
+        if self._watched and self._bad == self.patience:
             self._hand_over(trouble)
         return trouble
 
@@ -310,7 +313,8 @@ class Guard:
         if self.handed_over:
             return chosen
         if self._cautious:
-            chosen = self._stall.lift(self._ceiling.limit(chosen, measured), measured)
+            chosen = self._ceiling.limit(chosen, measured)
+        chosen = self._stall.lift(chosen, measured)
         if self.scale == 1.0:
             return chosen
         return torch.where(measured.is_guidance > 0, chosen, chosen * self.scale)

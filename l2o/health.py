@@ -7,9 +7,13 @@ from collections import deque
 from statistics import median
 from typing import Any
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from l2o.signals import Measurement
+from l2o.signals.table import ROW, on_host
+
+Table = NDArray[np.float32]
 
 LEAST_LOSS = 1e-2
 """Losses below have no scale of their own: one that begins at zero may grow a thousandfold."""
@@ -48,9 +52,9 @@ class Health:
 
     def trouble(self, measured: Measurement) -> str | None:
         """Return what is wrong, or None; take note of the window."""
-        loss = float(measured.loss)
-        trouble = self._loss(loss) or self._weights(measured)
-        trouble = trouble or self._gradients(measured)
+        table = on_host(measured)
+        loss = float(table[ROW["loss"], 0])
+        trouble = self._loss(loss) or self._weights(table) or self._gradients(table)
         if trouble is None and not math.isnan(loss):
             self._recent.append(loss)
             self._largest_loss = max(self._largest_loss, abs(loss))
@@ -73,20 +77,20 @@ class Health:
             return f"the loss exceeds {self.harm:g} times that of the run so far"
         return None
 
-    def _weights(self, measured: Measurement) -> str | None:
-        weights = _total(measured.weight_norm)
+    def _weights(self, table: Table) -> str | None:
+        weights = _total(table[ROW["weight_norm"]])
         if math.isinf(weights):
             return "the weights are not finite"
         before = self._last_weights
         if math.isnan(before):
-            before = _total(measured.start_norm)
+            before = _total(table[ROW["start_norm"]])
         self._last_weights = weights
         if 0 < before * self.explosion < weights:
             return f"the weights grew more than {self.explosion:g}-fold within a window"
         return None
 
-    def _gradients(self, measured: Measurement) -> str | None:
-        gradient = _total(measured.gradient_norm)
+    def _gradients(self, table: Table) -> str | None:
+        gradient = _total(table[ROW["gradient_norm"]])
         if math.isinf(gradient):
             return "a gradient is not finite"
         if gradient > self._largest_gradient * self.gradient_explosion:
@@ -115,7 +119,7 @@ class Health:
         self._recent = deque(state.get("recent_losses", first), maxlen=RECENT)
 
 
-def _total(norms: Tensor) -> float:
+def _total(norms: Table) -> float:
     """Return the norm over all layers that were measured, inf if one is inf, NaN if none was."""
     values = norms.tolist()
     total = math.hypot(*values)

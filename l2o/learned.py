@@ -29,6 +29,8 @@ class LearnedPolicy(Policy):
         ValueError: the network's sizes do not fit the signals or the range.
     """
 
+    learned = True
+
     def __init__(
         self,
         network: PolicyNetwork,

@@ -25,6 +25,8 @@ class Policy(ABC):
             a row for each after the layers, and its multipliers a number (`l2o.guidance_rows`).
         cautious: whether a guard holds its multipliers back until layers have been measured, and
             asks it after 1, 2, 4, ... steps, too: for policies that may exceed the user's rates.
+        learned: whether it learned on other runs: a guard then watches that the loss falls under
+            it, and goes back to good weights by default.
 
     Example:
         >>> class Halve(Policy):
@@ -36,6 +38,7 @@ class Policy(ABC):
     interval: Interval = 10
     guidance_actions: tuple[str, ...] = ()
     cautious: bool = False
+    learned: bool = False
 
     def initial_state(self, num_layers: int) -> State:
         """Return the state before the first decision."""

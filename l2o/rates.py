@@ -51,6 +51,7 @@ class Rates:
         self._references: list[float] = []
         self._seen: list[Any] = []
         self._versions: list[int] = []
+        self._by_layer: dict[str, list[float]] = {}
         self._users: list[dict[str, Any]] | None = None
         self._lent: list[tuple[dict[str, Any], Any, Tensor | None]] = []
         self.follow(groups)
@@ -60,6 +61,7 @@ class Rates:
         """Tell the rates of these layer groups from now on."""
         self._groups = tuple(groups)
         self._held = _Held([], ())
+        self._by_layer = {}
 
     def read(self) -> bool:
         """Read the rates as they are now; return whether a reference rose.
@@ -69,6 +71,9 @@ class Rates:
         if self._users is not None:
             return False
         users = self._optimizer.param_groups
+        held = [group["params"] for group in users]
+        if not self._held.same(held):
+            self._held, self._by_layer = _Held(held, self._groups), {}
         seen = [group.get(key) for group in users for key in _KEYS]
         versions = [rate._version for rate in seen if isinstance(rate, torch.Tensor)]
         same = len(seen) == len(self._seen) and all(
@@ -77,7 +82,7 @@ class Rates:
         )
         if same and versions == self._versions:
             return False
-        self._seen, self._versions = seen, versions
+        self._seen, self._versions, self._by_layer = seen, versions, {}
         return self._take(as_floats(seen[:: len(_KEYS)]), users)
 
     def _take(self, rates: list[float], users: Sequence[dict[str, Any]]) -> bool:
@@ -104,18 +109,23 @@ class Rates:
 
     def references(self) -> list[float]:
         """Return each layer group's reference rate: the mean over its parameters' groups."""
-        self._read_if_loaded()
-        return self._of_layers(self._references)
+        self._read_if_stale()
+        return self._of_layers("reference", self._references)
 
     def currents(self) -> list[float]:
         """Return each layer group's rate at the newest step, without multipliers."""
-        self._read_if_loaded()
-        return self._of_layers(self._current)
+        self._read_if_stale()
+        return self._of_layers("current", self._current)
 
     def factors(self) -> list[float]:
-        """Return each layer group's factor of the schedule; 0 where the reference is."""
-        pairs = zip(self.currents(), self.references(), strict=True)
-        return [rate / reference if reference else 0.0 for rate, reference in pairs]
+        """Return each layer group's factor of the schedule; 0 where the reference is.
+
+        Of an optimizer without rates it is 1.
+        """
+        if "factor" not in self._by_layer:
+            pairs = zip(self.currents(), self.references(), strict=True)
+            self._by_layer["factor"] = [_factor(rate, reference) for rate, reference in pairs]
+        return self._by_layer["factor"]
 
     def hold(self) -> None:
         """Keep to the rates as they were read, until `give_back`.
@@ -155,20 +165,18 @@ class Rates:
                 held.copy_(value)
         self._lent = []
 
-    def _read_if_loaded(self) -> None:
-        # Not when they are loaded: the optimizer's own rates may be loaded only afterwards.
-        if not self._references:
+    def _read_if_stale(self) -> None:
+        # After a load only when asked: the optimizer's own rates may be loaded after ours.
+        if not self._references or not self._held.places:
             self.read()
 
-    def _of_layers(self, values: Sequence[float]) -> list[float]:
-        users = self._optimizer.param_groups if self._users is None else self._users
-        held = [group["params"] for group in users]
-        if not self._held.same(held):
-            self._held = _Held(held, self._groups)
-        return [
-            values[at] if isinstance(at, int) else sum(values[i] for i in at) / len(at)
-            for at in self._held.places
-        ]
+    def _of_layers(self, what: str, values: Sequence[float]) -> list[float]:
+        if what not in self._by_layer:
+            self._by_layer[what] = [
+                values[at] if isinstance(at, int) else sum(values[i] for i in at) / len(at)
+                for at in self._held.places
+            ]
+        return self._by_layer[what]
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs: the largest rates so far, and what was noted then."""
@@ -178,7 +186,7 @@ class Rates:
         """Go on from `state_dict()`; an older release's, which has none, begins anew."""
         self._largest = [float(rate) for rate in state.get("largest", [])]
         self._noted = [(float(a), float(b)) for a, b in state.get("noted", [])]
-        self._references, self._seen = [], []
+        self._references, self._seen, self._by_layer = [], [], {}
 
 
 class _Held:
@@ -202,6 +210,12 @@ class _Held:
             mine is theirs and size == len(theirs)
             for mine, theirs, size in zip(self._lists, held, self._sizes, strict=True)
         )
+
+
+def _factor(rate: float, reference: float) -> float:
+    if math.isnan(reference):
+        return 1.0
+    return rate / reference if reference else 0.0
 
 
 def _noted(group: dict[str, Any], key: str) -> float:

@@ -84,7 +84,7 @@ class Stepping(Deciding):
 
     def _hold_rates(self) -> None:
         self.rates.hold()
-        if self.schedule == "override":
+        if self._overrides:
             self.rates.take_over()
 
     def _end_closure(self) -> None:
@@ -100,13 +100,17 @@ class Stepping(Deciding):
         self.mode.abandon_step()
         self.rates.give_back()
 
+    @property
+    def _overrides(self) -> bool:
+        """Whether the user's schedule does nothing; it does once the guard has handed over."""
+        return self.schedule == "override" and not (self.guard and self.guard.handed_over)
+
     def _schedule_factors(self) -> list[float]:
-        return [1.0] * len(self.groups) if self.schedule == "override" else self.rates.factors()
+        return [1.0] * len(self.groups) if self._overrides else self.rates.factors()
 
     def _rates_now(self) -> list[float]:
         self._risen |= self.rates.read()
-        own = self.schedule == "override"
-        return self.rates.references() if own else self.rates.currents()
+        return self.rates.references() if self._overrides else self.rates.currents()
 
     def _finish(self, found_inf: Tensor | None) -> None:
         self.mode.after_step()

@@ -79,7 +79,7 @@ class Views:
             None if t is None else self.whole(t) if sample is None else self._sample(sample, t)
             for t, sample in zip(tensors, self.samples, strict=True)
         ]
-        return found, self._plain(found)  # type: ignore[return-value]  # None where None was given
+        return found, self._plain(found)
 
     def _sample(self, sample: Sample, tensor: Tensor) -> Tensor:
         if self._piece is None and not tensor.is_complex():

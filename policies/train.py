@@ -130,7 +130,7 @@ class Training:
         try:
             load_policy(self.out)
         except BundleError as error:
-            kept = snapshot_folder(self.out, self.best["episodes"])
+            kept = snapshot_folder(self.out, int(self.best["episodes"]))
             try:
                 save_policy(self.out, load_policy(kept), read_card(kept))
             except BundleError:

@@ -29,8 +29,8 @@ from l2o.schedules import SCHEDULES
 from l2o.signals import SIGNALS
 from l2o.spec import SignalSpec
 
-WILD = {"Varied": 1e30, "Double": 1e300}
-"""Base learning rates, in units of the task's, that no run survives."""
+WILD = {"Varied": 1e30, "Double": 1e32}
+"""Base learning rates that no run survives, as large as configs take them."""
 GUIDED = {"proxy_kl": {"weight": 2.0}}
 
 
@@ -250,6 +250,6 @@ def rows_of_every_kind(folder, family):
         Row(label="fails", policy=f"{mine}:Tires"),
         Row(label="negative", policy=f"{mine}:Negative"),
         Row(label="options", schedule=Named(name="step", options={"milestones": [0.2]})),
-        Row(label="wild", base_lr_factors=(WILD[family],)),
-        Row(label="wild, learned", policy=learned["log"], base_lr_factors=(WILD[family],)),
+        Row(label="wild", base_lr=WILD[family]),
+        Row(label="wild, learned", policy=learned["log"], base_lr=WILD[family]),
     ]

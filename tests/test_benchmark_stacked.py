@@ -63,12 +63,17 @@ def test_records_are_those_of_cells_run_one_by_one(family, loss, tmp_path, unrou
     ("steps", "evaluations", "interval"), [(20, 4, 5), (20, 4, 3), (7, 20, 2), (11, 1, 30)]
 )
 def test_records_are_equal_wherever_evaluations_fall(steps, evaluations, interval, unrounded):
+    kinds = {"a": {"schedule": "cosine"}, "b": {"early_stopping": {"patience": 1}}}
     config = settings(
         "Double",
         steps,
-        rows=(Row(label="a", schedule="cosine"), Row(label="b", early_stopping={"patience": 1})),
+        rows=tuple(
+            Row(label=f"{label}, {rate}", base_lr=rate, **kind)
+            for label, kind in kinds.items()
+            for rate in (None, WILD["Double"])
+        ),
         evaluations=evaluations,
-        base_lr_factors=(1.0, WILD["Double"]),
+        base_lr_factors=(1.0,),
         finetuning=FineTuning(interval=interval),
     )
     records, _ = stacked_records(config)
@@ -78,7 +83,8 @@ def test_records_are_equal_wherever_evaluations_fall(steps, evaluations, interva
 
 def test_slots_are_filled_as_cells_end(unrounded):
     """More cells than slots; those that diverge make room at the next evaluation."""
-    config = settings("Double", rows=(Row(label="a"),), base_lr_factors=(WILD["Double"], 1.0))
+    rows = (Row(label="wild", base_lr=WILD["Double"]), Row(label="a"))
+    config = settings("Double", rows=rows, base_lr_factors=(1.0,))
     config = config.model_copy(update={"evaluations": 4})
     plan = make_plan(config)
     cells = sorted(plan.cells, key=lambda cell: cell.task_seed % 2)
@@ -322,7 +328,8 @@ def test_a_policy_that_fails_leaves_those_that_decide_with_it_alone():
 
 
 def test_records_are_json():
-    records, _ = stacked_records(settings(rows=(Row(label="a"),), base_lr_factors=(1e30,)))
+    records, _ = stacked_records(settings(rows=(Row(label="a", base_lr=WILD["Varied"]),)))
+    assert all(record["diverged"] for record in records.values())
     assert json.loads(json.dumps(list(records.values()), allow_nan=False))
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import l2o.ceiling
 from l2o.ceiling import GROWTH, MEMORY, SHARE, Ceiling, _water_level
-from l2o.signals import Measurement
+from l2o.signals.table import ROWS, MeasuredTable
 
 MISSING = math.nan
 
@@ -24,7 +24,8 @@ def measured(descents, used=None, loss=1.0, guidance=None):
         loss: its mean loss.
         guidance: 1 for the rows of guidance terms; None: there are none.
     """
-    made = Measurement.__new__(Measurement)
+    rows = torch.full((len(ROWS), len(descents)), MISSING)
+    made = MeasuredTable(rows)
     made.gradient_dot_update = torch.tensor(descents)
     made.multiplier = torch.tensor(used or [1.0] * len(descents))
     made.is_guidance = torch.tensor(guidance or [0.0] * len(descents))
@@ -156,7 +157,7 @@ def test_what_holds_for_any_window(layers, loss):
 @settings(max_examples=200)
 @given(st.lists(st.floats(0.0, 1e3, width=32), min_size=1, max_size=6), st.floats(0.0, 100.0))
 def test_water_level_fills_the_budget(amounts, budget):
-    level = _water_level(torch.tensor(amounts), budget)
+    level = _water_level(amounts, budget)
     if sum(amounts) <= budget:
         assert level == math.inf
     elif level != math.inf:

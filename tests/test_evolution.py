@@ -5,6 +5,7 @@ import pytest
 import torch
 from test_train import config
 
+from l2o.policies.checkpoint import load_checkpoint
 from l2o.policies.evolution import EvolutionLearner
 from l2o.policies.evolution.gradient import antithetic_noise, estimate_gradient
 from l2o.policies.train import Training, train
@@ -66,7 +67,7 @@ def test_a_run_learns_saves_and_goes_on(tmp_path):
     train(settings(), tmp_path)
     longer = Training(settings(episodes=32), tmp_path)
     try:
-        longer.resume()
+        longer.resume(load_checkpoint(tmp_path, True))
         before = [tensor.clone() for tensor in longer.learner._tensors]
         assert longer.learner.episodes >= 16
         longer.run(progress=False)

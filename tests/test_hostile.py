@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import threading
 
 import pytest
 import torch
@@ -18,6 +20,9 @@ from l2o.benchmarks.hostile.schedules import SCHEDULES
 from l2o.benchmarks.hostile.sets import SETS
 from l2o.benchmarks.hostile.start import make_model, plan_start, run_start
 from l2o.benchmarks.hostile.summary import summarise
+from l2o.benchmarks.records import read
+from l2o.envs.run_lock import run_lock
+from l2o.seals import read_json
 
 SMALL = Cell("mlp", "SGD", 0.01, "warm_up", steps=6, seed=0)
 
@@ -238,6 +243,52 @@ def test_the_command_writes_cells_and_claims_and_goes_on_from_them(tmp_path, cap
     before = (tmp_path / "out/cells.jsonl").read_bytes()
     command.main(asked)
     assert (tmp_path / "out/cells.jsonl").read_bytes() == before
+    assert read_json(tmp_path / "told.json", "")["cells"] == told["cells"]
+
+
+def run_small(out):
+    """Run two cells by the command."""
+    asked = ["--set", "start", "--networks", "random-64", "--optimizers", "SGD", "--schedules"]
+    asked += ["20", "--policies", "asg-lite", "--steps", "3", "--workers", "1", "--out", str(out)]
+    command.main(asked)
+
+
+def test_a_killed_run_goes_on_and_its_torn_record_is_run_again(tmp_path):
+    run_small(tmp_path)
+    cells = tmp_path / "cells.jsonl"
+    first, second = cells.read_text().splitlines(keepends=True)
+    cells.write_text(first + second[:40])
+    run_small(tmp_path)
+    assert cells.read_text().startswith(first)
+    assert read(cells).keys() == {json.loads(line)["id"] for line in (first, second)}
+
+
+def test_a_record_that_was_changed_is_told_and_nothing_is_run(tmp_path, capsys):
+    run_small(tmp_path)
+    cells = tmp_path / "cells.jsonl"
+    changed = cells.read_text().replace('"seed":0', '"seed":1', 1)
+    cells.write_text(changed)
+    with pytest.raises(SystemExit):
+        run_small(tmp_path)
+    assert "line 1" in capsys.readouterr().err
+    assert cells.read_text() == changed
+
+
+def test_a_second_run_in_the_same_folder_is_refused(tmp_path, capsys):
+    refused = []
+
+    def second():
+        with pytest.raises(SystemExit) as caught:
+            run_small(tmp_path)
+        refused.append(caught.value.code)
+
+    with run_lock(tmp_path):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join()
+    assert refused == [2]
+    assert f"process {os.getpid()}" in capsys.readouterr().err
+    assert not (tmp_path / "cells.jsonl").exists()
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-GUIDANCE = (ROOT / "docs/guidance.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", README + GUIDANCE, flags=re.DOTALL)
+PAGES = [(ROOT / "docs" / name).read_text() for name in ("guidance.md", "plugging-in.md")]
+BLOCKS = re.findall(r"```python\n(.*?)```", "".join([README, *PAGES]), flags=re.DOTALL)
 
 
 @pytest.mark.parametrize("code", BLOCKS, ids=range(len(BLOCKS)))

@@ -125,6 +125,14 @@ def test_schedule_contract(name: str) -> None:
     assert torch.equal(schedule(torch.tensor([-1.0, 2.0])), schedule(torch.tensor([0.0, 1.0])))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", ["linear", "sqrt"])
+def test_wsd_decays_from_exactly_1_to_exactly_its_end(shape: str, dtype: torch.dtype) -> None:
+    for decay in (share / 100 for share in range(1, 101)):
+        schedule = SCHEDULES["wsd"](warmup=0.0, decay=decay, shape=shape)
+        assert schedule(torch.tensor([1.0 - decay, 1.0], dtype=dtype)).tolist() == [1.0, 0.0]
+
+
 @pytest.mark.parametrize("name", PROFILES)
 def test_profile_contract(name: str) -> None:
     profile = PROFILES[name]()

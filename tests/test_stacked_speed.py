@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from tiny import TinyFamily
+from tiny import Many, TinyFamily
 
 from l2o.benchmarks.speed import contenders, stacked
 from l2o.benchmarks.speed.__main__ import main
@@ -75,7 +75,7 @@ def test_a_ratio_is_of_times_of_one_round():
 
 def test_memory_is_measured_in_a_process_of_its_own():
     """Source images, labels and teacher take 56 MB."""
-    family = TinyFamily(examples=500_000)
+    family = Many()
     found = measured_on_host(family, contenders.settings("cpu", 3), 2, "float32")
     stacked = contenders.StackedEnvironments(family, contenders.settings("cpu", 3), 2, "float32")
     predicted = contenders.predicted_memory(stacked, family.sample(0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import ClassVar
 
@@ -89,3 +90,12 @@ class TinyFamily(TaskFamily):
             base_lr=0.05,
             importance=partial(importance, seed),
         )
+
+
+class Many(TinyFamily):
+    """Half a million source examples, made with no more memory than they take."""
+
+    def sample(self, seed: int) -> Task:
+        count, task = 500_000, super().sample(seed)
+        source = Examples(torch.rand(count, 6), torch.randint(0, 3, (count,)))
+        return replace(task, source_train=source, teacher_logits=torch.rand(count, 3))

@@ -23,9 +23,11 @@ from l2o.benchmarks.hostile.tables import (
     worst_table,
 )
 from l2o.benchmarks.machine import machine_facts
-from l2o.seals import write_json
 from l2o.benchmarks.terminal import print_tables
+from l2o.envs.run_lock import FolderInUseError
+from l2o.files import DamagedFileError
 from l2o.registry import unknown_name
+from l2o.seals import write_json
 
 NAMED = ("networks", "optimizers", "schedules")
 
@@ -39,8 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         cells = chosen.plan(_choice(given))
     except (ValueError, ImportError) as error:
         parser.error(str(error))
-    with tempfile.TemporaryDirectory() as folder:
-        records = run_all(chosen.run, cells, given.workers, given.out or Path(folder))
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            records = run_all(chosen.run, cells, given.workers, given.out or Path(folder))
+    except (FolderInUseError, DamagedFileError) as error:
+        parser.error(str(error))
     found: dict[str, Any] = {"set": given.set, "machine": machine_facts(given.workers)}
     if chosen.bound is None:
         print_tables([tuning_table(records)], [])

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from l2o.benchmarks.hostile.cell import Cell, Record
 from l2o.benchmarks.records import CELLS, append, mend, read
 from l2o.envs.interrupts import deferred_interrupts
+from l2o.envs.run_lock import run_lock
 from l2o.envs.workers import map_in_pool, worker_pool
 
 Run = Callable[[Cell], Record]
@@ -24,13 +25,18 @@ def run_all(run: Run, cells: Sequence[Cell], workers: int, out: Path) -> list[Re
         run: a function of a module, so that a process finds it.
         cells: what to run.
         workers: processes.
-        out: holds `cells.jsonl`, from which a run that was killed goes on.
+        out: holds `cells.jsonl`, sealed, from which a run that was killed goes on; made if missing.
 
     Raises:
+        FolderInUseError: another run is at work in the folder.
+        DamagedFileError: a line of `cells.jsonl` is not what was written; nothing is changed.
         KeyboardInterrupt: Ctrl-C; finished cells are kept.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / CELLS
+    with run_lock(out):
+        return _run_left(run, cells, workers, out / CELLS)
+
+
+def _run_left(run: Run, cells: Sequence[Cell], workers: int, path: Path) -> list[Record]:
     mend(path)
     done = {key: record for key, record in read(path).items() if not record["error"]}
     left = [cell for cell in cells if cell.id not in done]

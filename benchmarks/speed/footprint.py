@@ -143,8 +143,10 @@ def memory_added(
     of_model = [t for p in parameters for t in (p, p.grad) if t is not None]
     of_model += training.model.buffers()
     theirs = {tensor.untyped_storage().data_ptr() for tensor in of_model}
-    held = held_bytes(training.controller, theirs)
-    copy = held_bytes(getattr(training.controller.mode, "_before", []), theirs)
+    controller = training.controller
+    assert controller is not None, "made for every mode"
+    held = held_bytes(controller, theirs)
+    copy = held_bytes(getattr(controller.mode, "_before", []), theirs)
     weights = sum(p.numel() * p.element_size() for p in parameters)
     return {
         "model": workload.name,

@@ -285,4 +285,4 @@ class LRCallback(Callback):
 def _torch_optimizer(optimizer: Any) -> Optimizer:
     """Return the optimizer within Lightning's wrapper."""
     inner = getattr(optimizer, "optimizer", optimizer)
-    return inner  # type: ignore[no-any-return]
+    return inner

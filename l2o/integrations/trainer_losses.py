@@ -56,7 +56,7 @@ class TrainerLosses:
         self._step = trainer.training_step
         self._see: Callable[[Tensor], bool] | None = see
         functools.update_wrapper(self, self._step)
-        trainer.training_step = self  # type: ignore[method-assign]
+        trainer.training_step = self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Do the Trainer's own training step."""
@@ -71,6 +71,6 @@ class TrainerLosses:
         if vars(self.trainer).get("training_step") is not self:
             return
         if self._own is None:
-            del self.trainer.training_step  # type: ignore[method-assign]
+            del self.trainer.training_step
         else:
-            self.trainer.training_step = self._own  # type: ignore[method-assign]
+            self.trainer.training_step = self._own

@@ -50,8 +50,8 @@ class ConstantLayers(Rule):
     def __call__(self, observation: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the multipliers `[L]`, and the state as it was."""
         self._check_count(len(observation))
-        like = {"dtype": observation.dtype, "device": observation.device}
-        return torch.tensor(self.multipliers, **like), state
+        dtype, device = observation.dtype, observation.device
+        return torch.tensor(self.multipliers, dtype=dtype, device=device), state
 
     def _check_count(self, layers: int, names: Sequence[str] = ()) -> None:
         if layers != len(self.multipliers):

@@ -60,7 +60,10 @@ class WSD(Schedule):
         """Return the factors."""
         factor = torch.ones_like(progress)
         if self.decay > 0.0:
-            fallen = ((progress - (1.0 - self.decay)) / self.decay).clamp(0.0, 1.0)
+            # Divided by the span as it is rounded here, so that q is exactly 1 at the end.
+            begun = torch.full_like(progress, 1.0 - self.decay)
+            span = (1.0 - begun).clamp_min(torch.finfo(progress.dtype).tiny)
+            fallen = ((progress - begun) / span).clamp(0.0, 1.0)
             fallen = fallen.sqrt() if self.shape == "sqrt" else fallen
             factor = self.end + (1.0 - self.end) * (1.0 - fallen)
         if self.warmup == 0.0:

@@ -83,7 +83,7 @@ def weights(folder: Path, path: Path) -> Any:
     """Load a policy."""
     from l2o.bundle import load_policy
 
-    state = load_policy(folder).network.state_dict()  # type: ignore[union-attr]
+    state = load_policy(folder).network.state_dict()
     return {name: value.tolist() for name, value in state.items()}
 
 

@@ -124,6 +124,7 @@ class Trials:
 
 def _faults_of_message(error: BaseException, name: str) -> list[str]:
     said = str(error)
+    code: int | None
     if isinstance(error, CommandError):
         code, messages = error.code, said.count("error: ")
     elif isinstance(error, Exception):
