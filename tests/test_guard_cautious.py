@@ -1,4 +1,4 @@
-"""The guard under policies that may exceed the user's rates: back to good weights, then let go."""
+"""The guard under policies that learned or go far: back to good weights, then let go."""
 
 import math
 import re
@@ -33,14 +33,19 @@ class Eager(Policy):
 class Run:
     """A small network whose losses, as told, may be bad."""
 
-    def __init__(self, guard=None, policy=None, controlled=True, total=None):
+    def __init__(self, guard=None, policy=None, controlled=True, total=None, **options):
         torch.manual_seed(0)
         self.model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.05, momentum=0.9)
         self.controller = None
         if controlled:
             self.controller = l2o.LRController(
-                policy or Eager(), self.optimizer, self.model, guard=guard, total_steps=total
+                policy or Eager(),
+                self.optimizer,
+                self.model,
+                guard=guard,
+                total_steps=total,
+                **options,
             )
 
     def steps(self, first, last, bad=()):
@@ -113,6 +118,38 @@ def test_a_policy_within_the_user_s_rates_keeps_the_run():
     assert not run.controller.guard.handed_over
     assert max(run.controller.multipliers.values()) < 1e-3
     assert "rolled back to the last good weights" not in run.controller.report()["interventions"]
+
+
+@pytest.mark.parametrize("guard", [True, False])
+def test_a_learned_policy_within_the_user_s_rates_is_watched_but_not_bounded(guard):
+    policy = Eager()
+    policy.cautious, policy.learned = False, True
+    run = Run(l2o.Guard() if guard else None, policy).steps(0, 2)
+    assert list(run.controller.multipliers.values()) == pytest.approx([1.1, 3.1])
+    run.steps(2, 12, bad=range(4, 10) if guard else ())
+    assert not guard or run.controller.guard.handed_over
+    reasons = run.controller.report()["interventions"]
+    assert reasons.get("rolled back to the last good weights", 0) == 3 * guard
+
+
+@pytest.mark.parametrize("schedule", ["compose", "override"])
+def test_the_user_s_own_schedule_has_the_run_after_an_override_too(schedule):
+    run = Run(l2o.Guard(patience=1), schedule=schedule)
+    group = run.optimizer.param_groups[0]
+    group["lr"] = 0.02
+    run.steps(0, 2)
+    own = 0.05 if schedule == "override" else 0.02
+    factors = run.controller.multipliers
+    used = run.controller.get_last_lr()
+    assert used == {name: pytest.approx(own * factors[name]) for name in factors}
+    run.steps(2, 4, bad=(2, 3))
+    assert run.controller.guard.handed_over
+    assert run.controller.get_last_lr() == dict.fromkeys(factors, 0.02)
+    plain = Run(controlled=False)
+    plain.model.load_state_dict(run.model.state_dict())
+    plain.optimizer.load_state_dict(run.optimizer.state_dict())
+    assert plain.optimizer.param_groups[0]["lr"] == 0.02
+    assert equal(run.steps(4, 8).weights, plain.steps(4, 8).weights)
 
 
 def test_with_a_fallback_it_is_the_fallback_s():

@@ -119,7 +119,7 @@ def test_state_round_trip(losses, at, every):
 
 
 class Timid(Policy):
-    """Hardly trains; says that it might exceed the user's rates."""
+    """Hardly trains; may say that it learned, or that it might exceed the user's rates."""
 
     signals = SignalSpec(("present",))
     interval = 10
@@ -129,13 +129,15 @@ class Timid(Policy):
         return torch.full((len(observation),), 1e-4), state
 
 
-@pytest.mark.parametrize("cautious", [True, False])
-def test_a_run_that_stands_still_comes_back_to_the_user_s_rates(cautious, caplog):
+@pytest.mark.parametrize(
+    ("cautious", "learned", "watched"), [(True, False, 1), (False, True, 1), (False, False, 0)]
+)
+def test_a_run_that_stands_still_comes_back_to_the_user_s_rates(cautious, learned, watched, caplog):
     torch.manual_seed(0)
     model = nn.Linear(4, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     policy = Timid()
-    policy.cautious = cautious
+    policy.cautious, policy.learned = cautious, learned
     controller = l2o.LRController(policy, optimizer, model)
     for _ in range(40):
         model(torch.randn(16, 4)).square().mean().backward()
@@ -143,9 +145,9 @@ def test_a_run_that_stands_still_comes_back_to_the_user_s_rates(cautious, caplog
         optimizer.step()
         optimizer.zero_grad()
     floors_of = [d.multipliers[0] for d in controller.history if d.step >= 10]
-    wanted = [1e-4, 0.1, 1.0, 1.0] if cautious else [1e-4] * 4
+    wanted = [1e-4, 0.1, 1.0, 1.0] if watched else [1e-4] * 4
     assert floors_of == pytest.approx(wanted)
     said = [line for line in caplog.messages if "the loss does not fall" in line]
-    assert len(said) == cautious
+    assert len(said) == watched
     counted = controller.report()["interventions"].get("the loss does not fall", 0)
-    assert counted == 2 * cautious
+    assert counted == 2 * watched
