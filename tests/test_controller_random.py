@@ -172,7 +172,7 @@ class Pair:
         self.references.read(self.optimizer)
         self.new_rates: float | None = None
         self.by_closure = False
-        self.optimizer.register_step_pre_hook(lambda *_: self.before_step())
+        self.by_hook = self.optimizer.register_step_pre_hook(lambda *_: self.before_step())
         if drawn.scheduled == "after":
             self.schedule()
         self.names = dict(self.ours.named_parameters())
@@ -220,6 +220,9 @@ class Pair:
         state = copy.deepcopy(self.optimizer.state_dict())
         self.controller.detach()
         self.attach()
+        # After the controller's own, which reads the rates before a hook of the user's sets them.
+        self.by_hook.remove()
+        self.by_hook = self.optimizer.register_step_pre_hook(lambda *_: self.before_step())
         self.optimizer.load_state_dict(state)
 
     def before_step(self) -> None:
