@@ -138,6 +138,7 @@ def test_no_rate_is_never_a_rate():
     optimizer.param_groups[0]["lr"] = None
     rates = Rates(optimizer, [layer(weight)])
     assert math.isnan(rates.references()[0])
+    assert rates.factors() == [1.0]  # as if there were no schedule
     assert not rates.dormant
     assert not rates.read()
     rates.take_over()
