@@ -173,7 +173,7 @@ class Rates:
     def _of_layers(self, what: str, values: Sequence[float]) -> list[float]:
         if what not in self._by_layer:
             self._by_layer[what] = [
-                values[at] if isinstance(at, int) else sum(values[i] for i in at) / len(at)
+                values[at] if isinstance(at, int) else _mean([values[i] for i in at])
                 for at in self._held.places
             ]
         return self._by_layer[what]
@@ -201,7 +201,8 @@ class _Held:
         self._lists = list(held)
         self._sizes = [len(params) for params in held]
         place = {id(p): index for index, params in enumerate(held) for p in params}
-        found = [[place[id(p)] for p in group.parameters] for group in groups]
+        # Parameters may have been replaced: until layer groups follow, theirs are left out.
+        found = [[place[id(p)] for p in g.parameters if id(p) in place] for g in groups]
         self.places = [at[0] if len(set(at)) == 1 else at for at in found]
 
     def same(self, held: Sequence[list[Any]]) -> bool:
@@ -210,6 +211,10 @@ class _Held:
             mine is theirs and size == len(theirs)
             for mine, theirs, size in zip(self._lists, held, self._sizes, strict=True)
         )
+
+
+def _mean(rates: Sequence[float]) -> float:
+    return sum(rates) / len(rates) if rates else NO_RATE
 
 
 def _factor(rate: float, reference: float) -> float:
