@@ -61,6 +61,15 @@ class Replace(Change):
                 return
 
 
+class Reassign(Replace):
+    """Another list, too, as `group["params"] = [...]` makes it."""
+
+    def change(self, model, optimizer):
+        for group in optimizer.param_groups:
+            group["params"] = list(group["params"])
+        super().change(model, optimizer)
+
+
 class Grow(Change):
     """`p.data = larger`: the same parameter, of another shape."""
 
@@ -97,7 +106,7 @@ class AddGroup(Append):
         optimizer.add_param_group({"params": list(model[2].parameters()), "lr": 0.05})
 
 
-CHANGES = {kind.__name__: kind() for kind in (Replace, Grow, Append, Thaw, AddGroup)}
+CHANGES = {kind.__name__: kind() for kind in (Replace, Reassign, Grow, Append, Thaw, AddGroup)}
 
 
 def loss_of(model, index):
@@ -129,6 +138,7 @@ def test_multipliers_follow_the_parameters(name, mode, guard):
         if index == AT:
             change.change(model, optimizer)
             change.change(twin, mirror)
+            assert set(controller.get_last_lr()) <= set(FACTORS)  # may be asked at any time
         loss = loss_of(model, index)
         controller.observe(loss=loss)
         loss.backward()

@@ -132,6 +132,23 @@ def test_layers_over_several_param_groups_have_the_mean():
     assert rates.references() == [1.0]
 
 
+@pytest.mark.parametrize("how", ["in place", "another list", "gone"])
+def test_rates_of_parameters_that_were_replaced(how):
+    a, b, new = weights(3)
+    optimizer = torch.optim.SGD([{"params": [a], "lr": 0.1}, {"params": [b], "lr": 0.4}])
+    rates = Rates(optimizer, [layer(a, b), layer(b, name="1")])
+    assert rates.references() == [0.25, 0.4]
+    held = optimizer.param_groups[1]
+    if how == "in place":
+        held["params"][0] = new
+    else:
+        held["params"] = [new] if how == "another list" else []
+    rates.read()
+    assert len(rates.references()) == 2  # until layer groups follow
+    rates.follow([layer(a), layer(new, name="1")] if how != "gone" else [layer(a)])
+    assert rates.references() == [0.1, 0.4][: 1 + (how != "gone")]
+
+
 def test_no_rate_is_never_a_rate():
     (weight,) = weights()
     optimizer = torch.optim.Adafactor([weight])
