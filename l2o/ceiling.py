@@ -21,7 +21,7 @@ GROWTH = 4.0
 """Factor by which a multiplier above 1 may grow at a decision."""
 MEMORY = 0.7
 """What a decision leaves of the steepest descent seen before it."""
-TINY = np.float32(1e-30)
+TINY, LARGEST = np.float32(1e-30), np.finfo(np.float32).max
 UNKNOWN_LOSS = 1.0
 """The loss where none was observed: that of a classifier, in nats."""
 
@@ -60,7 +60,8 @@ class Ceiling:
         descent = self._note(fall, used, known)
         bound = np.where(known, np.maximum(GROWTH * used, 1.0), np.float32(1.0))
         bounded = np.where(layer, np.minimum(asked, bound), asked)
-        expected = np.where(layer, bounded * descent, np.float32(0.0))
+        with np.errstate(over="ignore"):
+            expected = np.where(layer, bounded * descent, np.float32(0.0))
         loss = float(table[ROW["loss"], 0])
         budget = SHARE * (UNKNOWN_LOSS if math.isnan(loss) else max(loss, 0.0))
         level = _water_level(expected.tolist(), budget)
@@ -72,7 +73,9 @@ class Ceiling:
     def _note(self, fall: Row, used: Row, known: NDArray[np.bool_]) -> Row:
         """Return the steepest descent per multiplier, of the newest decisions."""
         now: Row = np.zeros_like(fall)
-        np.divide(np.maximum(fall, 0.0), used, out=now, where=known)
+        with np.errstate(over="ignore"):  # beyond float32 is as steep as can be told
+            np.divide(np.maximum(fall, 0.0), used, out=now, where=known)
+        now = np.minimum(now, LARGEST)  # finite: a layer at 0 takes nothing off
         before = self._descent
         if before is not None and before.shape == now.shape:
             now = np.maximum(now, MEMORY * before)
