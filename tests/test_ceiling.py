@@ -74,6 +74,11 @@ def test_a_loss_with_nothing_to_give_leaves_the_user_s_own_rates(loss):
     assert limit([4.0, 1.0, 0.3], [0.1, 0.1, 0.1], loss=loss) == [1.0, 1.0, close(0.3)]
 
 
+def test_a_descent_beyond_what_float32_holds_takes_part():
+    assert limit([0.0, 4.0], [1e3, 0.1], used=[1e-45, 1.0]) == close([0.0, 2.5])
+    assert limit([3.0, 4.0], [1e3, 0.1], used=[1e-38, 1.0]) == close([1.0, 1.25])
+
+
 def test_uphill_steps_take_nothing_off():
     assert limit([4.0, 4.0], [-5.0, 0.0]) == [4.0, 4.0]
 
@@ -135,6 +140,7 @@ LAYERS = st.lists(
 )
 
 
+@pytest.mark.filterwarnings("error")
 @settings(max_examples=200)
 @given(LAYERS, st.one_of(st.just(MISSING), st.floats(-1.0, 1e3, width=32)))
 def test_what_holds_for_any_window(layers, loss):
