@@ -20,23 +20,21 @@ LEAST_PROGRESS = 0.1
 """Share of the training after which it may be said."""
 FALL = 0.97
 """A median loss above this share of the beginning's is no fall."""
-FIRST_FLOOR, RISE = 0.1, 10.0
-"""The least multiplier once nothing was learned, and its factor at each further decision."""
 
 
 class Stall:
-    """Lifts multipliers towards 1, the user's own rates, while the loss does not fall.
+    """Lifts multipliers to 1, the user's own rates, where the loss does not fall.
 
-        floor ← min(1, max(FIRST_FLOOR, RISE · floor))  while  median of the last losses > FALL · L₀
+        floor ← 1  once  median of the last losses > FALL · L₀
         multiplier[l] ← max(multiplier[l], floor)
 
     L₀ is the mean loss of the first steps. Policies learn on pretrained networks, whose backbones
     are best left alone; one that has to be learned from nothing stands still under them. The floor
-    stays where it is once the loss falls.
+    stays once the loss falls. At once, not by and by: what a run stands still for is lost to it.
 
     Example:
         >>> stall = Stall()
-        >>> for step in range(10, 60, 10):
+        >>> for step in range(10, 40, 10):
         ...     stall.note(2.3, step, 0.01 * step)
         >>> stall.floor
         1.0
@@ -65,7 +63,7 @@ class Stall:
         self._recent.append(loss)
         late = step >= LEAST_STEPS and not progress < LEAST_PROGRESS
         if late and self._stands_still():
-            self.floor = min(1.0, max(FIRST_FLOOR, RISE * self.floor))
+            self.floor = 1.0
 
     def _stands_still(self) -> bool:
         began = self._sum / self._steps
