@@ -235,7 +235,7 @@ class Guard:
         self._stall.note(float(measured.loss), step, float(measured.progress))
         if self._stall.floor > before:
             self.note(
-                "the loss does not fall", "no multiplier is below 1, your own rate, from now on"
+                "the loss does not fall", "no multiplier is below 1 from now on"
             )
 
     def _hand_over(self, trouble: str) -> None:
