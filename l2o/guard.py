@@ -234,9 +234,7 @@ class Guard:
         before = self._stall.floor
         self._stall.note(float(measured.loss), step, float(measured.progress))
         if self._stall.floor > before:
-            self.note(
-                "the loss does not fall", "no multiplier is below 1 from now on"
-            )
+            self.note("the loss does not fall", "no multiplier is below 1 from now on")
 
     def _hand_over(self, trouble: str) -> None:
         """Let the fallback, or the user's own schedule, have the run from now on."""
