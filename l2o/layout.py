@@ -90,7 +90,7 @@ class Layout:
         self._asleep = [p for p in self._asleep if not p.requires_grad]
         held = {id(p) for many in params for p in many}
         # Whoever was trained once stays: freezing and thawing by turns must not change the groups.
-        with _awake(self._once):
+        with awake(self._once):
             made = self._given
             if self._model is not None:
                 made = group_layers(self._model, by=self._by, head=self._head)
@@ -122,7 +122,7 @@ class Layout:
         if self._model is None:
             return any(group.name == name for group in self._given)
         sleeping = [p for p in self._model.parameters() if not p.requires_grad]
-        with _awake([p for p in sleeping if p.is_floating_point() or p.is_complex()]):
+        with awake([p for p in sleeping if p.is_floating_point() or p.is_complex()]):
             made = group_layers(self._model, by=self._by, head=self._head)
         return any(group.name == name for group in made)
 
@@ -148,7 +148,7 @@ def _equal(before: Sequence[LayerGroup], now: Sequence[LayerGroup]) -> bool:
 
 
 @contextmanager
-def _awake(parameters: Sequence[Tensor]) -> Iterator[None]:
+def awake(parameters: Sequence[Tensor]) -> Iterator[None]:
     """Let frozen parameters count as trainable for a while."""
     frozen = [p for p in parameters if not p.requires_grad]
     for parameter in frozen:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 
 from l2o.groups import group_layers
+from l2o.layout import awake
 
 
 class Part(nn.Module):
@@ -79,7 +79,7 @@ def grouping_of(network: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
     direct = dict(network.named_parameters(recurse=False))
     if len(children) < 2 or len(active) == len(children) or not (active or direct):
         return {}
-    with _awake(network):
+    with awake(_thawable(network)):
         trained = _grouped(Part(active, direct) if len(active) != 1 or direct else active)
         idle = {name: child for name, child in children.items() if name not in active}
         # What cannot be trained at all, quantized weights say, is in no group.
@@ -105,21 +105,9 @@ def _grouped(part: nn.Module | dict[str, nn.Module]) -> dict[int, tuple[str, boo
     return {id(p): (prefix + g.name, g.is_head) for g in found for p in g.parameters}
 
 
-@contextmanager
-def _awake(network: nn.Module) -> Iterator[None]:
-    """Let frozen parameters count as trainable for a while."""
-    frozen = [
-        p
-        for p in network.parameters()
-        if not p.requires_grad and p.is_floating_point() and not p.is_inference()
-    ]
-    for parameter in frozen:
-        parameter.requires_grad_(True)
-    try:
-        yield
-    finally:
-        for parameter in frozen:
-            parameter.requires_grad_(False)
+def _thawable(network: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters that could be trained, frozen or not."""
+    return [p for p in network.parameters() if p.is_floating_point() and not p.is_inference()]
 
 
 def _held(optimizers: Iterable[Optimizer]) -> set[int]:
