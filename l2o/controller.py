@@ -153,8 +153,7 @@ class LRController(Stepping):
             self._decide()
 
     def _make_windows(self, total_steps: int | None) -> Windows:
-        cautious = self.guard is not None and self.policy is not None and self.policy.cautious
-        return Windows(self.interval, total_steps, dense_start=cautious)
+        return Windows(self.interval, total_steps)
 
     def _make_meter(self, total_steps: int | None) -> Meter:
         needs = self.spec.needs | (self.guard.needs if self.guard else frozenset())

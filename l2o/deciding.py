@@ -98,12 +98,14 @@ class Deciding(Seeing):
         return function() if self.guard is None else self.guard.attempt(what, function)
 
     def _measure(self) -> Measurement:
-        layers = self.meter.measure(
-            self.steps, self._factors, self.rates.references(), self._schedule_factors()
-        )
-        measured = self._with_guidance(_seen_whole(layers, self.spec))
+        measured = self._with_guidance(_seen_whole(self._read(closes=True), self.spec))
         self._memory.observation = self.spec.encode(measured)
         return measured
+
+    def _read(self, closes: bool) -> Measurement:
+        return self.meter.measure(
+            self.steps, self._factors, self.rates.references(), self._schedule_factors(), closes
+        )
 
     def _with_guidance(self, layers: Measurement) -> Measurement:
         return self.guidance.join(layers, self._memory.multipliers[len(self.groups) :])
@@ -119,6 +121,20 @@ class Deciding(Seeing):
         state = self._memory.policy_state
         measured = self._decide_guarded(self.guard) if self.guard else self._decide_openly()
         self._basis = Basis(measured, state, self.rates.references())
+
+    def _look(self) -> None:
+        """Let the guard see, within a window, what the policy's answer does."""
+        if self.guard is not None:
+            self._guarded("the run could not be looked at", self._look_guarded)
+
+    def _look_guarded(self) -> None:
+        guard, before = self.guard, self._memory.multipliers
+        assert guard is not None
+        measured = self._with_guidance(self._read(closes=False))
+        trouble = guard.check(measured, self._tensors(), self.optimizer, self.steps, closes=False)
+        now = self.ranks.agree(guard.again(measured))
+        if trouble is not None or not torch.equal(now, before):
+            self._use(now, trouble)
 
     def _decide_openly(self) -> Measurement:
         measured = self._measure()

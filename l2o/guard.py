@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import copy
-import logging
-import re
-from collections import Counter
-from collections.abc import Callable, Sequence
-from time import perf_counter
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from l2o.answers import ask, checked_multipliers, first_state
+from l2o.asking import Asking
 from l2o.ceiling import Ceiling
-from l2o.checkpoint import to_host
 from l2o.checks import check_number
-from l2o.fallback import as_policy
 from l2o.groups import LayerGroup
-from l2o.guidance_rows import layers_of
 from l2o.health import Health
 from l2o.last_good import LastGood
 from l2o.policy import Policy, State
@@ -28,11 +21,7 @@ from l2o.signals import Measurement, Quantity
 from l2o.stall import Stall
 from l2o.tensors import on_host
 
-logger = logging.getLogger("l2o")
-T = TypeVar("T")
-
-MAX_REASONS = 100
-"""How many reasons are told apart; messages that never repeat must not fill the memory."""
+ROLLED_BACK = "rolled back to the last good weights"
 _LOWEST_SCALE = 1e-6
 COPIES = 20
 """How often a light copy of good weights is renewed in a training, at most."""
@@ -43,7 +32,7 @@ UNKNOWN_LENGTH = 1000
 CEILING_NEEDS: frozenset[Quantity] = frozenset({"gradient", "update"})
 
 
-class Guard:
+class Guard(Asking):
     """Keeps a training run going when the loss blows up or the policy fails, and keeps count.
 
     *A policy that may exceed the user's own rates* (`Policy.cautious`) does so only as far as the
@@ -105,30 +94,18 @@ class Guard:
                 raise ValueError(f"{name} must be above 1, got {value}")
         if not 0 < backoff < 1:
             raise ValueError(f"backoff must lie between 0 and 1, got {backoff}")
-        if time_limit is not None:
-            check_number("time_limit", time_limit, above=True)
-        check_number("max_late", max_late, 1.0)
         check_number("patience", patience, 1.0)
+        super().__init__(fallback, time_limit, max_late)
         self.backoff = backoff
         self.roll_back = roll_back
-        self.fallback = as_policy(fallback)
-        self.time_limit = time_limit
-        self.max_late = max_late
         self.patience = patience
-        self.scale = 1.0
-        self.dropped = self.handed_over = False
-        self.counts: Counter[str] = Counter()
+        self.handed_over = False
         self._harm = harm
         self._health = Health(explosion, gradient_explosion)
         self._last_good = LastGood(light=roll_back is None)
         self._kept_at = 0
         self._keep_every = 1
-        self._bad = self._late = 0
-        self._needs_state = False
-        self._fallback_state: State | None = None
-        self._fallback_count = 0
-        self._chosen: Tensor | None = None
-        self._trouble: str | None = None
+        self._bad = 0
         self._cautious = self._watched = False
         self._ceiling, self._stall = Ceiling(), Stall()
 
@@ -170,40 +147,23 @@ class Guard:
             self._last_good.keep(tensors)
 
     @property
+    def looks(self) -> bool:
+        """Whether it looks within the first window, too, after 1, 2, 4, ... steps."""
+        return self._cautious and not (self.dropped or self.handed_over)
+
+    @property
     def _keeps(self) -> bool:
         return self._watched if self.roll_back is None else self.roll_back
 
-    def first_state(self, policy: Policy, count: int) -> State:
-        """Return the policy's first state; nothing if it fails, and then it is asked again."""
-        try:
-            state = first_state(policy, count)
-            self._needs_state = False
-        except Exception as error:
-            self.fail("the policy has no first state", error)
-            self._needs_state, state = True, {}
-        return state
-
     # Around a decision --------------------------------------------------------------------------
 
-    def attempt(self, what: str, function: Callable[[], T]) -> T | None:
-        """Return what the function returns; None, with a note of `what`, if it raises."""
-        try:
-            return function()
-        except Exception as error:  # whatever fails in here, the training goes on
-            self.note(_worded(what, error))
-            return None
-
-    def measure(self, function: Callable[[], T]) -> T | None:
-        """Return the measurement that begins a decision; None if it fails, and so the decision."""
-        self._trouble = None
-        try:
-            return function()
-        except Exception as error:
-            self.fail("the signals could not be computed", error)
-            return None
-
     def check(
-        self, measured: Measurement, tensors: Sequence[Tensor], optimizer: Optimizer, step: int = 0
+        self,
+        measured: Measurement,
+        tensors: Sequence[Tensor],
+        optimizer: Optimizer,
+        step: int = 0,
+        closes: bool = True,
     ) -> str | None:
         """Return what is wrong with the window, or None; adapt `scale`, keep or restore weights.
 
@@ -211,30 +171,45 @@ class Guard:
             measured: the window.
             tensors: parameters and buffers, to roll back.
             optimizer: what trains them.
+            step: optimizer steps done.
+            closes: whether the window is over.
         """
         trouble = self._health.trouble(measured)
         if trouble is None:
             self.scale = min(1.0, self.scale * self.backoff**-0.2)
-            if self._watched:
-                self._watch_progress(measured, step)
-            if self._keeps and not 0 <= step - self._kept_at < self._keep_every:
-                self._kept_at = step
-                self._last_good.keep(tensors)
+            if self._watched and closes:
+                self._watch_progress(measured, tensors, optimizer, step)
+            due = not 0 <= step - self._kept_at < self._keep_every
+            if self._keeps and due and not self._stall.on_trial:
+                self._keep(tensors, step)
             return None
         self.scale = max(_LOWEST_SCALE, self.scale * self.backoff)
         self.note(trouble, "training goes on" if self.handed_over else "multipliers drop")
         if self._keeps and not self.handed_over and self._last_good.restore(tensors, optimizer):
-            self.note("rolled back to the last good weights")
+            self.note(ROLLED_BACK)
+        if self._stall.on_trial:
+            self._stall.take_back()
         self._bad += 1
         if self._watched and self._bad == self.patience:
             self._hand_over(trouble)
         return trouble
 
-    def _watch_progress(self, measured: Measurement, step: int) -> None:
-        before = self._stall.floor
-        self._stall.note(float(measured.loss), step, float(measured.progress))
-        if self._stall.floor > before:
-            self.note("the loss does not fall", "no multiplier is below 1 from now on")
+    def _keep(self, tensors: Sequence[Tensor], step: int) -> None:
+        self._kept_at = step
+        self._last_good.keep(tensors)
+
+    def _watch_progress(
+        self, measured: Measurement, tensors: Sequence[Tensor], optimizer: Optimizer, step: int
+    ) -> None:
+        found = self._stall.note(float(measured.loss), step, float(measured.progress))
+        if found == "lifted":
+            self.note("the loss does not fall", "no multiplier is below 1 while that helps")
+            if self._keeps:
+                self._keep(tensors, step)
+        elif found == "harmed":
+            self.note("your own learning rates made the loss rise", "multipliers come back")
+            if self._keeps and self._last_good.restore(tensors, optimizer):
+                self.note(ROLLED_BACK)
 
     def _hand_over(self, trouble: str) -> None:
         """Let the fallback, or the user's own schedule, have the run from now on."""
@@ -269,41 +244,11 @@ class Guard:
                 self.fail("the policy failed", error)
         return self._otherwise(measured), state, self._trouble
 
-    def _ask(self, policy: Policy, observation: Tensor, state: State) -> tuple[Tensor, State]:
-        if self._needs_state:
-            state = first_state(policy, len(observation))
-            self._needs_state = False
-        start = perf_counter()
-        answer = ask(policy, observation, state)
-        late = self.time_limit is not None and perf_counter() - start > self.time_limit
-        self._late = self._late + 1 if late else 0
-        if late:
-            self.note(f"a decision took longer than {self.time_limit:g} s", "it is used")
-        if self._late >= self.max_late:
-            self.dropped = True
-            self.note(f"{self.max_late} late decisions in a row", self._instead())
-        return answer
-
-    def _otherwise(self, measured: Measurement) -> Tensor:
-        count = len(measured.present)
-        if self.dropped and self.fallback is not None:
-            try:
-                known, layers = layers_of(measured)
-                of_layers = len(known.present)
-                if self._fallback_state is None or self._fallback_count != of_layers:
-                    self._fallback_state = first_state(self.fallback, of_layers)
-                    self._fallback_count = of_layers
-                observation = self.fallback.signals.encode(known)
-                rates, self._fallback_state = ask(self.fallback, observation, self._fallback_state)
-                # Guidance terms go back to their own weights.
-                self._chosen = on_host([1.0] * count).masked_scatter(layers, rates)
-            except Exception as error:
-                self.note(_worded("the fallback failed", error))
-        if self._chosen is None or len(self._chosen) != count:
-            held = measured.multiplier
-            held = torch.where(measured.is_guidance > 0, held, held / self.scale)
-            self._chosen = checked_multipliers(held, count)
-        return self._chosen
+    def again(self, measured: Measurement) -> Tensor:
+        """Return the policy's newest answer once more, as far as what is measured now lets it."""
+        if not self.looks or self._chosen is None or len(self._chosen) != len(measured.present):
+            return measured.multiplier
+        return self.scaled(self._chosen, measured)
 
     def scaled(self, chosen: Tensor, measured: Measurement) -> Tensor:
         """Return multipliers times `scale`; only learning rates drop, not what guides.
@@ -319,40 +264,15 @@ class Guard:
             return chosen
         return torch.where(measured.is_guidance > 0, chosen, chosen * self.scale)
 
-    def fail(self, what: str, error: Exception) -> None:
-        """Note that a decision failed; from now on the fallback decides, if there is one."""
-        self.dropped = self.dropped or self.fallback is not None
-        self._trouble = _worded(what, error)
-        self.note(self._trouble, self._instead())
-
-    def _instead(self) -> str:
-        if self.fallback is not None:
-            return f"{self.fallback!r} decides from now on"
-        return "the last good multipliers stay"
-
-    def note(self, reason: str, then: str = "training goes on") -> None:
-        """Count an intervention; log the first of its kind."""
-        if reason not in self.counts and len(self.counts) >= MAX_REASONS:
-            reason = "other reasons"
-        if not self.counts[reason]:
-            logger.warning("l2o: %s; %s", reason, then)
-        self.counts[reason] += 1
-
     # Checkpoints --------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
         """Return it as plain data and tensors."""
         return {
             "scale": self.scale,
-            "counts": dict(self.counts),
+            **self._asking_state(),
             **self._health.state_dict(),
             "good": self._last_good.state_dict(),
-            "dropped": self.dropped,
-            "late": self._late,
-            "needs_state": self._needs_state,
-            "chosen": None if self._chosen is None else self._chosen.clone(),
-            "fallback_state": self._fallback_state,
-            "fallback_count": self._fallback_count,
             "ceiling": self._ceiling.state_dict(),
             "stall": self._stall.state_dict(),
             "bad": self._bad,
@@ -371,24 +291,12 @@ class Guard:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state_dict()`; what an older release did not keep starts anew."""
         self.scale = state["scale"]
-        self.counts = Counter(state["counts"])
+        self._load_asking(state)
         self._health.load_state_dict(state)
         self._last_good.load_state_dict(state["good"])
-        self.dropped = state.get("dropped", False)
-        self._late = state.get("late", 0)
-        self._needs_state = state.get("needs_state", False)
-        self._chosen = to_host(state.get("chosen"))
-        self._fallback_state = to_host(state.get("fallback_state"))
-        self._fallback_count = state.get("fallback_count", 0)
         self._ceiling.load_state_dict(state.get("ceiling", {}))
         self._stall.load_state_dict(state.get("stall", {}))
         self._bad = state.get("bad", 0)
         self.handed_over = state.get("handed_over", False)
         # A light copy is of the weights before the load: the next good window makes another.
         self._kept_at = -self._keep_every if self.roll_back is None else state.get("kept_at", 0)
-
-
-def _worded(what: str, error: Exception) -> str:
-    """Word a failure without its numbers: one reason, whatever the values were."""
-    text = re.sub(r"-?\d[\d.]*(e[+-]?\d+)?", "#", str(error))
-    return f"{what}: {type(error).__name__}: {text}"[:300]

@@ -85,25 +85,24 @@ class Windows:
     Args:
         interval: of its decisions.
         total_steps: its length, if known.
-        dense_start: whether the first window is cut after 1, 2, 4, ... steps: what a policy says
-            before anything was measured must not hold for long.
 
     Example:
         >>> windows = Windows(GrowingInterval(10, growth=0.1))
         >>> windows.end_after(0), windows.end_after(109), windows.ends_at(110)
         (10, 110, True)
-        >>> Windows(10, dense_start=True).ends(30)
-        [1, 2, 4, 8, 10, 20, 30]
+        >>> [step for step in range(30) if windows.is_early(step)]
+        [1, 2, 4, 8]
     """
 
-    def __init__(
-        self, interval: Interval, total_steps: int | None = None, dense_start: bool = False
-    ) -> None:
+    def __init__(self, interval: Interval, total_steps: int | None = None) -> None:
         self.interval = interval
         self.total_steps = total_steps
-        self.dense_start = dense_start
         self._begin = self._end = 0
-        self._first = self._end_after(0)
+        self._first = self.end_after(0)
+
+    def is_early(self, step: int) -> bool:
+        """Return whether so many steps are 1, 2, 4, ... and the first window is not over yet."""
+        return 0 < step < self._first and step & (step - 1) == 0
 
     def end_after(self, step: int) -> int:
         """Return where the window ends that a step is in: the number of steps done by then.
@@ -111,11 +110,6 @@ class Windows:
         Args:
             step: steps done before it.
         """
-        if self.dense_start and step < self._first:
-            return min(1 << step.bit_length(), self._first)
-        return self._end_after(step)
-
-    def _end_after(self, step: int) -> int:
         if isinstance(self.interval, int):
             return (step // self.interval + 1) * self.interval
         if step < self._begin:
@@ -127,7 +121,7 @@ class Windows:
 
     def ends_at(self, step: int) -> bool:
         """Return whether a window ends after so many steps; none needs to have begun."""
-        if isinstance(self.interval, int) and not (self.dense_start and step < self._first):
+        if isinstance(self.interval, int):
             return step % self.interval == 0
         return step == 0 or self.end_after(step - 1) == step
 

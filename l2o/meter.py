@@ -107,6 +107,7 @@ class Meter:
         multipliers: Tensor,
         base_lrs: Sequence[float],
         schedule: Sequence[float] | None = None,
+        closes: bool = True,
     ) -> Measurement:
         """Measure now, after `step` optimizer steps, and begin a new window.
 
@@ -123,6 +124,7 @@ class Meter:
                 over reference rate); the update's size and its product with the gradient are
                 divided by it, so that a policy sees them as if there were no schedule. Where it is
                 0 or not finite they are missing. None: there is no schedule.
+            closes: False for a look within a window, which goes on: losses are means so far.
         """
         pending = self._pending(step)
         layers, numbers = self.read(step > 0, list(pending.values()))
@@ -133,10 +135,10 @@ class Meter:
         with np.errstate(over="ignore"):  # what float32 cannot hold is inf, and that is meant
             rows[ROW["multiplier"]] = multipliers.numpy()
             rows[ROW["base_lr"]] = base_lrs
-            for name, values in (layers | self._run(step, on_host)).items():
+            for name, values in (layers | self._run(step, on_host, closes)).items():
                 rows[ROW[name]] = values
         measured = self.ranks.reduce(MeasuredTable(torch.from_numpy(rows)))
-        if self.ranks.size > 1:
+        if self.ranks.size > 1 and closes:
             for name, window in self._windows.items():
                 # What all processes agree on is what a checkpoint of one of them must hold.
                 window.close_with(float(getattr(measured, name)))
@@ -151,11 +153,12 @@ class Meter:
         found |= {name: value for name, value in latest if isinstance(value, Tensor)}
         return {name: value for name, value in found.items() if value is not None}
 
-    def _run(self, step: int, on_host: dict[str, float]) -> dict[str, float]:
-        """Return the fields of the run, and close the windows."""
+    def _run(self, step: int, on_host: dict[str, float], closes: bool) -> dict[str, float]:
+        """Return the fields of the run, and close the windows if they end."""
+        take = WindowMean.close if closes else WindowMean.look
         found = {}
         for name, window in self._windows.items():
-            pair = window.close(on_host.get(name)) if step > 0 else (MISSING, MISSING)
+            pair = take(window, on_host.get(name)) if step > 0 else (MISSING, MISSING)
             found[name], found[f"previous_{name}"] = pair
         names = ("validation_loss", "previous_validation_loss")
         for index, name in enumerate(names):
@@ -168,10 +171,11 @@ class Meter:
             # Of the window's steps, the last began at step - 1.
             middle = max(self._measured_at + step - 1, 0) / 2
             found["window_progress"] = min(middle / self.total_steps, 1.0)
-        self._measured_at = step
+        if closes:
+            self._measured_at = step
         if self._head is not None and step > 0:
             for name, window in self._head.windows.items():
-                found[name] = window.close(on_host.get(name))[0]
+                found[name] = take(window, on_host.get(name))[0]
         return found
 
     def read(

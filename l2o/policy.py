@@ -23,8 +23,8 @@ class Policy(ABC):
         interval: optimizer steps between its decisions, or a rule of them (`l2o.interval`).
         guidance_actions: names of the guidance terms whose weights it scales; its observation has
             a row for each after the layers, and its multipliers a number (`l2o.guidance_rows`).
-        cautious: whether a guard holds its multipliers back until layers have been measured, and
-            asks it after 1, 2, 4, ... steps, too: for policies that may exceed the user's rates.
+        cautious: whether a guard holds its multipliers back until layers have been measured, which
+            it does after 1, 2, 4, ... steps: for policies that may exceed the user's rates.
         learned: whether it learned on other runs: a guard then watches that the loss falls under
             it, and goes back to good weights by default.
 

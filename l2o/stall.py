@@ -1,4 +1,4 @@
-"""Whether a run learns anything under a policy; where it does not, the user's rates come back."""
+"""Whether a run learns anything under a policy; where it does not, the user's rates are tried."""
 
 from __future__ import annotations
 
@@ -20,50 +20,86 @@ LEAST_PROGRESS = 0.1
 """Share of the training after which it may be said."""
 FALL = 0.97
 """A median loss above this share of the beginning's is no fall."""
+RISE = 1.03
+"""A loss above this share of what it was when the floor was lifted: that did harm."""
+TRIAL = 3
+"""Windows in which that may show; also how many are waited for before it is tried again."""
+TRIES = 2
+"""How often it is tried in a training."""
 
 
 class Stall:
     """Lifts multipliers to 1, the user's own rates, where the loss does not fall.
 
         floor ← 1  once  median of the last losses > FALL · L₀
-        multiplier[l] ← max(multiplier[l], floor)
+        floor ← 0  again  if, within TRIAL windows, a loss > RISE · the last one before
 
     L₀ is the mean loss of the first steps. Policies learn on pretrained networks, whose backbones
-    are best left alone; one that has to be learned from nothing stands still under them. The floor
-    stays once the loss falls. At once, not by and by: what a run stands still for is lost to it.
+    are best left alone; one that has to be learned from nothing stands still under them. Which of
+    both a run is, is not known: the floor is tried, with a way back. At once, not by and by: what
+    a run stands still for is lost to it.
 
     Example:
         >>> stall = Stall()
-        >>> for step in range(10, 40, 10):
-        ...     stall.note(2.3, step, 0.01 * step)
-        >>> stall.floor
-        1.0
+        >>> [stall.note(2.3, step, 0.01 * step) for step in range(10, 40, 10)], stall.floor
+        ([None, 'lifted', None], 1.0)
+        >>> stall.note(2.5, 40, 0.4), stall.floor
+        ('harmed', 0.0)
     """
 
     def __init__(self) -> None:
         self.floor = 0.0
         self._sum, self._steps, self._last = 0.0, 0, 0
         self._recent: deque[float] = deque(maxlen=3)
+        self._before, self._left, self._tries = math.nan, 0, 0
 
-    def note(self, loss: float, step: int, progress: float) -> None:
+    @property
+    def on_trial(self) -> bool:
+        """Whether the floor was lifted, and may yet be taken back."""
+        return self.floor > 0 and self._left > 0
+
+    def note(self, loss: float, step: int, progress: float) -> str | None:
         """Take note of a window's mean loss.
 
         Args:
             loss: NaN if none was observed.
             step: steps done at the end of the window.
             progress: of the training, NaN if its length is not known.
+
+        Returns:
+            "lifted" or "harmed" when the floor changes: harmed, the weights of when it was lifted
+            are to be put back.
         """
         length, self._last = max(step - self._last, 0), step
         if math.isnan(loss) or not length:
-            return
+            return None
         if self._steps < BEGINNING:
             self._sum += loss * length
             self._steps += length
-            return
+            return None
+        if self.floor:
+            return self._judge(loss)
         self._recent.append(loss)
         late = step >= LEAST_STEPS and not progress < LEAST_PROGRESS
-        if late and self._stands_still():
-            self.floor = 1.0
+        enough = self._tries < TRIES and len(self._recent) >= (TRIAL if self._tries else 1)
+        if not (late and enough and self._stands_still()):
+            return None
+        self.floor, self._before, self._left = 1.0, loss, TRIAL
+        self._tries += 1
+        return "lifted"
+
+    def _judge(self, loss: float) -> str | None:
+        """Take the floor back if it did harm."""
+        if not self.on_trial:
+            return None
+        self._left -= 1
+        return self.take_back() if loss > RISE * self._before else None
+
+    def take_back(self) -> str:
+        """Let multipliers be what the policy says again."""
+        self.floor, self._left = 0.0, 0
+        self._recent.clear()
+        return "harmed"
 
     def _stands_still(self) -> bool:
         began = self._sum / self._steps
@@ -82,6 +118,7 @@ class Stall:
             "beginning": [self._sum, self._steps],
             "last": self._last,
             "recent": list(self._recent),
+            "trial": [self._before, self._left, self._tries],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -90,3 +127,4 @@ class Stall:
         self._sum, self._steps = state.get("beginning", [0.0, 0])
         self._last = state.get("last", 0)
         self._recent = deque(state.get("recent", []), maxlen=self._recent.maxlen)
+        self._before, self._left, self._tries = state.get("trial", [math.nan, 0, 0])

@@ -62,7 +62,7 @@ class Stepping(Deciding):
         self._follow_rates()
         if self.meter.watching:
             self._guarded("the head cannot be measured", self.meter.begin_step)
-        if self._windows.ends_at(self.steps + 1):
+        if self._windows.ends_at(self.steps + 1) or self._looks_after(self.steps + 1):
             self._guarded("the update cannot be measured", self._prepare_measuring)
         self._use_rates()
 
@@ -122,8 +122,15 @@ class Stepping(Deciding):
         if found_inf is not None:
             self._skips.add(found_inf)
         # A skipped step was counted: the decision waits for the steps that make up for it.
-        if self._windows.ends_at(self.steps) and not self._settle_skips() and self._judgeable():
-            self._decide()
+        ends = self._windows.ends_at(self.steps)
+        if not (ends or self._looks_after(self.steps)) or self._settle_skips():
+            return
+        if self._judgeable():
+            self._decide() if ends else self._look()
+
+    def _looks_after(self, step: int) -> bool:
+        """Whether the guard looks at what the policy's first answer does, after so many steps."""
+        return self.guard is not None and self.guard.looks and self._windows.is_early(step)
 
     def _judgeable(self) -> bool:
         """Whether the schedule lets steps be as large as it takes to tell what they do."""

@@ -95,8 +95,8 @@ class WindowMean:
         """What was added so far, on its device; None if nothing was."""
         return self._sum
 
-    def close(self, total: float | None = None) -> tuple[float, float]:
-        """Return this window's mean and the one before it; begin the next.
+    def look(self, total: float | None = None) -> tuple[float, float]:
+        """Return the mean so far and that of the window before it.
 
         NaN means that nothing was added, inf that something non-finite was.
 
@@ -104,13 +104,14 @@ class WindowMean:
             total: the value of `sum`, if it is already on the host.
         """
         if self._sum is None:
-            mean = MISSING
-        else:
-            mean = (float(self._sum) if total is None else total) / self._count
-        if self._count and not math.isfinite(mean):
-            mean = math.inf
-        pair = (mean, self._previous)
-        self._sum, self._count, self._previous = None, 0, mean
+            return MISSING, self._previous
+        mean = (float(self._sum) if total is None else total) / self._count
+        return (mean if math.isfinite(mean) else math.inf), self._previous
+
+    def close(self, total: float | None = None) -> tuple[float, float]:
+        """Return the same as `look`, and begin the next window."""
+        pair = self.look(total)
+        self._sum, self._count, self._previous = None, 0, pair[0]
         return pair
 
     def close_with(self, mean: float) -> None:

@@ -15,7 +15,7 @@ import l2o.stall
 from l2o.policy import Policy
 from l2o.signals import Measurement
 from l2o.spec import SignalSpec
-from l2o.stall import FALL, Stall
+from l2o.stall import FALL, RISE, TRIAL, TRIES, Stall
 
 MISSING = math.nan
 
@@ -35,7 +35,7 @@ def test_the_docstring_runs():
     assert doctest.testmod(l2o.stall, extraglobs={"torch": torch}).failed == 0
 
 
-def test_a_loss_that_stands_still_lifts_the_floor_by_decades():
+def test_a_loss_that_stands_still_lifts_the_floor_at_once():
     assert floors([2.3] * 6) == [0.0, 1.0, 1.0, 1.0, 1.0, 1.0]
 
 
@@ -52,6 +52,23 @@ def test_the_median_of_three_windows_decides():
 def test_the_floor_stays_once_the_loss_falls():
     assert floors([2.0, 2.0, 1.0, 1.0, 1.0]) == [0.0, 1.0, 1.0, 1.0, 1.0]
     # The median of 2.0 and 1.0 is 1.5: it fell at the third window.
+
+
+@pytest.mark.parametrize(("ratio", "last"), [(RISE - 1e-6, 1.0), (RISE + 1e-6, 0.0)])
+def test_a_rise_of_three_percent_takes_the_floor_back(ratio, last):
+    assert floors([2.0, 2.0, 2.0 * ratio])[-1] == last
+
+
+def test_after_three_windows_the_floor_stays_whatever_comes():
+    assert floors([2.0] * (2 + TRIAL) + [9.0] * 3)[1:] == [1.0] * (4 + TRIAL)
+    assert floors([2.0] * (1 + TRIAL) + [9.0])[-1] == 0.0
+
+
+def test_it_is_tried_twice_and_the_second_time_on_three_windows():
+    assert floors([2.0, 2.0, 9.0, 2.0, 2.0, 2.0, 9.0] + [2.0] * 5) == [
+        *(0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+        *[0.0] * 5,
+    ]
 
 
 def test_nothing_is_said_before_twenty_steps_or_a_tenth_of_the_training():
@@ -84,6 +101,14 @@ def test_losses_that_begin_at_zero_or_below_have_no_scale(loss):
     assert floors([loss] * 6) == [0.0] * 6
 
 
+def test_it_can_be_taken_back_by_its_owner():
+    stall = Stall()
+    assert [stall.note(2.0, step, MISSING) for step in (10, 20)] == [None, "lifted"]
+    assert stall.on_trial
+    assert stall.take_back() == "harmed"
+    assert (stall.floor, stall.on_trial) == (0.0, False)
+
+
 def test_a_window_without_steps_is_none():
     stall = Stall()
     stall.note(2.0, 0, 0.0)
@@ -112,7 +137,8 @@ def test_state_round_trip(losses, at, every):
     begun = floors(losses[:at], every, stall=first)
     second.load_state_dict(first.state_dict())
     assert begun + floors(losses[at:], every, stall=second, begin=len(begun)) == whole
-    assert all(b >= a for a, b in itertools.pairwise(whole))
+    lifts = [b > a for a, b in itertools.pairwise(whole)]
+    assert sum(lifts) <= TRIES
     older = Stall()
     older.load_state_dict({})
     assert older.state_dict() == Stall().state_dict()
