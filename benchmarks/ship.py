@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from l2o.benchmarks.plan import fingerprint
-from l2o.benchmarks.results import REMEDY, RESULTS
-from l2o.benchmarks.zero_shot.cost import training_cost
-from l2o.bundle import CARD, load_policy, read_card, save_policy
+from l2o.benchmarks.comparisons.results_file import REMEDY, RESULTS
+from l2o.benchmarks.comparisons.table.plan import fingerprint
+from l2o.benchmarks.comparisons.zero_shot.cost import training_cost
 from l2o.configs.load import config_data, load_config
-from l2o.seals import read_json
-from l2o.streams import forgive_encodings
+from l2o.deciding.bundle import CARD, load_policy, read_card, save_policy
+from l2o.files.seals import read_json
+from l2o.files.streams import forgive_encodings
 
 ZOO = Path(__file__).parent.parent / "policies" / "zoo"
 LARGEST = 200_000

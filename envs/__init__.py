@@ -2,13 +2,13 @@
 
 import gymnasium
 
-from l2o.envs.finetune import FineTuneEnv
-from l2o.envs.finetuning import FineTune
+from l2o.envs.environment import FineTuneEnv
+from l2o.envs.fine_tune import FineTune
 
 gymnasium.register(
     id="l2o/SynToReal-v0",
-    entry_point="l2o.envs.finetune:FineTuneEnv",
-    vector_entry_point="l2o.envs.stacked.env:StackedFineTuneEnv",
+    entry_point="l2o.envs.environment:FineTuneEnv",
+    vector_entry_point="l2o.envs.stacked.environment:StackedFineTuneEnv",
 )
 
 __all__ = ["FineTune", "FineTuneEnv"]

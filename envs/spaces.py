@@ -6,7 +6,7 @@ import gymnasium as gym
 import numpy as np
 
 from l2o.multipliers import Bins, MultiplierRange
-from l2o.spec import SignalSpec
+from l2o.signals.spec import SignalSpec
 
 
 def observation_space(spec: SignalSpec, layers: int) -> gym.spaces.Box:

@@ -9,37 +9,37 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from l2o.bundle import BundleError, list_policies, load_policy, read_card, save_policy
-    from l2o.controller import LRController
-    from l2o.groups import LayerGroup, group_layers, param_groups
-    from l2o.guard import Guard
-    from l2o.learned import LearnedPolicy
+    from l2o.control.controller import LRController
+    from l2o.deciding.bundle import BundleError, list_policies, load_policy, read_card, save_policy
+    from l2o.deciding.learned import LearnedPolicy
+    from l2o.deciding.policy import Policy
+    from l2o.deciding.schedule_policy import SchedulePolicy
+    from l2o.guarding.guard import Guard
+    from l2o.layers.groups import LayerGroup, group_layers, param_groups
     from l2o.multipliers import Bins, LogRange
-    from l2o.network import LayerPolicyNetwork
-    from l2o.policy import Policy
-    from l2o.schedule_policy import SchedulePolicy
-    from l2o.spec import SignalSpec
+    from l2o.networks.layer_shared import LayerPolicyNetwork
+    from l2o.signals.spec import SignalSpec
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Bins": "multipliers",
-    "BundleError": "bundle",
-    "Guard": "guard",
-    "LRController": "controller",
-    "LayerGroup": "groups",
-    "LayerPolicyNetwork": "network",
-    "LearnedPolicy": "learned",
+    "BundleError": "deciding.bundle",
+    "Guard": "guarding.guard",
+    "LRController": "control.controller",
+    "LayerGroup": "layers.groups",
+    "LayerPolicyNetwork": "networks.layer_shared",
+    "LearnedPolicy": "deciding.learned",
     "LogRange": "multipliers",
-    "Policy": "policy",
-    "SchedulePolicy": "schedule_policy",
-    "SignalSpec": "spec",
-    "group_layers": "groups",
-    "list_policies": "bundle",
-    "load_policy": "bundle",
-    "param_groups": "groups",
-    "read_card": "bundle",
-    "save_policy": "bundle",
+    "Policy": "deciding.policy",
+    "SchedulePolicy": "deciding.schedule_policy",
+    "SignalSpec": "signals.spec",
+    "group_layers": "layers.groups",
+    "list_policies": "deciding.bundle",
+    "load_policy": "deciding.bundle",
+    "param_groups": "layers.groups",
+    "read_card": "deciding.bundle",
+    "save_policy": "deciding.bundle",
 }
 
 __all__ = [

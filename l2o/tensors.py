@@ -29,6 +29,17 @@ def on_host(values: Any, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.as_tensor(values, dtype=dtype, device="cpu")
 
 
+def to_host(state: Any) -> Any:
+    """Return state with its tensors on the CPU, wherever a loader has put them."""
+    if isinstance(state, torch.Tensor):
+        return state.cpu()
+    if isinstance(state, dict):
+        return {key: to_host(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(map(to_host, state))
+    return state
+
+
 def shard(tensor: Tensor) -> Tensor:
     """Return the part of a `DTensor` that lies in this process, sharing its memory."""
     if is_sharded(tensor):

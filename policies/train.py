@@ -12,22 +12,22 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from l2o.bundle import BundleError, load_policy, read_card, save_policy
 from l2o.configs.load import dump_config
 from l2o.configs.schema import TrainConfig
+from l2o.deciding.bundle import BundleError, load_policy, read_card, save_policy
 from l2o.envs.build import build
-from l2o.envs.finetune import FineTuneEnv
-from l2o.envs.interrupts import check_interrupts, deferred_interrupts
-from l2o.envs.run_lock import run_lock
+from l2o.envs.environment import FineTuneEnv
+from l2o.envs.runtime.interrupts import check_interrupts, deferred_interrupts
+from l2o.envs.runtime.run_lock import run_lock
 from l2o.envs.tasks import TASKS
-from l2o.files import write_atomically
+from l2o.files.atomic import write_atomically
+from l2o.files.seals import write_json
 from l2o.policies.algorithms import ALGORITHMS
-from l2o.policies.base import Learner
-from l2o.policies.card import training_card
-from l2o.policies.checkpoint import fitting, load_checkpoint, save_checkpoint
-from l2o.policies.evaluation import Evaluator, evaluation_task
-from l2o.policies.metrics import MetricsLog, last_iteration
-from l2o.seals import write_json
+from l2o.policies.common.card import training_card
+from l2o.policies.common.checkpoint import fitting, load_checkpoint, save_checkpoint
+from l2o.policies.common.evaluation import Evaluator, evaluation_task
+from l2o.policies.common.learner import Learner
+from l2o.policies.common.metrics import MetricsLog, last_iteration
 
 SNAPSHOTS = "snapshots"
 """Folder of the policies as they stood at each evaluation, named by the fine-tunes until then."""

@@ -46,7 +46,7 @@ def benchmark(
     if workers is not None:
         again += ["--workers", str(workers)]
     with explained(folder, shlex.join(again)):
-        from l2o.envs.run_lock import run_lock
+        from l2o.envs.runtime.run_lock import run_lock
 
         with run_lock(folder):
             from l2o.benchmarks import print_table, run_benchmark

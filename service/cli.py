@@ -12,13 +12,13 @@ from typing import Annotated
 
 import typer
 
+from l2o.files.streams import forgive_encodings
 from l2o.service.benchmark import benchmark
 from l2o.service.finetune import finetune
 from l2o.service.policies import policies
 from l2o.service.report import report
 from l2o.service.texts import examples, presets_text
 from l2o.service.train import train
-from l2o.streams import forgive_encodings
 
 app = typer.Typer(
     name="l2o",

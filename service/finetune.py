@@ -28,7 +28,7 @@ def finetune(
     Under a policy, or else under the schedule and layer profile of the config's `choice`.
     """
     with explained():
-        from l2o.benchmarks.single import check
+        from l2o.benchmarks.fine_tune import check
         from l2o.configs.load import load_config
         from l2o.configs.schema import PolicyChoice
         from l2o.service import run_folder
@@ -41,9 +41,9 @@ def finetune(
         check(settings)
 
     with explained(folder):
-        from l2o.benchmarks.single import run_finetune, summary
-        from l2o.envs.run_lock import run_lock
-        from l2o.seals import read_json
+        from l2o.benchmarks.fine_tune import run_finetune, summary
+        from l2o.envs.runtime.run_lock import run_lock
+        from l2o.files.seals import read_json
 
         run_folder.require_folder(folder)
         with run_lock(folder):

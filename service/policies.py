@@ -21,7 +21,7 @@ def policies(
 ) -> None:
     """List the policies, or show one's card."""
     with explained():
-        from l2o.bundle import list_policies, read_card
+        from l2o.deciding.bundle import list_policies, read_card
 
         if name is not None:
             typer.echo(card_text(read_card(name)), nl=False)

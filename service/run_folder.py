@@ -10,7 +10,7 @@ from l2o.configs.compare import differences
 from l2o.configs.errors import ConfigError
 from l2o.configs.load import dump_config, load_config
 from l2o.configs.schema import Strict
-from l2o.files import write_atomically
+from l2o.files.atomic import write_atomically
 
 CONFIG = "config.yaml"
 

@@ -40,8 +40,8 @@ def train(
 
     again = ["l2o", "train", config, *(overrides or ()), "--out", str(folder), "--resume"]
     with explained(folder, shlex.join(again)):
-        from l2o.envs.run_lock import run_lock
-        from l2o.seals import read_json
+        from l2o.envs.runtime.run_lock import run_lock
+        from l2o.files.seals import read_json
 
         with run_lock(folder):
             from l2o.policies.train import train as run_training

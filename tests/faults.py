@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from l2o.policy import Policy
+from l2o.deciding.policy import Policy
 from l2o.signals import SIGNALS
-from l2o.spec import SignalSpec
+from l2o.signals.spec import SignalSpec
 
 
 class Wave(Policy):

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 import l2o
-from l2o.policy import Policy
-from l2o.spec import SignalSpec
+from l2o.deciding.policy import Policy
+from l2o.signals.spec import SignalSpec
 
 STEPS, BATCH = 8, 4
 

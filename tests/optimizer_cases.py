@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from l2o.momentum_lr_sgd import MomentumLRSGD
+from l2o.optimizers.momentum_lr_sgd import MomentumLRSGD
 
 FLAGS = ("foreach", "fused", "capturable", "maximize", "differentiable")
 

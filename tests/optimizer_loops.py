@@ -11,8 +11,8 @@ from optimizer_cases import Case, Network, batch, layer_of, network
 from torch import Tensor, nn
 
 import l2o
-from l2o.policy import Policy
-from l2o.spec import SignalSpec
+from l2o.deciding.policy import Policy
+from l2o.signals.spec import SignalSpec
 
 FACTORS = (0.25, 1.5, 0.0)
 STEPS = 6

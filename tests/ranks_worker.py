@@ -12,7 +12,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.tensor import DTensor
 
 import l2o
-from l2o.spec import SignalSpec
+from l2o.signals.spec import SignalSpec
 
 STEPS, INTERVAL = 8, 2
 

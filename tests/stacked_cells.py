@@ -11,23 +11,23 @@ from tiny import TinyFamily, TinyNetwork
 from torch import nn
 
 from l2o.benchmarks import make_plan
-from l2o.benchmarks.cell_queue import CellQueue
-from l2o.benchmarks.run import signals_of
-from l2o.benchmarks.runner import run_here
-from l2o.benchmarks.stacked import Note
-from l2o.benchmarks.target import ENERGIES
-from l2o.bundle import save_policy
+from l2o.benchmarks.cells.queue import CellQueue
+from l2o.benchmarks.cells.runner import run_here
+from l2o.benchmarks.cells.stacked import Note
+from l2o.benchmarks.cells.target_measures import ENERGIES
+from l2o.benchmarks.comparisons.table.run import signals_of
 from l2o.configs.schema import BenchmarkConfig, FineTuning, Named, Row
+from l2o.deciding.bundle import save_policy
+from l2o.deciding.learned import LearnedPolicy
+from l2o.deciding.policy import Policy
 from l2o.envs.optimizers import SGD
 from l2o.guidance import ProxyKL
-from l2o.learned import LearnedPolicy
 from l2o.multipliers import Bins, LogRange
-from l2o.network import LayerPolicyNetwork
-from l2o.policy import Policy
+from l2o.networks.layer_shared import LayerPolicyNetwork
 from l2o.profiles import PROFILES
 from l2o.schedules import SCHEDULES
 from l2o.signals import SIGNALS
-from l2o.spec import SignalSpec
+from l2o.signals.spec import SignalSpec
 
 WILD = {"Varied": 1e30, "Double": 1e32}
 """Base learning rates that no run survives, as large as configs take them."""

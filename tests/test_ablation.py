@@ -10,21 +10,21 @@ import torch
 from rich.console import Console
 from tiny import TinyFamily
 
-import l2o.benchmarks.ablation.run as ablation_run
+import l2o.benchmarks.comparisons.ablation.run as ablation_run
 from l2o.benchmarks import print_table, run_benchmark, write_report
-from l2o.benchmarks.ablation.intervals import estimate_mean
-from l2o.benchmarks.ablation.learn import is_learned, scoring_config
-from l2o.benchmarks.ablation.plan import check_run, make_runs
-from l2o.benchmarks.ablation.report import draw_all
-from l2o.benchmarks.ablation.summary import summarise
-from l2o.benchmarks.records import CELLS, read
+from l2o.benchmarks.cells.record_file import CELLS, read
+from l2o.benchmarks.comparisons.ablation.intervals import estimate_mean
+from l2o.benchmarks.comparisons.ablation.learn import is_learned, scoring_config
+from l2o.benchmarks.comparisons.ablation.plan import check_run, make_runs
+from l2o.benchmarks.comparisons.ablation.report import draw_all
+from l2o.benchmarks.comparisons.ablation.summary import summarise
 from l2o.configs.ablation import AblationConfig
 from l2o.configs.errors import ConfigError
 from l2o.configs.load import check_config, dump_config, load_config, load_table
 from l2o.envs.build import build
 from l2o.envs.tasks import TASKS
-from l2o.policies.evaluation import begin_drawn, evaluation_task
-from l2o.policies.networks import build_network, export_policy
+from l2o.policies.common.evaluation import begin_drawn, evaluation_task
+from l2o.policies.common.networks import build_network, export_policy
 from l2o.policies.train import train
 from l2o.signals import DEFAULT_SIGNALS, KIND_SIGNALS
 

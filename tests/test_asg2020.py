@@ -14,18 +14,18 @@ from tiny import TinyFamily
 from torch import nn
 
 import l2o
-from l2o.architectures import ARCHITECTURES, make_network, make_policy
-from l2o.asg_network import ASGPolicyNetwork
-from l2o.asg_policy import ASG_SIGNALS, ASGPolicy
-from l2o.bundle import WEIGHTS, find_bundle
 from l2o.configs.schema import FineTuning
+from l2o.deciding.architectures import ARCHITECTURES, make_network, make_policy
+from l2o.deciding.asg_policy import ASG_SIGNALS, ASGPolicy
+from l2o.deciding.bundle import WEIGHTS, find_bundle
 from l2o.envs.stacked import Start
-from l2o.groups import group_layers
-from l2o.meter import Meter
+from l2o.layers.groups import group_layers
+from l2o.measuring.meter import Meter
 from l2o.multipliers import Bins
-from l2o.network import LayerPolicyNetwork
+from l2o.networks.asg import ASGPolicyNetwork
+from l2o.networks.layer_shared import LayerPolicyNetwork
 from l2o.signals import DEFAULT_SIGNALS, KIND_SIGNALS, RAW_SIGNALS, SIGNALS
-from l2o.spec import SignalSpec
+from l2o.signals.spec import SignalSpec
 
 SPEC = SignalSpec(ASG_SIGNALS)
 

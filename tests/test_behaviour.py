@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from l2o.benchmarks.behaviour import (
+from l2o.benchmarks.comparisons.results_file import Results
+from l2o.benchmarks.report.behaviour import (
     behaviour_rows,
     behaviour_table,
     head_over_backbone,
     mean_factors,
 )
-from l2o.benchmarks.figures.action_behaviour import draw_action_behaviour
-from l2o.benchmarks.results import Results
+from l2o.benchmarks.report.figures.action_behaviour import draw_action_behaviour
 
 GROUPS = ["stem", "block", "head"]
 

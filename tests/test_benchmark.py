@@ -15,20 +15,20 @@ import torch
 from tiny import TinyFamily
 
 from l2o.benchmarks import make_plan, run_benchmark
-from l2o.benchmarks.cell import finite, run_cell, stops
-from l2o.benchmarks.plan import LEARNED, fingerprint
-from l2o.benchmarks.records import append, mend, read
-from l2o.benchmarks.results import load_results
-from l2o.benchmarks.target import ENERGIES
-from l2o.bundle import save_policy
+from l2o.benchmarks.cells.cell import finite, run_cell, stops
+from l2o.benchmarks.cells.record_file import append, mend, read
+from l2o.benchmarks.cells.target_measures import ENERGIES
+from l2o.benchmarks.comparisons.results_file import load_results
+from l2o.benchmarks.comparisons.table.plan import LEARNED, fingerprint
 from l2o.configs.catalog import list_presets
 from l2o.configs.load import load_config, load_table
 from l2o.configs.schema import BenchmarkConfig, Claim, FineTuning, Grid, Named, Row
-from l2o.learned import LearnedPolicy
+from l2o.deciding.bundle import save_policy
+from l2o.deciding.learned import LearnedPolicy
+from l2o.deciding.policy import Policy
 from l2o.multipliers import LogRange
-from l2o.network import LayerPolicyNetwork
-from l2o.policy import Policy
-from l2o.spec import SignalSpec
+from l2o.networks.layer_shared import LayerPolicyNetwork
+from l2o.signals.spec import SignalSpec
 
 TINY = Named(name="tiny:TinyFamily", options={"steps": 20})
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
-from l2o.benchmarks.attention import main, one_of_each
+from l2o.benchmarks.studies.attention import main, one_of_each
 
 
 def test_order_of_images():

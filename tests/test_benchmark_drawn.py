@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from test_train import config
 
-from l2o.benchmarks import drawn
-from l2o.bundle import save_policy
+from l2o.benchmarks.studies import drawn_episodes as drawn
 from l2o.configs.load import dump_config
-from l2o.policies.evaluation import Ended, Evaluator
-from l2o.policies.networks import build_layer_network, export_policy
+from l2o.deciding.bundle import save_policy
+from l2o.policies.common.evaluation import Ended, Evaluator
+from l2o.policies.common.networks import build_layer_network, export_policy
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from l2o.benchmarks.selection import SELECTIONS, GridScores, select
+from l2o.benchmarks.comparisons.table.selection import SELECTIONS, GridScores, select
 
 # 3 points, 2 runs, 2 tasks.
 VALIDATION = np.array([[[0.9, 0.5], [0.9, 0.5]], [[0.9, 0.8], [0.9, 0.6]], [[0.2, 0.1]] * 2])

@@ -17,22 +17,22 @@ from stacked_cells import (
 )
 from tiny import TinyFamily
 
-from l2o.benchmarks import cell as cell_module
 from l2o.benchmarks import make_plan, run_benchmark
-from l2o.benchmarks.cell import finite, run_cell
-from l2o.benchmarks.cell_queue import CellQueue
-from l2o.benchmarks.records import read
-from l2o.benchmarks.run import signals_of
-from l2o.benchmarks.stackable import ALONE, stack_key, why_alone
-from l2o.benchmarks.stacked import StackedCells, period
+from l2o.benchmarks.cells import cell as cell_module
+from l2o.benchmarks.cells.cell import finite, run_cell
+from l2o.benchmarks.cells.queue import CellQueue
+from l2o.benchmarks.cells.record_file import read
+from l2o.benchmarks.cells.stackable import ALONE, stack_key, why_alone
+from l2o.benchmarks.cells.stacked import StackedCells, period
+from l2o.benchmarks.comparisons.table.run import signals_of
 from l2o.configs.schema import FineTuning, Grid, Named, Row
+from l2o.deciding.learned import LearnedPolicy
+from l2o.deciding.schedule_policy import SchedulePolicy
 from l2o.envs.stacked import StackedFineTune, Start
 from l2o.envs.stacked.policies import SlotPolicies
-from l2o.learned import LearnedPolicy
 from l2o.multipliers import Bins, LogRange
-from l2o.network import LayerPolicyNetwork
-from l2o.schedule_policy import SchedulePolicy
-from l2o.spec import SignalSpec
+from l2o.networks.layer_shared import LayerPolicyNetwork
+from l2o.signals.spec import SignalSpec
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from l2o.benchmarks import run_benchmark
-from l2o.benchmarks.target import ENERGIES, target_record
+from l2o.benchmarks.cells.target_measures import ENERGIES, target_record
 from l2o.configs.schema import BenchmarkConfig, FineTuning, Named, Row
-from l2o.envs.finetuning import FineTune
+from l2o.envs.fine_tune import FineTune
 from l2o.measures import Outputs, hyperspherical_energy
 
 
@@ -62,7 +62,7 @@ def test_results_hold_them(tmp_path):
     # Against one fine-tune on its own.
     from tiny import TinyFamily
 
-    from l2o.envs.choice import build_policy
+    from l2o.envs.policy_choice import build_policy
 
     task = TinyFamily().sample(0)
     run = FineTune(

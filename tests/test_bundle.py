@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 import l2o
-from l2o.bundle import CARD, SEAL, WEIGHTS
-from l2o.seals import seal_json
+from l2o.deciding.bundle import CARD, SEAL, WEIGHTS
+from l2o.files.seals import seal_json
 
 
 def policy(multipliers=None, **network):

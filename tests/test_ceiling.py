@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import l2o.ceiling
-from l2o.ceiling import GROWTH, MEMORY, SHARE, Ceiling, _water_level
+import l2o.guarding.ceiling
+from l2o.guarding.ceiling import GROWTH, MEMORY, SHARE, Ceiling, _water_level
 from l2o.signals.table import ROWS, MeasuredTable
 
 MISSING = math.nan
@@ -42,7 +42,7 @@ def close(values):
 
 
 def test_the_docstrings_run():
-    assert doctest.testmod(l2o.ceiling, extraglobs={"torch": torch}).failed == 0
+    assert doctest.testmod(l2o.guarding.ceiling, extraglobs={"torch": torch}).failed == 0
 
 
 def test_what_the_loss_can_give_passes():

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 import l2o
-from l2o.controller import MANY
-from l2o.policy import Policy
-from l2o.spec import SignalSpec
+from l2o.control.controller import MANY
+from l2o.deciding.policy import Policy
+from l2o.signals.spec import SignalSpec
 
 FACTORS = {"0": 0.25, "2": 0.5, "4": 1.5}
 STEPS, AT = 8, 3

@@ -64,7 +64,7 @@ def calls(monkeypatch, tmp_path):
 
     places = {
         "l2o.policies.train": {"train": save},
-        "l2o.benchmarks.single": {
+        "l2o.benchmarks.fine_tune": {
             "check": lambda config: None,
             "run_finetune": lambda config, out: save(config, out) / "results.json",
             "summary": lambda record: "summary",

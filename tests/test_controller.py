@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 import l2o
-from l2o.early_stopping import EarlyStopping
-from l2o.policy import Policy
-from l2o.schedule_policy import SchedulePolicy
-from l2o.spec import SignalSpec
+from l2o.deciding.early_stopping import EarlyStopping
+from l2o.deciding.policy import Policy
+from l2o.deciding.schedule_policy import SchedulePolicy
+from l2o.signals.spec import SignalSpec
 
 
 class Fixed(Policy):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import l2o
-from l2o.policy import Policy
+from l2o.deciding.policy import Policy
 
 
 def network():

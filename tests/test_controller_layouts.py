@@ -19,8 +19,8 @@ from optimizer_loops import (
 from torch import nn
 
 import l2o
-from l2o.meter import Meter
-from l2o.spec import SignalSpec
+from l2o.measuring.meter import Meter
+from l2o.signals.spec import SignalSpec
 from l2o.tensors import dots, norms, real_and_dense, scalars_to_host
 
 SGD, ADAMW = CASES["SGD"], CASES["AdamW"]

@@ -17,8 +17,8 @@ from optimizer_loops import Run, control, layers_of
 from torch import nn
 from torch.optim import lr_scheduler as schedulers
 
-from l2o.policy import Policy
-from l2o.spec import SignalSpec
+from l2o.deciding.policy import Policy
+from l2o.signals.spec import SignalSpec
 
 # Its packages are optional, and its eight bits round differently after the smallest change.
 NAMES = [

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from l2o.benchmarks.scores import RowScores
-from l2o.benchmarks.target import HALVES, halves
-from l2o.benchmarks.tuning import cross_fitted
+from l2o.benchmarks.cells.target_measures import HALVES, halves
+from l2o.benchmarks.comparisons.table.score_matrices import RowScores
+from l2o.benchmarks.comparisons.table.tuning import cross_fitted
 
 
 def _row(first: np.ndarray, second: np.ndarray) -> RowScores:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from l2o.files import DamagedFileError, write_atomically
-from l2o.jsonl import append_row, end_torn_row, read_rows
-from l2o.policies.checkpoint import CHECKPOINT, PREVIOUS, load_checkpoint, save_checkpoint
-from l2o.seals import open_json, read_json, read_sealed, seal_bytes, write_json
+from l2o.files.atomic import DamagedFileError, write_atomically
+from l2o.files.jsonl import append_row, end_torn_row, read_rows
+from l2o.files.seals import open_json, read_json, read_sealed, seal_bytes, write_json
+from l2o.policies.common.checkpoint import CHECKPOINT, PREVIOUS, load_checkpoint, save_checkpoint
 from l2o.service.damage.__main__ import table
 from l2o.service.damage.damages import DAMAGES
 from l2o.service.damage.kinds import kinds

@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from l2o.configs.schema import FineTuning
-from l2o.envs.finetuning import FineTune
-from l2o.envs.stacked.finetuning import StackedFineTune
+from l2o.envs.fine_tune import FineTune
+from l2o.envs.stacked.fine_tune import StackedFineTune
 from l2o.envs.stacked.start import Start
 from l2o.envs.tasks.digits import DigitsFamily
 from l2o.envs.tasks.digits.writers import load_digits
 from l2o.envs.tasks.proxy import NETWORKS
 from l2o.envs.tasks.proxy.networks import Shape
-from l2o.groups import group_layers
+from l2o.layers.groups import group_layers
 
 SHAPES = [(name, depth) for name, kind in NETWORKS.items() for depth in kind.depths]
 

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 import l2o
-from l2o.policy import Policy
-from l2o.spec import SignalSpec
-from l2o.window import WindowMean
+from l2o.deciding.policy import Policy
+from l2o.measuring.window import WindowMean
+from l2o.signals.spec import SignalSpec
 
 INTERVAL = 10
 

@@ -7,9 +7,9 @@ from torch import nn
 from torch.optim import lr_scheduler as schedulers
 
 import l2o
-from l2o.policy import Policy
+from l2o.deciding.policy import Policy
 from l2o.signals import SIGNALS, Measurement
-from l2o.spec import SignalSpec
+from l2o.signals.spec import SignalSpec
 
 FACTORS = (0.25, 1.5)
 STEPS = 12

@@ -4,8 +4,8 @@ import json
 
 import torch
 
-from l2o.benchmarks import elsewhere
-from l2o.schedule_policy import SchedulePolicy
+from l2o.benchmarks.studies import foreign_task as elsewhere
+from l2o.deciding.schedule_policy import SchedulePolicy
 
 
 def test_the_glyphs_are_ten_different_digits_in_range():

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import l2o
-from l2o.encoding import Encoder
-from l2o.frozen import MOST_LAYERS, FrozenNetwork
+from l2o.networks.numpy_network import MOST_LAYERS, FrozenNetwork
 from l2o.signals import SIGNALS, Measurement, Signal
+from l2o.signals.encoding import Encoder
 from l2o.signals.loss import Loss
 from l2o.signals.table import LAYER_FIELDS, ROWS, RUN_FIELDS, MeasuredTable, with_fields
 

@@ -11,14 +11,14 @@ from torch.nn import functional
 
 import l2o.envs  # noqa: F401  (registers the environment)
 from l2o.configs.schema import FineTuning
-from l2o.controller import LRController
-from l2o.envs.finetune import FineTuneEnv
-from l2o.envs.finetuning import batches, fresh_model
+from l2o.control.controller import LRController
+from l2o.deciding.policy import Policy
+from l2o.envs.environment import FineTuneEnv
+from l2o.envs.fine_tune import batches, fresh_model
 from l2o.envs.rewards import REWARDS
-from l2o.groups import group_layers, param_groups
 from l2o.guidance import ProxyKL
-from l2o.policy import Policy
-from l2o.spec import SignalSpec
+from l2o.layers.groups import group_layers, param_groups
+from l2o.signals.spec import SignalSpec
 
 LOG = {"kind": "log", "low": 0.01, "high": 10.0}
 BINS = {"kind": "bins", "values": [0.1 * i for i in range(11)]}
@@ -134,7 +134,7 @@ def test_an_episode_equals_a_hand_written_loop_with_the_controller(optimizer):
 
 
 def _hand_made(name, rates):
-    from l2o.momentum_lr_sgd import MomentumLRSGD
+    from l2o.optimizers.momentum_lr_sgd import MomentumLRSGD
 
     return {
         "sgd": lambda: torch.optim.SGD(rates, momentum=0.9, weight_decay=5e-4),

@@ -6,8 +6,8 @@ from test_stacked import in_double
 from tiny import TinyFamily
 
 from l2o.configs.schema import Environment, FineTuning
-from l2o.envs.episodes import EpisodeDraws
-from l2o.envs.finetune import FineTuneEnv
+from l2o.envs.environment import FineTuneEnv
+from l2o.envs.episode_rules import EpisodeDraws
 from l2o.envs.optimizers import AdamW
 from l2o.envs.stacked import StackedFineTuneEnv
 

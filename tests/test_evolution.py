@@ -5,7 +5,7 @@ import pytest
 import torch
 from test_train import config
 
-from l2o.policies.checkpoint import load_checkpoint
+from l2o.policies.common.checkpoint import load_checkpoint
 from l2o.policies.evolution import EvolutionLearner
 from l2o.policies.evolution.gradient import antithetic_noise, estimate_gradient
 from l2o.policies.train import Training, train

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-import l2o.groups
-from l2o.groups import group_layers, param_groups
+import l2o.layers.groups
+from l2o.layers.groups import group_layers, param_groups
 
 
 class Block(nn.Module):
@@ -349,7 +349,7 @@ def test_param_groups() -> None:
 
 
 def test_docstrings_run() -> None:
-    assert doctest.testmod(l2o.groups, extraglobs={"torch": torch}).failed == 0
+    assert doctest.testmod(l2o.layers.groups, extraglobs={"torch": torch}).failed == 0
 
 
 @given(

@@ -11,11 +11,11 @@ from faults import Armed, Failing, Handover, Wave
 from torch import nn
 
 import l2o
-import l2o.asking
-from l2o.health import Health
-from l2o.meter import Meter
-from l2o.policy import Policy
-from l2o.schedule_policy import SchedulePolicy
+import l2o.guarding.asking
+from l2o.deciding.policy import Policy
+from l2o.deciding.schedule_policy import SchedulePolicy
+from l2o.guarding.health import Health
+from l2o.measuring.meter import Meter
 from l2o.signals import SIGNALS
 
 STEPS = 12
@@ -204,7 +204,7 @@ class Slow(Wave):
 @pytest.mark.parametrize("fallback", FALLBACKS)
 def test_a_late_policy_is_dropped_after_three_late_answers(fallback, monkeypatch, caplog):
     policy = Slow(at=1)
-    monkeypatch.setattr(l2o.asking, "perf_counter", lambda: policy.now)
+    monkeypatch.setattr(l2o.guarding.asking, "perf_counter", lambda: policy.now)
     guard = l2o.Guard(fallback=FALLBACKS[fallback], time_limit=1.0)
     controller, weights = train(policy, guard)
     assert equal(weights, train(Handover(FALLBACKS[fallback], 4))[1])
@@ -218,7 +218,7 @@ def test_a_late_policy_is_dropped_after_three_late_answers(fallback, monkeypatch
 
 def test_a_policy_that_is_late_now_and_then_stays(monkeypatch):
     policy = Slow(at=1, until=3)
-    monkeypatch.setattr(l2o.asking, "perf_counter", lambda: policy.now)
+    monkeypatch.setattr(l2o.guarding.asking, "perf_counter", lambda: policy.now)
     _, weights = train(policy, l2o.Guard(fallback="cosine", time_limit=1.0))
     assert equal(weights, train(Wave())[1])
 
@@ -240,7 +240,7 @@ def test_each_reason_is_logged_once_and_reasons_are_bounded(caplog):
 
     controller, _ = train(Failing(fault, 0), l2o.Guard(), steps=range(482))
     counts = controller.report()["interventions"]
-    assert len(counts) == l2o.asking.MAX_REASONS + 1
+    assert len(counts) == l2o.guarding.asking.MAX_REASONS + 1
     assert counts["other reasons"] == 42
     assert len(caplog.messages) == len(counts)
 

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 import l2o
-from l2o.last_good import LastGood
-from l2o.policy import Policy
-from l2o.spec import SignalSpec
+from l2o.deciding.policy import Policy
+from l2o.guarding.last_good import LastGood
+from l2o.signals.spec import SignalSpec
 
 STEPS, INTERVAL = 16, 2
 

@@ -9,11 +9,11 @@ import torch
 from test_guidance import example
 
 import l2o
-from l2o.controller import LRController
+from l2o.control.controller import LRController
+from l2o.deciding.policy import Policy
 from l2o.guidance import GUIDANCE, L2SP, GuidanceSum, ProxyKL, copy_parameters
-from l2o.policy import Policy
 from l2o.signals import DEFAULT_SIGNALS
-from l2o.spec import SignalSpec
+from l2o.signals.spec import SignalSpec
 
 NAMES = (*DEFAULT_SIGNALS, "is_guidance")
 

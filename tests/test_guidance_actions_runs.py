@@ -16,10 +16,9 @@ from torch.nn import functional
 
 import l2o
 from l2o.benchmarks import make_plan, run_benchmark
-from l2o.benchmarks.cell import run_cell
-from l2o.benchmarks.single import run_finetune
-from l2o.benchmarks.stackable import stack_key
-from l2o.bundle import CARD, BundleError
+from l2o.benchmarks.cells.cell import run_cell
+from l2o.benchmarks.cells.stackable import stack_key
+from l2o.benchmarks.fine_tune import run_finetune
 from l2o.configs.schema import (
     BenchmarkConfig,
     FinetuneConfig,
@@ -28,17 +27,18 @@ from l2o.configs.schema import (
     Row,
     TrainConfig,
 )
-from l2o.controller import LRController
-from l2o.envs.finetune import FineTuneEnv
-from l2o.envs.finetuning import FineTune, batches, fresh_model
+from l2o.control.controller import LRController
+from l2o.deciding.bundle import CARD, BundleError
+from l2o.envs.environment import FineTuneEnv
+from l2o.envs.fine_tune import FineTune, batches, fresh_model
 from l2o.envs.stacked import StackedFineTune, StackedFineTuneEnv, Start
-from l2o.groups import group_layers, param_groups
 from l2o.guidance import GuidanceSum, ProxyKL
-from l2o.network import LayerPolicyNetwork
+from l2o.layers.groups import group_layers, param_groups
+from l2o.networks.layer_shared import LayerPolicyNetwork
 from l2o.policies.algorithms import ALGORITHMS
-from l2o.policies.networks import build_layer_network
+from l2o.policies.common.networks import build_layer_network
 from l2o.signals import DEFAULT_SIGNALS
-from l2o.spec import SignalSpec
+from l2o.signals.spec import SignalSpec
 
 NAMES = (*DEFAULT_SIGNALS, "is_guidance")
 

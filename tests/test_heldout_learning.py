@@ -5,10 +5,10 @@ import json
 import pytest
 from test_train import config as train_config
 
-from l2o.benchmarks.comparison import DEFAULT, MISJUDGED
-from l2o.benchmarks.heldout_learning import find_snapshots, main, snapshot_benchmark
-from l2o.benchmarks.plan import make_plan
-from l2o.benchmarks.records import CELLS, read
+from l2o.benchmarks.cells.record_file import CELLS, read
+from l2o.benchmarks.comparisons.table.comparison import DEFAULT, MISJUDGED
+from l2o.benchmarks.comparisons.table.plan import make_plan
+from l2o.benchmarks.studies.heldout_learning_curves import find_snapshots, main, snapshot_benchmark
 from l2o.configs.load import load_config
 from l2o.configs.yaml_text import format_yaml
 from l2o.policies.train import train

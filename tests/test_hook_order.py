@@ -10,9 +10,9 @@ from torch import nn
 from torch.optim import lr_scheduler as schedulers
 
 import l2o
-import l2o.hook_order
-from l2o.hook_order import LastHook
-from l2o.policy import Policy
+import l2o.control.hook_order
+from l2o.control.hook_order import LastHook
+from l2o.deciding.policy import Policy
 
 
 class Quarter(Policy):
@@ -53,7 +53,7 @@ def sets(rate):
 
 def test_the_docstring_runs():
     names = {"OrderedDict": OrderedDict}
-    assert doctest.testmod(l2o.hook_order, extraglobs=names).failed == 0
+    assert doctest.testmod(l2o.control.hook_order, extraglobs=names).failed == 0
 
 
 def test_hooks_run_in_the_order_in_which_they_came_and_ours_last():

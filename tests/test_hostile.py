@@ -10,19 +10,19 @@ import torch
 from torch import nn
 
 import l2o
-from l2o.benchmarks.hostile import __main__ as command
-from l2o.benchmarks.hostile import loop, networks, optimizers, pretraining, runner, tables
-from l2o.benchmarks.hostile.cell import Cell, chance_bar, make_record
-from l2o.benchmarks.hostile.choice import Choice
-from l2o.benchmarks.hostile.images import PROXY_SHAPES, SHAPES, drawn
-from l2o.benchmarks.hostile.plan import plan_loop, plan_tuning
-from l2o.benchmarks.hostile.schedules import SCHEDULES
-from l2o.benchmarks.hostile.sets import SETS
-from l2o.benchmarks.hostile.start import make_model, plan_start, run_start
-from l2o.benchmarks.hostile.summary import summarise
-from l2o.benchmarks.records import read
-from l2o.envs.run_lock import run_lock
-from l2o.seals import read_json
+from l2o.benchmarks.cells.record_file import read
+from l2o.benchmarks.studies.hostile import __main__ as command
+from l2o.benchmarks.studies.hostile import loop, networks, optimizers, pretraining, runner, tables
+from l2o.benchmarks.studies.hostile.cell import Cell, chance_bar, make_record
+from l2o.benchmarks.studies.hostile.choice import Choice
+from l2o.benchmarks.studies.hostile.images import PROXY_SHAPES, SHAPES, drawn
+from l2o.benchmarks.studies.hostile.plan import plan_loop, plan_tuning
+from l2o.benchmarks.studies.hostile.schedules import SCHEDULES
+from l2o.benchmarks.studies.hostile.sets import SETS
+from l2o.benchmarks.studies.hostile.start import make_model, plan_start, run_start
+from l2o.benchmarks.studies.hostile.summary import summarise
+from l2o.envs.runtime.run_lock import run_lock
+from l2o.files.seals import read_json
 
 SMALL = Cell("mlp", "SGD", 0.01, "warm_up", steps=6, seed=0)
 
@@ -184,7 +184,7 @@ def test_pretrained_features_are_as_large_as_a_batch_norm_leaves_them():
 
 def test_the_trainer_runs_all_of_its_schedules_and_each_is_known():
     trainer_utils = pytest.importorskip("transformers.trainer_utils")
-    from l2o.benchmarks.hostile import trainer
+    from l2o.benchmarks.studies.hostile import trainer
 
     assert {kind.value for kind in trainer_utils.SchedulerType} <= set(trainer.TRAINER_SCHEDULES)
     cells = trainer.plan_trainer(Choice(("asg-lite",), schedules=("warmup_ratio",), steps=3))

@@ -8,13 +8,13 @@ import torch
 from test_train import config
 from tiny import TinyFamily
 
-from l2o.bundle import save_policy
+from l2o.deciding.bundle import save_policy
 from l2o.envs.stacked import StackedFineTuneEnv
+from l2o.policies.common.networks import build_layer_network, export_policy
 from l2o.policies.imitation import imitate
 from l2o.policies.imitation.demonstrations import Demonstrations, decisions, sequences
 from l2o.policies.imitation.fit import answers
 from l2o.policies.imitation.teachers import ScheduleTeacher
-from l2o.policies.networks import build_layer_network, export_policy
 from l2o.policies.sb3.ppo import PPOLearner
 from l2o.signals import DEFAULT_SIGNALS, KIND_SIGNALS
 

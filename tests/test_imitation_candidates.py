@@ -6,10 +6,10 @@ import torch
 from hypothesis import given, strategies
 from test_imitation import ENVIRONMENT, settings
 
+from l2o.policies.common.networks import build_layer_network
 from l2o.policies.imitation import imitate
 from l2o.policies.imitation.candidates import Candidates, moved
-from l2o.policies.imitation.scene import Share, play
-from l2o.policies.networks import build_layer_network
+from l2o.policies.imitation.practice import Share, play
 
 GROUP = ENVIRONMENT | {"group": 2}
 

@@ -9,8 +9,8 @@ from torch import nn
 from torch.optim import lr_scheduler as schedulers
 
 import l2o
-from l2o.policy import Policy
-from l2o.spec import SignalSpec
+from l2o.deciding.policy import Policy
+from l2o.signals.spec import SignalSpec
 
 STRIDE = int(os.environ.get("L2O_STRIDE", "3"))
 """Every which line is interrupted."""

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from l2o.envs.interrupts import check_interrupts, deferred_interrupts
-from l2o.envs.workers import end_pool, make_pool, map_in_pool, worker_pool
+from l2o.envs.runtime.interrupts import check_interrupts, deferred_interrupts
+from l2o.envs.runtime.workers import end_pool, make_pool, map_in_pool, worker_pool
 
 TESTS = Path(__file__).parent
 
@@ -163,7 +163,7 @@ def test_a_pool_ends_while_its_workers_start():
 HELD = """
 import os, signal, sys, threading
 from test_train import config
-from l2o.policies.metrics import MetricsLog
+from l2o.policies.common.metrics import MetricsLog
 from l2o.policies.train import train
 
 enter, write, armed = threading.Condition.__enter__, MetricsLog.write, []

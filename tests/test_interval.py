@@ -14,22 +14,22 @@ from tiny import TinyFamily
 from torch import nn
 
 import l2o
-from l2o.asg_network import ASGPolicyNetwork
-from l2o.asg_policy import ASG_SIGNALS, ASGPolicy
-from l2o.benchmarks.cell import stops
-from l2o.bundle import CARD, BundleError
+from l2o.benchmarks.cells.cell import stops
 from l2o.configs.errors import ConfigError
 from l2o.configs.load import load_config
 from l2o.configs.schema import FineTuning
-from l2o.envs.finetune import FineTuneEnv
-from l2o.envs.finetuning import FineTune
+from l2o.deciding.asg_policy import ASG_SIGNALS, ASGPolicy
+from l2o.deciding.bundle import CARD, BundleError
+from l2o.deciding.interval import GrowingInterval, Windows, as_interval, as_plain
+from l2o.deciding.policy import Policy
+from l2o.deciding.schedule_policy import SchedulePolicy
+from l2o.envs.environment import FineTuneEnv
+from l2o.envs.fine_tune import FineTune
 from l2o.envs.stacked import StackedFineTuneEnv, Start
-from l2o.interval import GrowingInterval, Windows, as_interval, as_plain
 from l2o.multipliers import Bins
-from l2o.network import LayerPolicyNetwork
-from l2o.policy import Policy
-from l2o.schedule_policy import SchedulePolicy
-from l2o.spec import SignalSpec
+from l2o.networks.asg import ASGPolicyNetwork
+from l2o.networks.layer_shared import LayerPolicyNetwork
+from l2o.signals.spec import SignalSpec
 
 RULE = {"first": 2, "growth": 0.5, "share": 0.1}
 """Over 20 steps: max(2, 2 + done // 2); the last window is cut short, and not measured."""
@@ -182,7 +182,9 @@ def test_asg_2020_with_the_growing_window_is_an_override():
     assert load_config("train", "asg-2020").finetuning.interval == 10
 
 
-@pytest.mark.parametrize("module", ["l2o.interval", "l2o.guidance_rows", "l2o.benchmarks.cell"])
+@pytest.mark.parametrize(
+    "module", ["l2o.deciding.interval", "l2o.guidance.rows", "l2o.benchmarks.cells.cell"]
+)
 def test_docstrings_run(module):
     found = importlib.import_module(module)
     assert doctest.testmod(found, extraglobs={"torch": torch}).failed == 0

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-import l2o.last_good
-from l2o.last_good import LastGood
+import l2o.guarding.last_good
+from l2o.guarding.last_good import LastGood
 
 SHARE, OF_LARGEST = 5e-4, 1e-7
 
@@ -34,7 +34,7 @@ def back(tensors, light=True):
 
 
 def test_the_docstring_runs():
-    assert doctest.testmod(l2o.last_good, extraglobs={"torch": torch}).failed == 0
+    assert doctest.testmod(l2o.guarding.last_good, extraglobs={"torch": torch}).failed == 0
 
 
 @settings(max_examples=150)

@@ -12,11 +12,11 @@ from torch.nn.utils import parametrizations, parametrize, prune
 from torch.nn.utils import spectral_norm as old_spectral_norm
 from torch.nn.utils import weight_norm as old_weight_norm
 
-import l2o.adapters
-import l2o.bare
-import l2o.matcher
-from l2o.adapters import is_adapted
-from l2o.groups import group_layers
+import l2o.layers.adapters
+import l2o.layers.bare
+import l2o.layers.matcher
+from l2o.layers.adapters import is_adapted
+from l2o.layers.groups import group_layers
 
 
 def summary(model: nn.Module, **options: object) -> dict[str, str]:
@@ -321,7 +321,7 @@ def test_places_that_are_no_numbers_are_refused(place: object) -> None:
         group_layers(Placed(lambda name: place))
 
 
-@pytest.mark.parametrize("module", [l2o.adapters, l2o.bare, l2o.matcher])
+@pytest.mark.parametrize("module", [l2o.layers.adapters, l2o.layers.bare, l2o.layers.matcher])
 def test_docstrings_run(module: object) -> None:
     names = {"torch": torch, "nn": nn}
     assert doctest.testmod(module, extraglobs=names).failed == 0  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ import json
 import pytest
 from test_train import config
 
-from l2o.benchmarks.learning import main, read_run
+from l2o.benchmarks.studies.learning_curves import main, read_run
 from l2o.policies.train import train
 
 

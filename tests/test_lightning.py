@@ -24,9 +24,9 @@ from loops import (
 )
 
 import l2o
-from l2o.groups import group_layers
 from l2o.integrations.lightning import LRCallback
 from l2o.integrations.networks import network_of
+from l2o.layers.groups import group_layers
 
 OPTIMIZERS = {
     "split by decay": (adamw, {"mode": "update_scale"}),

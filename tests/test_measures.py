@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import l2o.measures
-from l2o.benchmarks.figures.attention import draw_attention
+from l2o.benchmarks.report.figures.attention import draw_attention
 from l2o.measures import (
     MEASURES,
     Outputs,

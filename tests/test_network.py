@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l2o.multipliers import MULTIPLIERS, Bins, LogRange, multipliers_from_dict
-from l2o.network import LayerPolicyNetwork
+from l2o.networks.layer_shared import LayerPolicyNetwork
 
 
 def observation(*shape):

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 import l2o.envs.optimizers
-import l2o.hypergradient_sgd
-import l2o.momentum_lr_sgd
+import l2o.optimizers.hypergradient_sgd
+import l2o.optimizers.momentum_lr_sgd
 from l2o.envs.optimizers import OPTIMIZERS, SGD, SGDLRMomentum
 from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS
-from l2o.groups import group_layers, param_groups
-from l2o.momentum_lr_sgd import MomentumLRSGD
+from l2o.layers.groups import group_layers, param_groups
+from l2o.optimizers.momentum_lr_sgd import MomentumLRSGD
 
 RATES = [0.1, 0.1, 0.02, 0.0, 0.3, 0.1]
 DECAY = 0.05
@@ -199,7 +199,7 @@ def test_bad_arguments(make: Callable[[], object]) -> None:
 
 def test_docstrings_run() -> None:
     package = l2o.envs.optimizers
-    modules = [l2o.momentum_lr_sgd, l2o.hypergradient_sgd]
+    modules = [l2o.optimizers.momentum_lr_sgd, l2o.optimizers.hypergradient_sgd]
     for info in pkgutil.iter_modules(package.__path__):
         modules.append(importlib.import_module(f"{package.__name__}.{info.name}"))
     for module in modules:

@@ -7,11 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from l2o.architectures import make_network
 from l2o.configs.schema import TrainConfig
-from l2o.network import LayerPolicyNetwork
-from l2o.policies.networks import build_layer_network
-from l2o.pooling import POOLINGS
+from l2o.deciding.architectures import make_network
+from l2o.networks.layer_shared import LayerPolicyNetwork
+from l2o.networks.pooling import POOLINGS
+from l2o.policies.common.networks import build_layer_network
 
 ALL = pytest.mark.parametrize("name", list(POOLINGS))
 

@@ -10,21 +10,21 @@ from PIL import Image
 from tiny import TinyNetwork
 
 import l2o
-from l2o.benchmarks.portrait.__main__ import main
-from l2o.benchmarks.portrait.base_lr import draw_base_lr, leftover
-from l2o.benchmarks.portrait.importance import training_config
-from l2o.benchmarks.portrait.layers import HEAD, log_multipliers, parts
-from l2o.benchmarks.portrait.multipliers import draw_multipliers
-from l2o.benchmarks.portrait.permutation import LAYER, Variant, list_variants, permute
-from l2o.benchmarks.portrait.player import Player
-from l2o.benchmarks.portrait.spike import describe_spike
-from l2o.benchmarks.portrait.tasks import ShownTask, choose_tasks
-from l2o.benchmarks.portrait.trace import Spike, record_trace
+from l2o.benchmarks.studies.portrait.__main__ import main
+from l2o.benchmarks.studies.portrait.base_lr import draw_base_lr, leftover
+from l2o.benchmarks.studies.portrait.importance import training_config
+from l2o.benchmarks.studies.portrait.layers import HEAD, log_multipliers, parts
+from l2o.benchmarks.studies.portrait.multipliers import draw_multipliers
+from l2o.benchmarks.studies.portrait.permutation import LAYER, Variant, list_variants, permute
+from l2o.benchmarks.studies.portrait.player import Player
+from l2o.benchmarks.studies.portrait.spike import describe_spike
+from l2o.benchmarks.studies.portrait.tasks import ShownTask, choose_tasks
+from l2o.benchmarks.studies.portrait.trace import Spike, record_trace
 from l2o.configs.schema import FineTuning, Named, TrainConfig
+from l2o.deciding.policy import Policy
 from l2o.envs.build import build
 from l2o.envs.tasks import TASKS
-from l2o.policies.evaluation import _run_drawn, evaluation_task
-from l2o.policy import Policy
+from l2o.policies.common.evaluation import _run_drawn, evaluation_task
 from l2o.signals import DEFAULT_SIGNALS, KIND_SIGNALS
 
 TINY = Named(name="tiny:TinyFamily", options={"split": "heldout"})

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from l2o.benchmarks.plan import PlannedRow
-from l2o.benchmarks.published import compare_with_published
-from l2o.benchmarks.published_tables import published_tables
-from l2o.benchmarks.results import Results
-from l2o.benchmarks.scores import METRICS, RowScores
+from l2o.benchmarks.comparisons.results_file import Results
+from l2o.benchmarks.comparisons.table.plan import PlannedRow
+from l2o.benchmarks.comparisons.table.score_matrices import METRICS, RowScores
+from l2o.benchmarks.report.published import compare_with_published
+from l2o.benchmarks.report.published_tables import published_tables
 
 
 def scored(label, accuracy, published, noise=0.01, seed=0):

@@ -12,9 +12,9 @@ from torch.distributed.checkpoint import state_dict as distributed
 from torch.optim import lr_scheduler as schedulers
 
 import l2o
-import l2o.rates
-from l2o.groups import LayerGroup
-from l2o.rates import Rates, as_floats
+import l2o.control.rates
+from l2o.control.rates import Rates, as_floats
+from l2o.layers.groups import LayerGroup
 
 
 def weights(count=1):
@@ -34,7 +34,7 @@ def rates_of(lr, **noted):
 
 
 def test_the_docstring_runs():
-    assert doctest.testmod(l2o.rates, extraglobs={"torch": torch}).failed == 0
+    assert doctest.testmod(l2o.control.rates, extraglobs={"torch": torch}).failed == 0
 
 
 @pytest.mark.parametrize(

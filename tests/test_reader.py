@@ -11,9 +11,9 @@ from torch import nn
 
 import l2o
 from l2o.benchmarks.speed.syncs import HostReads
-from l2o.block_sums import BLOCK, SMALL
-from l2o.meter import Meter
-from l2o.reader import DOT, DRIFT, GRADIENT, UPDATE, WEIGHT, Reader
+from l2o.measuring.block_sums import BLOCK, SMALL
+from l2o.measuring.meter import Meter
+from l2o.measuring.reader import DOT, DRIFT, GRADIENT, UPDATE, WEIGHT, Reader
 
 NEEDS = frozenset({"gradient", "update", "drift"})
 SHAPES = [(2, 3), (), (SMALL,), (SMALL + 1,), (BLOCK + 5,), (2 * BLOCK,), (0,), (7,)]

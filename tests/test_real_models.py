@@ -6,7 +6,7 @@ import pytest
 import transformers
 from torch import nn
 
-from l2o.groups import group_layers
+from l2o.layers.groups import group_layers
 
 WIDTH = {"hidden_size": 8, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 8}
 IMAGE = {"image_size": 8, "patch_size": 4, "num_labels": 3}

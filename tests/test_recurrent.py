@@ -8,8 +8,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from test_train import config as plain_config
 
 import l2o
-from l2o.network import LayerPolicyNetwork
-from l2o.policies.checkpoint import load_checkpoint
+from l2o.networks.layer_shared import LayerPolicyNetwork
+from l2o.policies.common.checkpoint import load_checkpoint
 from l2o.policies.sb3 import PPOLearner, RecurrentLayerPolicy
 from l2o.policies.sb3.sequences import SequenceBuffer
 from l2o.policies.train import train

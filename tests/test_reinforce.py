@@ -14,10 +14,10 @@ from test_train import start, wait_for_checkpoint
 from tiny import TinyFamily
 
 import l2o
-from l2o.asg_policy import ASG_SIGNALS, ASGPolicy
 from l2o.configs.load import load_config
-from l2o.envs.finetuning import FineTune
-from l2o.policies.checkpoint import CHECKPOINT, load_checkpoint
+from l2o.deciding.asg_policy import ASG_SIGNALS, ASGPolicy
+from l2o.envs.fine_tune import FineTune
+from l2o.policies.common.checkpoint import CHECKPOINT, load_checkpoint
 from l2o.policies.reinforce import BASELINES, ReinforceLearner
 from l2o.policies.reinforce.baselines import discounted_returns
 from l2o.policies.reinforce.rollout import Batch, Episode, act, replay

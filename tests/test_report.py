@@ -11,19 +11,19 @@ from rich.console import Console
 from tiny import TinyFamily
 
 from l2o.benchmarks import print_table, run_benchmark, write_report
-from l2o.benchmarks.factors import show_factor
-from l2o.benchmarks.figures import FIGURES
-from l2o.benchmarks.figures.style import focus
-from l2o.benchmarks.markdown import to_markdown
-from l2o.benchmarks.page import duration
-from l2o.benchmarks.report import make_page
-from l2o.benchmarks.results import Results, curves, load_results
-from l2o.benchmarks.samples import load_samples, save_samples
-from l2o.benchmarks.tables import Table, percent, points
+from l2o.benchmarks.cells.samples import load_samples, save_samples
+from l2o.benchmarks.comparisons.results_file import Results, curves, load_results
+from l2o.benchmarks.report.factors import show_factor
+from l2o.benchmarks.report.figures import FIGURES
+from l2o.benchmarks.report.figures.style import focus
+from l2o.benchmarks.report.markdown import to_markdown
+from l2o.benchmarks.report.page import duration
+from l2o.benchmarks.report.tables import Table, percent, points
+from l2o.benchmarks.report.write import make_page
 from l2o.configs.schema import BenchmarkConfig, Claim, Grid, Named, Row
+from l2o.deciding.policy import Policy
 from l2o.envs.tasks import Examples
-from l2o.policy import Policy
-from l2o.seals import write_json
+from l2o.files.seals import write_json
 
 
 class Halve(Policy):

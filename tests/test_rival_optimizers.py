@@ -9,9 +9,9 @@ from tiny import TinyFamily
 from torch import nn
 
 from l2o.configs.schema import FineTuning, Named
-from l2o.envs.finetuning import FineTune, build_optimizer
+from l2o.envs.fine_tune import FineTune, build_optimizer
 from l2o.envs.optimizers import OPTIMIZERS, ExtraOptimizer
-from l2o.hypergradient_sgd import HypergradientSGD
+from l2o.optimizers.hypergradient_sgd import HypergradientSGD
 
 EXTRA = [name for name, kind in OPTIMIZERS.items() if issubclass(kind, ExtraOptimizer)]
 

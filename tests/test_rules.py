@@ -14,11 +14,11 @@ from tiny import TinyFamily
 
 import l2o.rules
 from l2o.benchmarks import make_plan
-from l2o.benchmarks.cell import run_cell
-from l2o.benchmarks.run import run_benchmark
+from l2o.benchmarks.cells.cell import run_cell
+from l2o.benchmarks.comparisons.table.run import run_benchmark
 from l2o.configs.schema import FineTuning, Named, PolicyChoice, Row
-from l2o.envs.choice import build_policy
-from l2o.envs.finetuning import FineTune
+from l2o.envs.fine_tune import FineTune
+from l2o.envs.policy_choice import build_policy
 from l2o.rules import RULES, AutoRGN, ConstantLayers, Random
 
 OPTIONS = {"constant_layers": {"multipliers": (0.1, 0.5, 1.0)}}

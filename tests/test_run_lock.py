@@ -12,13 +12,13 @@ from contextlib import contextmanager
 import pytest
 from typer.testing import CliRunner
 
-from l2o.envs.run_lock import LOCK, OWNER, FolderInUseError, owner_of, run_lock
+from l2o.envs.runtime.run_lock import LOCK, OWNER, FolderInUseError, owner_of, run_lock
 from l2o.service.cli import app
 
 # A line is one write: unbuffered, print() makes several, and those of two processes mix.
 HOLD = """
 import multiprocessing, os, sys, time
-from l2o.envs.run_lock import run_lock
+from l2o.envs.runtime.run_lock import run_lock
 with run_lock(sys.argv[1]):
     if "fork" in sys.argv and os.fork() == 0:
         os.write(1, b"child %d\\n" % os.getpid())

@@ -17,10 +17,10 @@ from test_train import config
 from tiny import TinyFamily
 
 import l2o
-from l2o.envs.finetune import FineTuneEnv
-from l2o.envs.finetuning import FineTune
+from l2o.envs.environment import FineTuneEnv
+from l2o.envs.fine_tune import FineTune
+from l2o.policies.common.networks import build_layer_network
 from l2o.policies.imitation import imitate
-from l2o.policies.networks import build_layer_network
 from l2o.policies.sb3 import LayerSACPolicy, SACLearner
 from l2o.policies.sb3.sac_policy import LayerActor, LayerCritics
 from l2o.policies.sb3.squashed import EDGE, clamp_inward, squashed_gaussian

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 import l2o
-from l2o import sampling
-from l2o.meter import Meter
-from l2o.reader import DOT, DRIFT, GRADIENT, UPDATE, WEIGHT, Reader
-from l2o.sampling import BUDGET, RUN, Budget, Sample, _uniform
+from l2o.measuring import sampling
+from l2o.measuring.meter import Meter
+from l2o.measuring.reader import DOT, DRIFT, GRADIENT, UPDATE, WEIGHT, Reader
+from l2o.measuring.sampling import BUDGET, RUN, Budget, Sample, _uniform
 from l2o.signals.table import ROW, rows_of
 
 NEEDS = frozenset({"gradient", "update", "drift"})

@@ -13,16 +13,16 @@ from torch import Tensor, nn
 from torch.optim import lr_scheduler
 
 import l2o.checks
-import l2o.early_stopping
+import l2o.deciding.early_stopping
+import l2o.deciding.schedule_policy
 import l2o.profiles
-import l2o.schedule_policy
 import l2o.schedules
-from l2o.early_stopping import EarlyStopping
-from l2o.policy import Policy, State
+from l2o.deciding.early_stopping import EarlyStopping
+from l2o.deciding.policy import Policy, State
+from l2o.deciding.schedule_policy import SchedulePolicy
 from l2o.profiles import PROFILES
-from l2o.schedule_policy import SchedulePolicy
 from l2o.schedules import SCHEDULES, OneCycle, Schedule
-from l2o.spec import SignalSpec
+from l2o.signals.spec import SignalSpec
 
 STEPS = 40
 DEPTH = torch.tensor([0.0, 0.25, 0.5, 1.0])
@@ -349,7 +349,7 @@ def test_early_stopping_errors(arguments: dict[str, float]) -> None:
 
 
 def test_docstrings_run() -> None:
-    modules = [l2o.checks, l2o.early_stopping, l2o.schedule_policy]
+    modules = [l2o.checks, l2o.deciding.early_stopping, l2o.deciding.schedule_policy]
     for package in (l2o.schedules, l2o.profiles):
         names = [info.name for info in pkgutil.iter_modules(package.__path__)]
         modules += [importlib.import_module(f"{package.__name__}.{name}") for name in names]

@@ -12,9 +12,9 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 import l2o
-from l2o.history import Decision, History
-from l2o.plot import MAX_LINES, plot_history
-from l2o.policy import Policy
+from l2o.control.history import Decision, History
+from l2o.control.plot import MAX_LINES, plot_history
+from l2o.deciding.policy import Policy
 
 
 class Ramp(Policy):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import l2o
-from l2o.benchmarks.plan import fingerprint
+from l2o.benchmarks.comparisons.table.plan import fingerprint
 from l2o.benchmarks.ship import ship
 
 

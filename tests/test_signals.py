@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from l2o.groups import group_layers
-from l2o.layer_facts import LayerFacts
-from l2o.meter import Meter
+from l2o.layers.facts import LayerFacts
+from l2o.layers.groups import group_layers
+from l2o.measuring.meter import Meter
+from l2o.measuring.window import WindowMean
 from l2o.signals import DEFAULT_SIGNALS, KIND_SIGNALS, SIGNALS, Measurement
-from l2o.spec import SignalSpec
-from l2o.window import WindowMean
+from l2o.signals.spec import SignalSpec
 
 RUN = (
     *("loss", "previous_loss", "proxy_kl", "previous_proxy_kl"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny import TinyFamily, TinyNetwork
 
 from l2o.configs.schema import FineTuning
-from l2o.envs.finetuning import FineTune, batches
+from l2o.envs.fine_tune import FineTune, batches
 from l2o.envs.optimizers import OPTIMIZERS
 from l2o.envs.stacked import StackedFineTune, Start
 from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS
@@ -19,7 +19,7 @@ from l2o.envs.stacked.start import batch_table
 from l2o.envs.tasks import Examples
 from l2o.envs.tasks.digits.family import DigitsFamily
 from l2o.signals import DEFAULT_SIGNALS, KIND_SIGNALS
-from l2o.spec import SignalSpec
+from l2o.signals.spec import SignalSpec
 
 LAYERS = 4
 STACKABLE = [name for name, kind in OPTIMIZERS.items() if kind in STACKED_OPTIMIZERS]

@@ -11,9 +11,9 @@ from tiny import TinyFamily
 
 import l2o.envs  # noqa: F401  (registers the environment)
 from l2o.configs.schema import TrainConfig
-from l2o.envs.finetune import FineTuneEnv
+from l2o.envs.environment import FineTuneEnv
 from l2o.envs.stacked import StackedFineTuneEnv
-from l2o.policies.sb3.stacked import StackedVecEnv, make_stacked
+from l2o.policies.common.stacked_environments import StackedVecEnv, make_stacked
 
 ENVIRONMENT = {
     "rewards": {"target_accuracy_change": 10.0, "divergence": 1.0, "validation_loss_change": 1.0},

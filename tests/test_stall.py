@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 import l2o
-import l2o.stall
-from l2o.policy import Policy
+import l2o.guarding.stall
+from l2o.deciding.policy import Policy
+from l2o.guarding.stall import FALL, RISE, TRIAL, TRIES, Stall
 from l2o.signals import Measurement
-from l2o.spec import SignalSpec
-from l2o.stall import FALL, RISE, TRIAL, TRIES, Stall
+from l2o.signals.spec import SignalSpec
 
 MISSING = math.nan
 
@@ -32,7 +32,7 @@ def floors(losses, every=10, total=None, stall=None, begin=0):
 
 
 def test_the_docstring_runs():
-    assert doctest.testmod(l2o.stall, extraglobs={"torch": torch}).failed == 0
+    assert doctest.testmod(l2o.guarding.stall, extraglobs={"torch": torch}).failed == 0
 
 
 def test_a_loss_that_stands_still_lifts_the_floor_at_once():

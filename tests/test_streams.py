@@ -6,9 +6,9 @@ import sys
 import pytest
 from rich.console import Console
 
-from l2o.benchmarks.tables import Table
-from l2o.benchmarks.terminal import print_tables
-from l2o.streams import forgive_encodings
+from l2o.benchmarks.report.tables import Table
+from l2o.benchmarks.report.terminal import print_tables
+from l2o.files.streams import forgive_encodings
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8", "latin-1"])

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 import l2o
-from l2o.architectures import ARCHITECTURES, make_network
-from l2o.early_stopping import EarlyStopping
-from l2o.fallback import unmeasured
+from l2o.deciding.architectures import ARCHITECTURES, make_network
+from l2o.deciding.early_stopping import EarlyStopping
+from l2o.deciding.schedule_policy import SchedulePolicy
+from l2o.guarding.fallback import unmeasured
 from l2o.multipliers import MULTIPLIERS
-from l2o.pooling import POOLINGS
+from l2o.networks.pooling import POOLINGS
 from l2o.profiles import PROFILES
 from l2o.rules import RULES
-from l2o.schedule_policy import SchedulePolicy
 from l2o.schedules import SCHEDULES
 
 LAYERS = 6  # as many as the shipped asg-2020 policies have heads for

@@ -19,11 +19,11 @@ from tiny import TinyFamily
 import l2o
 from l2o.configs.load import dump_config
 from l2o.configs.schema import TrainConfig
-from l2o.envs.finetune import FineTuneEnv
-from l2o.envs.finetuning import FineTune
+from l2o.envs.environment import FineTuneEnv
+from l2o.envs.fine_tune import FineTune
 from l2o.policies.algorithms import ALGORITHMS
-from l2o.policies.checkpoint import CHECKPOINT, load_checkpoint
-from l2o.policies.evaluation import Evaluator
+from l2o.policies.common.checkpoint import CHECKPOINT, load_checkpoint
+from l2o.policies.common.evaluation import Evaluator
 from l2o.policies.sb3 import LayerActorCriticPolicy, PPOLearner
 from l2o.policies.sb3.distributions import layer_distribution
 from l2o.policies.train import Training, train

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from l2o.benchmarks.scores import RowScores
-from l2o.benchmarks.tuning import tuned_on_others
+from l2o.benchmarks.comparisons.table.score_matrices import RowScores
+from l2o.benchmarks.comparisons.table.tuning import tuned_on_others
 
 
 def _row(accuracy: np.ndarray) -> RowScores:

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 import l2o
+from l2o.control.unwrap import unwrap_optimizer
+from l2o.deciding.policy import Policy
 from l2o.modes import choose_mode
-from l2o.policy import Policy
-from l2o.unwrap import unwrap_optimizer
 
 FACTORS = (0.25, 1.5)
 STEPS = 6

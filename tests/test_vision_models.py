@@ -13,7 +13,7 @@ import torchvision
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from l2o.groups import LayerGroup, group_layers
+from l2o.layers.groups import LayerGroup, group_layers
 
 FEWEST, MOST = 4, 90
 MODULES = {

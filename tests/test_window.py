@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 import l2o
-from l2o.meter import Meter
-from l2o.sampling import Budget
-from l2o.spec import SignalSpec
-from l2o.window import WindowMean
+from l2o.measuring.meter import Meter
+from l2o.measuring.sampling import Budget
+from l2o.measuring.window import WindowMean
+from l2o.signals.spec import SignalSpec
 
 NAMES = {"loss": "loss", "proxy_kl": "proxy_kl", "val_loss": "validation_loss"}
 

@@ -6,14 +6,19 @@ import numpy as np
 import pytest
 from zero_shot_cases import config, records_of
 
-from l2o.benchmarks.comparison import DEFAULT, MISJUDGED
-from l2o.benchmarks.zero_shot.bootstrap import compare, estimate, interquartile_mean, mean
-from l2o.benchmarks.zero_shot.claims import Bounds, judge
-from l2o.benchmarks.zero_shot.cost import count_cost, training_cost
-from l2o.benchmarks.zero_shot.figures.profiles import profile
-from l2o.benchmarks.zero_shot.scores import gather_contenders
-from l2o.benchmarks.zero_shot.summary import summarise
-from l2o.bundle import read_card
+from l2o.benchmarks.comparisons.table.comparison import DEFAULT, MISJUDGED
+from l2o.benchmarks.comparisons.zero_shot.bootstrap import (
+    compare,
+    estimate,
+    interquartile_mean,
+    mean,
+)
+from l2o.benchmarks.comparisons.zero_shot.claims import Bounds, judge
+from l2o.benchmarks.comparisons.zero_shot.cost import count_cost, training_cost
+from l2o.benchmarks.comparisons.zero_shot.figures.profiles import profile
+from l2o.benchmarks.comparisons.zero_shot.scores import gather_contenders
+from l2o.benchmarks.comparisons.zero_shot.summary import summarise
+from l2o.deciding.bundle import read_card
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +207,7 @@ def test_runs_of_a_task_are_drawn_together():
     ],
 )
 def test_verdicts(value, low, bounds, holds, reaches):
-    from l2o.benchmarks.zero_shot.bootstrap import Estimate
+    from l2o.benchmarks.comparisons.zero_shot.bootstrap import Estimate
 
     entry = judge("c", "f", value, Estimate(value, low, low + 1, 3, 3), bounds)
     assert (entry["holds"], entry["reaches_goal"]) == (holds, reaches)

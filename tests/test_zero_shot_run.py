@@ -12,8 +12,8 @@ from tiny import TinyFamily
 from zero_shot_cases import TINY, config
 
 from l2o.benchmarks import make_plan, print_table, run_benchmark, write_report
-from l2o.benchmarks.zero_shot.figures import FIGURES
-from l2o.benchmarks.zero_shot.plan import family_config
+from l2o.benchmarks.comparisons.zero_shot.figures import FIGURES
+from l2o.benchmarks.comparisons.zero_shot.plan import family_config
 from l2o.configs.catalog import list_presets, read_source
 from l2o.configs.errors import ConfigError
 from l2o.configs.load import load_config, load_table

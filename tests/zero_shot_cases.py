@@ -3,10 +3,10 @@
 import torch
 
 from l2o.benchmarks import make_plan
-from l2o.benchmarks.zero_shot.plan import family_config
+from l2o.benchmarks.comparisons.zero_shot.plan import family_config
 from l2o.configs.load import check_config
 from l2o.configs.zero_shot import ZeroShotConfig
-from l2o.policy import Policy
+from l2o.deciding.policy import Policy
 
 TINY = {"name": "tiny:TinyFamily", "options": {"split": "heldout"}}
 

@@ -7,9 +7,9 @@ import copy
 import torch
 from torch.nn import functional
 
-from l2o.envs.finetuning import batches, fresh_model
+from l2o.envs.fine_tune import batches, fresh_model
 from l2o.envs.tasks.base import Task
-from l2o.groups import group_layers, param_groups
+from l2o.layers.groups import group_layers, param_groups
 
 
 class BareLoop:

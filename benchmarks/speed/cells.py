@@ -14,15 +14,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from l2o.benchmarks.cell import load_family
-from l2o.benchmarks.machine import machine_facts
-from l2o.benchmarks.plan import make_plan
-from l2o.benchmarks.run import run_benchmark
+from l2o.benchmarks.cells.cell import load_family
+from l2o.benchmarks.cells.machine import machine_facts
+from l2o.benchmarks.comparisons.table.plan import make_plan
+from l2o.benchmarks.comparisons.table.run import run_benchmark
 from l2o.benchmarks.speed.timing import ratio, time_alternately
 from l2o.configs.load import load_table
 from l2o.configs.schema import BenchmarkConfig
-from l2o.envs.device import resolve_device
-from l2o.files import write_atomically
+from l2o.envs.runtime.device import resolve_device
+from l2o.files.atomic import write_atomically
 
 _SMALL = ("tasks=1", "seeds=1", "policy=asg-base")
 

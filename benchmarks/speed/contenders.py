@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from l2o.envs.finetune import FineTuneEnv
+from l2o.envs.environment import FineTuneEnv
 from l2o.envs.stacked import StackedFineTuneEnv, Start
 from l2o.envs.stacked.memory import predict_memory
 from l2o.envs.tasks import Task, TaskFamily

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from l2o.benchmarks.machine import machine_facts
+from l2o.benchmarks.cells.machine import machine_facts
 from l2o.benchmarks.speed.decision import GROUPS, time_decision
 from l2o.benchmarks.speed.figures import Figure
 from l2o.benchmarks.speed.footprint import memory_added, time_imports
@@ -30,8 +30,8 @@ from l2o.benchmarks.speed.training import (
     Training,
     Workload,
 )
-from l2o.envs.device import resolve_device
-from l2o.files import write_atomically
+from l2o.envs.runtime.device import resolve_device
+from l2o.files.atomic import write_atomically
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,8 +12,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from l2o.benchmarks.speed.training import POLICY
-from l2o.bundle import load_policy
-from l2o.controller import LRController
+from l2o.control.controller import LRController
+from l2o.deciding.bundle import load_policy
 
 GROUPS = (8, 32, 128)
 _WARM_UP = 20

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from l2o.files import write_atomically
+from l2o.files.atomic import write_atomically
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 
-from l2o.benchmarks.machine import machine_facts
+from l2o.benchmarks.cells.machine import machine_facts
 from l2o.benchmarks.speed.contenders import FewTasks, numbers_of
 from l2o.benchmarks.speed.figures import Figure, publish
 from l2o.benchmarks.speed.timing import Times, ratio, time_alternately
 from l2o.configs.schema import FineTuning
-from l2o.envs.device import resolve_device
-from l2o.envs.finetuning import FineTune
+from l2o.envs.fine_tune import FineTune
+from l2o.envs.runtime.device import resolve_device
 from l2o.envs.tasks import Task
 
 STEPS = 20

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from l2o.benchmarks.speed.contenders import StackedEnvironments
+from l2o.envs.runtime.workers import prepare_worker
 from l2o.envs.tasks import TaskFamily
-from l2o.envs.workers import prepare_worker
 
 _STATUS = Path("/proc/self/status")
 

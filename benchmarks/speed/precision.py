@@ -15,19 +15,19 @@ from typing import Any
 
 import numpy as np
 
-from l2o.benchmarks.cell import Record, load_family
-from l2o.benchmarks.cell_queue import CellQueue
-from l2o.benchmarks.machine import machine_facts
-from l2o.benchmarks.plan import Plan, make_plan
-from l2o.benchmarks.run import signals_of
-from l2o.benchmarks.runner import run_here
-from l2o.benchmarks.scores import gather
-from l2o.benchmarks.stacked import Note
+from l2o.benchmarks.cells.cell import Record, load_family
+from l2o.benchmarks.cells.machine import machine_facts
+from l2o.benchmarks.cells.queue import CellQueue
+from l2o.benchmarks.cells.runner import run_here
+from l2o.benchmarks.cells.stacked import Note
+from l2o.benchmarks.comparisons.table.plan import Plan, make_plan
+from l2o.benchmarks.comparisons.table.run import signals_of
+from l2o.benchmarks.comparisons.table.score_matrices import gather
+from l2o.benchmarks.comparisons.table.summary import ACCURACIES
 from l2o.benchmarks.statistics import Matrix, mean, paired_difference
-from l2o.benchmarks.summary import ACCURACIES
 from l2o.configs.schema import BenchmarkConfig, FineTuning, Named, Row
-from l2o.envs.device import resolve_device
-from l2o.files import write_atomically
+from l2o.envs.runtime.device import resolve_device
+from l2o.files.atomic import write_atomically
 
 ALONE = "float32, one by one"
 """The control: rounding in another order, which is all that float32 and stacking leave open."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from l2o.benchmarks.machine import machine_facts
+from l2o.benchmarks.cells.machine import machine_facts
 from l2o.benchmarks.speed.bare import BareLoop
 from l2o.benchmarks.speed.contenders import (
     INTERVAL,
@@ -28,7 +28,7 @@ from l2o.benchmarks.speed.contenders import (
 from l2o.benchmarks.speed.figures import Figure, publish
 from l2o.benchmarks.speed.memory import measured_on_device, measured_on_host
 from l2o.benchmarks.speed.timing import Times, ratio, time_alternately
-from l2o.envs.device import resolve_device
+from l2o.envs.runtime.device import resolve_device
 
 _CPU_COUNTS, _CUDA_COUNTS = (1, 8, 16, 32, 128, 512), (1, 8, 32, 128, 256, 512, 1024)
 

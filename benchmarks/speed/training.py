@@ -14,8 +14,8 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from l2o.benchmarks.speed.models import ResNet, VisionTransformer
-from l2o.bundle import load_policy
-from l2o.controller import LRController
+from l2o.control.controller import LRController
+from l2o.deciding.bundle import load_policy
 
 POLICY, TOTAL_STEPS = "asg-base", 10_000
 

@@ -30,19 +30,22 @@ class InnerOptimizer(ABC):
         """Return a fresh optimizer; what a group sets itself wins over these settings.
 
         Args:
-            param_groups: torch param groups with `lr`, as `l2o.groups.param_groups` makes them.
+            param_groups: torch param groups with `lr`, as `l2o.layers.groups.param_groups` makes
+                them.
 
         Raises:
             ValueError: there is no group, or one has no learning rate.
         """
         groups = [dict(group) for group in param_groups]
         if not groups:
-            raise ValueError("there are no param groups; make them with l2o.groups.param_groups")
+            raise ValueError(
+                "there are no param groups; make them with l2o.layers.groups.param_groups"
+            )
         for index, group in enumerate(groups):
             if "lr" not in group:
                 raise ValueError(
                     f"param group {group.get('name', index)!r} has no 'lr'; "
-                    "make param groups with l2o.groups.param_groups(groups, base_lr)"
+                    "make param groups with l2o.layers.groups.param_groups(groups, base_lr)"
                 )
         return self.make(groups)
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 from l2o.envs.optimizers.base import InnerOptimizer
-from l2o.hypergradient_sgd import HypergradientSGD, check_hypergradient
+from l2o.optimizers.hypergradient_sgd import HypergradientSGD, check_hypergradient
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class HypergradientDescent(InnerOptimizer):
     """SGD whose learning rate, one per layer, follows the hypergradient: `HypergradientSGD`.
 
     Source: Baydin et al., Online Learning Rate Adaptation with Hypergradient Descent, ICLR 2018;
-    `l2o.hypergradient_sgd` has the formula and says what differs.
+    `l2o.optimizers.hypergradient_sgd` has the formula and says what differs.
 
     Args:
         hyper_lr: β, not negative; below 1 unless additive.

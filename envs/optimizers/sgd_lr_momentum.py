@@ -9,12 +9,12 @@ from torch.optim import Optimizer
 
 from l2o.checks import check_decay, check_number
 from l2o.envs.optimizers.base import InnerOptimizer
-from l2o.momentum_lr_sgd import MomentumLRSGD
+from l2o.optimizers.momentum_lr_sgd import MomentumLRSGD
 
 
 @dataclass(frozen=True)
 class SGDLRMomentum(InnerOptimizer):
-    """v ← m·v + lr·(g + λθ); θ ← θ − v: `l2o.momentum_lr_sgd.MomentumLRSGD`.
+    """v ← m·v + lr·(g + λθ); θ ← θ − v: `l2o.optimizers.momentum_lr_sgd.MomentumLRSGD`.
 
     The VisDA-17 optimizer of the release of Chen et al., Automated Synthetic-to-Real
     Generalization, ICML 2020.

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from l2o.envs.stacked.layout import Layout
-from l2o.head_window import mean_and_std
+from l2o.measuring.head_window import mean_and_std
 
 
 class HeadSums:
-    """Sums over a window's steps of what `l2o.head_window.HeadWindow` watches, for N networks.
+    """Sums, for N networks, of what `l2o.measuring.head_window.HeadWindow` watches.
 
     Args:
         layout: of the networks; one without a head has no values.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from l2o.groups import LayerGroup
-from l2o.layer_facts import facts_by_name
+from l2o.layers.facts import facts_by_name
+from l2o.layers.groups import LayerGroup
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Layout:
 
     Example:
         >>> from torch import nn
-        >>> from l2o.groups import group_layers
+        >>> from l2o.layers.groups import group_layers
         >>> layout = Layout.of(group_layers(nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))))
         >>> layout.numel, [tuple(view.shape) for view in layout.views(torch.zeros(26), 2)]
         (13, [(2, 3, 2), (2, 3), (2, 1, 3), (2, 1)])

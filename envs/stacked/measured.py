@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from l2o.envs.stacked.layout import Layout
-from l2o.layer_facts import LayerFacts
+from l2o.layers.facts import LayerFacts
 from l2o.signals import MISSING, Measurement
 from l2o.signals.table import RUN_FIELDS
 

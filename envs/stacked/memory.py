@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from l2o.envs.stacked.data import frozen_features, room_for
-from l2o.envs.stacked.finetuning import EVALUATION_BATCH, StackedFineTune
+from l2o.envs.stacked.fine_tune import EVALUATION_BATCH, StackedFineTune
 from l2o.envs.stacked.guidance import STACKED_GUIDANCE
 from l2o.envs.stacked.guidance.contrastive import bytes_computing, bytes_kept
 from l2o.envs.stacked.maps import WantedMaps

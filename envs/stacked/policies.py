@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from l2o.learned import LearnedPolicy
-from l2o.policy import Policy, State
-from l2o.schedule_policy import SchedulePolicy
-from l2o.spec import SignalSpec
+from l2o.deciding.learned import LearnedPolicy
+from l2o.deciding.policy import Policy, State
+from l2o.deciding.schedule_policy import SchedulePolicy
+from l2o.signals.spec import SignalSpec
 
 
 class SlotPolicies:

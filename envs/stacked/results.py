@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from l2o.envs.stacked.graph import Graphs, SharedMemory
-from l2o.envs.stacked.link import HostLink, split_flat
 from l2o.envs.stacked.measured import measurement_of
 from l2o.envs.stacked.placement import Placement
 from l2o.envs.stacked.trainer import Trainer
-from l2o.spec import SignalSpec
+from l2o.envs.stacked.transfers import HostLink, split_flat
+from l2o.signals.spec import SignalSpec
 
 
 class Scores(NamedTuple):

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from l2o.envs.finetuning import draw_head, fresh_model, importance_of
+from l2o.envs.fine_tune import draw_head, fresh_model, importance_of
 from l2o.envs.optimizers import InnerOptimizer
 from l2o.envs.stacked.layout import Layout
 from l2o.envs.tasks.base import Task
-from l2o.groups import group_layers
+from l2o.layers.groups import group_layers
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from l2o.heads import split_head
+from l2o.layers.heads import split_head
 
 
 def backbone_parameters(

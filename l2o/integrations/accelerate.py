@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import nn
 
-from l2o.controller import LRController
+from l2o.control.controller import LRController
+from l2o.deciding.policy import Policy
 from l2o.integrations.base import as_policy, check_options, missing
-from l2o.policy import Policy
 
 try:
     from accelerate import Accelerator

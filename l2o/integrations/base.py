@@ -8,10 +8,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from l2o.bundle import load_policy
-from l2o.controller import LRController
-from l2o.guard import Guard
-from l2o.policy import Policy
+from l2o.control.controller import LRController
+from l2o.deciding.bundle import load_policy
+from l2o.deciding.policy import Policy
+from l2o.guarding.guard import Guard
 
 
 def missing(package: str, extra: str) -> ImportError:

@@ -12,11 +12,11 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from l2o.checkpoint import STATE_KEY
-from l2o.controller import LRController
-from l2o.history import Decision
+from l2o.control.controller import LRController
+from l2o.control.history import Decision
+from l2o.control.state import STATE_KEY
+from l2o.deciding.policy import Policy
 from l2o.integrations.base import as_policy, check_options, fresh, missing
-from l2o.policy import Policy
 
 try:
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments

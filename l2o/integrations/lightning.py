@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from l2o.checkpoint import STATE_KEY
-from l2o.controller import LRController
-from l2o.history import Decision
+from l2o.control.controller import LRController
+from l2o.control.history import Decision
+from l2o.control.state import STATE_KEY
+from l2o.deciding.policy import Policy
 from l2o.integrations.base import as_policy, check_options, fresh, missing
 from l2o.integrations.networks import grouping_of, network_of
 from l2o.integrations.pending_losses import PendingLosses
-from l2o.policy import Policy
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer

@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from l2o.groups import group_layers
-from l2o.layout import awake
+from l2o.control.layout import awake
+from l2o.layers.groups import group_layers
 
 
 class Part(nn.Module):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 from torch.optim import Optimizer
 
-from l2o.groups import LayerGroup
+from l2o.layers.groups import LayerGroup
 from l2o.modes.choose import refusal
 
 

@@ -7,7 +7,7 @@ import inspect
 from torch import optim
 from torch.optim import Optimizer
 
-from l2o.momentum_lr_sgd import MomentumLRSGD
+from l2o.optimizers.momentum_lr_sgd import MomentumLRSGD
 
 ONE_RATE_PER_GROUP: tuple[type[Optimizer], ...] = (
     optim.SGD,

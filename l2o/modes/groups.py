@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 from torch.optim import Optimizer
 
-from l2o.groups import LayerGroup
+from l2o.layers.groups import LayerGroup
 from l2o.modes.base import Mode
 from l2o.modes.split import SplitGroup
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from l2o.groups import LayerGroup
+from l2o.layers.groups import LayerGroup
 from l2o.modes.base import Mode
 from l2o.tensors import shard
 

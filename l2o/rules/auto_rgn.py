@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from l2o.policy import State
+from l2o.deciding.policy import State
 from l2o.rules.base import Rule
 from l2o.signals.gradient import GradientNorm
-from l2o.spec import SignalSpec
+from l2o.signals.spec import SignalSpec
 
 
 @dataclass

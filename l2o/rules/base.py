@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from l2o.policy import Policy
+from l2o.deciding.policy import Policy
 
 
 class Rule(Policy):

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from l2o.checks import check_number
-from l2o.policy import State
+from l2o.deciding.policy import State
 from l2o.rules.base import Rule
-from l2o.spec import SignalSpec
+from l2o.signals.spec import SignalSpec
 
 
 @dataclass

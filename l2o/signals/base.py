@@ -29,7 +29,7 @@ class Measurement:
     Attributes:
         present: 1 for a real layer, 0 for padding.
         is_head: 1 for the new head.
-        is_guidance: 1 for the row of a guidance term (`l2o.guidance_rows`), 0 for a layer.
+        is_guidance: 1 for the row of a guidance term (`l2o.guidance.rows`), 0 for a layer.
         depth: 0 at the input, 1 at the head.
         numel: number of parameters.
         root_numel: its square root.
@@ -111,8 +111,8 @@ class Signal(ABC):
 class LogRatio(Signal):
     """log₁₀(numerator / denominator) / scale of two fields of a measurement.
 
-    What is declared, not computed, is encoded for all signals at once (`l2o.encoding`); a subclass
-    that overrides `compute` is not.
+    What is declared, not computed, is encoded for all signals at once (`l2o.signals.encoding`); a
+    subclass that overrides `compute` is not.
     """
 
     numerator: ClassVar[str]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from l2o.configs.schema import Imitation
-from l2o.network import LayerPolicyNetwork
+from l2o.networks.layer_shared import LayerPolicyNetwork
 
 
 def fit(

@@ -8,15 +8,15 @@ import numpy as np
 import torch
 
 from l2o.configs.schema import TrainConfig
-from l2o.envs.workers import map_in_pool, worker_pool
+from l2o.envs.runtime.workers import map_in_pool, worker_pool
 from l2o.multipliers import LogRange
-from l2o.network import LayerPolicyNetwork
+from l2o.networks.layer_shared import LayerPolicyNetwork
+from l2o.policies.common.networks import action_range
 from l2o.policies.imitation.candidates import Preferred
 from l2o.policies.imitation.demonstrations import Demonstrations, decisions, sequences
 from l2o.policies.imitation.fit import fit
-from l2o.policies.imitation.scene import Share, play
+from l2o.policies.imitation.practice import Share, play
 from l2o.policies.imitation.teachers import imitation_of
-from l2o.policies.networks import action_range
 
 Played = list[tuple[Demonstrations, Preferred | None]]
 

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from l2o.configs.schema import Imitation, TrainConfig
+from l2o.deciding.learned import LearnedPolicy
+from l2o.deciding.policy import Policy
+from l2o.deciding.schedule_policy import SchedulePolicy
 from l2o.envs.build import build
-from l2o.envs.finetuning import decision_interval
+from l2o.envs.fine_tune import decision_interval
 from l2o.envs.stacked import StackedFineTuneEnv
-from l2o.learned import LearnedPolicy
-from l2o.policy import Policy
 from l2o.profiles import PROFILES
-from l2o.schedule_policy import SchedulePolicy
 from l2o.schedules import SCHEDULES
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from l2o.networks.base import PolicyNetwork
 from l2o.policies.sb3.distributions import LayerDistribution, layer_distribution
-from l2o.policy_network import PolicyNetwork
 
 
 @dataclass

@@ -10,14 +10,14 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from l2o.learned import LearnedPolicy
-from l2o.network import LayerPolicyNetwork
-from l2o.policies.base import Learner
+from l2o.deciding.learned import LearnedPolicy
+from l2o.networks.layer_shared import LayerPolicyNetwork
+from l2o.policies.common.episode_metrics import EpisodeWatch, learning_metrics
+from l2o.policies.common.learner import Learner
+from l2o.policies.common.networks import export_policy
+from l2o.policies.common.timings import TimeShares
+from l2o.policies.common.vector_environments import make_environments, seed_environments
 from l2o.policies.imitation import imitate
-from l2o.policies.networks import export_policy
-from l2o.policies.sb3.environments import make_environments, seed_environments
-from l2o.policies.sb3.episodes import EpisodeWatch, learning_metrics
-from l2o.policies.spent import TimeShares
 
 
 class SB3Learner(Learner):

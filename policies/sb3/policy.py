@@ -13,7 +13,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from l2o.network import LayerPolicyNetwork
+from l2o.networks.layer_shared import LayerPolicyNetwork
 from l2o.policies.sb3.distributions import LayerDistribution, layer_distribution
 from l2o.policies.sb3.noise import LastingNoise
 

@@ -14,14 +14,14 @@ from stable_baselines3.common.logger import Logger
 
 from l2o.checks import check_number
 from l2o.configs.schema import TrainConfig
-from l2o.envs.seeds import narrow_seed
+from l2o.envs.runtime.seeds import narrow_seed
 from l2o.multipliers import LogRange
-from l2o.network import LayerPolicyNetwork
-from l2o.policies.networks import action_range, build_layer_network, signal_spec
-from l2o.policies.options import check_counts
+from l2o.networks.layer_shared import LayerPolicyNetwork
+from l2o.policies.common.episode_metrics import EpisodeWatch
+from l2o.policies.common.networks import action_range, build_layer_network, signal_spec
+from l2o.policies.common.options import check_counts
+from l2o.policies.common.vector_environments import count_environments
 from l2o.policies.sb3.checks import check_layer_shared
-from l2o.policies.sb3.environments import count_environments
-from l2o.policies.sb3.episodes import EpisodeWatch
 from l2o.policies.sb3.learner import SB3Learner
 from l2o.policies.sb3.noise import LastingNoise
 from l2o.policies.sb3.policy import LayerActorCriticPolicy

@@ -12,7 +12,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.sac.policies import SACPolicy
 from torch import Tensor, nn
 
-from l2o.network import LayerPolicyNetwork
+from l2o.networks.layer_shared import LayerPolicyNetwork
 from l2o.policies.sb3.policy import make_layer_network
 from l2o.policies.sb3.squashed import squashed_gaussian
 

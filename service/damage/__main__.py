@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from l2o.files import write_atomically
+from l2o.files.atomic import write_atomically
+from l2o.files.streams import forgive_encodings
 from l2o.service.damage.damages import DAMAGES
 from l2o.service.damage.kinds import kinds
 from l2o.service.damage.templates import make_templates
 from l2o.service.damage.trial import READ, REFUSED, Outcome, Trials
-from l2o.streams import forgive_encodings
 
 
 def run(files: int, seed: int = 0, progress: bool = False) -> list[Outcome]:

@@ -81,7 +81,7 @@ def resume(config: Path, folder: Path, path: Path) -> Any:
 
 def weights(folder: Path, path: Path) -> Any:
     """Load a policy."""
-    from l2o.bundle import load_policy
+    from l2o.deciding.bundle import load_policy
 
     state = load_policy(folder).network.state_dict()
     return {name: value.tolist() for name, value in state.items()}
@@ -89,7 +89,7 @@ def weights(folder: Path, path: Path) -> Any:
 
 def log(folder: Path, path: Path) -> Any:
     """Read a training run's log, and cut off what its checkpoint does not know."""
-    from l2o.policies.metrics import MetricsLog, last_iteration
+    from l2o.policies.common.metrics import MetricsLog, last_iteration
 
     last_iteration(folder)
     metrics = MetricsLog(folder)
@@ -101,7 +101,7 @@ def log(folder: Path, path: Path) -> Any:
 
 def learned(config: Path, folder: Path, path: Path) -> Any:
     """Ask whether a training run has ended, as an ablation does."""
-    from l2o.benchmarks.ablation.learn import is_learned
+    from l2o.benchmarks.comparisons.ablation.learn import is_learned
     from l2o.configs.load import load_config
 
     return is_learned(load_config("train", config), folder)
@@ -117,7 +117,7 @@ def compare(kind: Any, config: Path, folder: Path, path: Path) -> Any:
 
 def records(folder: Path, path: Path) -> Any:
     """Go on with a benchmark's records."""
-    from l2o.benchmarks.records import mend, read
+    from l2o.benchmarks.cells.record_file import mend, read
 
     mend(path)
     read(path)
@@ -125,7 +125,7 @@ def records(folder: Path, path: Path) -> Any:
 
 def lock(folder: Path, path: Path) -> Any:
     """Take a folder over from a run that was killed."""
-    from l2o.envs.run_lock import run_lock
+    from l2o.envs.runtime.run_lock import run_lock
 
     with run_lock(folder):
         pass

@@ -45,7 +45,7 @@ class Templates:
 def make_templates(parent: Path) -> Templates:
     """Train and benchmark in a folder, with caches of their own."""
     from l2o.benchmarks import run_benchmark, write_report
-    from l2o.envs.run_lock import OWNER
+    from l2o.envs.runtime.run_lock import OWNER
     from l2o.policies.train import train
 
     templates = Templates(parent / "train", parent / "benchmark", parent / "cache")

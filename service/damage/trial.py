@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from l2o.envs.run_lock import OWNER
+from l2o.envs.runtime.run_lock import OWNER
 from l2o.service.damage.damages import DAMAGES, mended
 from l2o.service.damage.kinds import CommandError, Kind
 from l2o.service.damage.templates import Templates

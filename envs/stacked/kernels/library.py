@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
-from l2o.envs.cache_folder import cache_folder
-from l2o.files import write_atomically
+from l2o.envs.runtime.cache_folder import cache_folder
+from l2o.files.atomic import write_atomically
 
 logger = logging.getLogger("l2o")
 

@@ -10,7 +10,7 @@ from l2o.envs.stacked.optimizers.base import StackedOptimizer
 
 
 class StackedSGDLRMomentum(StackedOptimizer):
-    """v ← m·v + lr·(g + λθ); θ ← θ − v, as `l2o.momentum_lr_sgd.MomentumLRSGD`.
+    """v ← m·v + lr·(g + λθ); θ ← θ − v, as `l2o.optimizers.momentum_lr_sgd.MomentumLRSGD`.
 
     Args:
         parameters: flat, `[N·P]`.

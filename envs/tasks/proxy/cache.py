@@ -13,9 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from l2o.envs.cache_folder import cache_folder
-from l2o.files import write_atomically
-from l2o.seals import read_sealed, seal_bytes
+from l2o.envs.runtime.cache_folder import cache_folder
+from l2o.files.atomic import write_atomically
+from l2o.files.seals import read_sealed, seal_bytes
 
 
 def cache_path(kind: str, recipe: Mapping[str, Any]) -> Path:

@@ -1,0 +1,26 @@
+"""Facts of the machine and software that results depend on."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+from l2o.benchmarks.cells.cores import usable_cores
+
+
+def machine_facts(workers: int) -> dict[str, Any]:
+    """Return what a reader needs to judge the times: cores, processes, versions."""
+    from importlib import metadata
+
+    import torch
+
+    return {
+        "usable_cores": usable_cores(),
+        "processes": workers,
+        "threads_per_process": 1,
+        "processor": platform.machine(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "l2o": metadata.version("l2o"),
+    }

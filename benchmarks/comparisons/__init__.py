@@ -1,0 +1,1 @@
+"""Comparisons of policies: one family of tasks, several families, variants of one training."""

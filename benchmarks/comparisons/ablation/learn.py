@@ -1,0 +1,78 @@
+"""One run of an ablation: learn a policy, then score it on episodes that all share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from l2o.benchmarks.cells.cell import Record, finite
+from l2o.benchmarks.cells.episode_scores import FIRST_EPISODE, seen_by
+from l2o.benchmarks.comparisons.ablation.plan import Run
+from l2o.configs.schema import TrainConfig
+from l2o.deciding.bundle import load_policy
+from l2o.deciding.learned import LearnedPolicy
+from l2o.files.atomic import DamagedFileError
+from l2o.files.seals import read_json
+from l2o.policies.common.evaluation import Evaluator
+from l2o.policies.train import train
+
+RESULTS = "results.json"
+_REMEDY = "delete it, and the same command writes it again from the run's checkpoint"
+
+
+def learn(run: Run, folder: Path, progress: bool = False) -> dict[str, Any]:
+    """Learn a run's policy, from where it stopped, unless it is there; return its results."""
+    if not is_learned(run.config, folder):
+        train(run.config, folder, resume=True, progress=progress)
+    return read_json(folder / RESULTS, _REMEDY)
+
+
+def is_learned(config: TrainConfig, folder: Path) -> bool:
+    """Tell whether a training run has spent its budget and evaluated what it came to."""
+    path = folder / RESULTS
+    if not path.exists():
+        return False
+    found = read_json(path, _REMEDY)
+    try:
+        last = found["evaluations"][-1]["episodes"] if found["evaluations"] else -1
+        return bool(last == found["episodes"] >= config.episodes)
+    except (KeyError, TypeError, IndexError) as error:
+        raise DamagedFileError(path, "holds no results of an l2o train run", _REMEDY) from error
+
+
+def score(run: Run, folder: Path, results: dict[str, Any], evaluator: Evaluator) -> Record:
+    """Score a learned policy, and return the record of the run.
+
+    Args:
+        run: what was learned.
+        folder: where.
+        results: of the learning.
+        evaluator: of the base's training config.
+    """
+    policy = load_policy(folder)
+    assert isinstance(policy, LearnedPolicy)
+    numbers = range(FIRST_EPISODE, FIRST_EPISODE + run.episodes)
+    ended = evaluator.drawn(policy, numbers, scoring_config(run, policy))
+    return {
+        "id": run.id,
+        "label": run.label,
+        "seed": run.seed,
+        "folder": folder.name,
+        "fine_tunes": results["episodes"],
+        "seconds": round(results["seconds"], 2),
+        "accuracy": [finite(each.accuracy) for each in ended],
+        "chance": [finite(each.chance) for each in ended],
+        "diverged": [each.diverged for each in ended],
+    }
+
+
+def scoring_config(run: Run, policy: LearnedPolicy) -> TrainConfig:
+    """Return how scored episodes are drawn, which is as the base's, and what the policy sees.
+
+    Tasks, base LRs, optimizers, guidance weights, seeds of batches and heads, and which signals are
+    withheld are then the same for all variants. Signals, actions and the interval are the policy's.
+    """
+    own = run.config
+    seen = seen_by(policy, run.base, own.environment.validation)
+    finetuning = seen.finetuning.model_copy(update={"interval": own.finetuning.interval})
+    return seen.model_copy(update={"finetuning": finetuning})

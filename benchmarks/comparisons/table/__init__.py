@@ -1,0 +1,1 @@
+"""The comparison on one family of tasks: rows x tasks x seeds."""

@@ -1,0 +1,150 @@
+"""The look that all figures share: legible in print, in grey and to colour-blind readers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+from l2o.benchmarks.comparisons.results_file import Results
+from l2o.benchmarks.report.factors import show_factor
+
+GREY = "#b5b5b5"
+INK = "#222222"
+# Okabe & Ito's palette; each colour comes with its own marker and dashes.
+LOOKS: tuple[tuple[str, str, Any], ...] = (
+    ("#0072B2", "s", (0, (5, 1.5))),
+    ("#D55E00", "^", (0, (3, 1, 1, 1))),
+    ("#009E73", "D", (0, (1, 1))),
+    ("#CC79A7", "v", (0, (7, 2, 1, 2))),
+    ("#E69F00", "P", (0, (4, 1, 1, 1, 1, 1))),
+    ("#56B4E9", "X", (0, (2, 1.5))),
+    ("#7A5195", "<", (0, (6, 1))),
+)
+MAX_FOCUS = 1 + len(LOOKS)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one row is drawn: keyword arguments of `Axes.plot`."""
+
+    color: str
+    marker: str
+    linestyle: Any
+    linewidth: float = 1.6
+    markersize: float = 5.0
+
+    @property
+    def zorder(self) -> float:
+        """Learned policies are drawn on top."""
+        return 3.0 if self.linestyle == "-" else 2.5
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the keyword arguments."""
+        return dict(vars(self))
+
+
+def new_figure(width: float = 7.2, height: float = 4.2) -> Figure:
+    """Return an empty figure (inches), laid out so that nothing overlaps."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def focus(results: Results, limit: int = 6) -> dict[str, Look]:
+    """Choose the rows that a figure names, and their looks: label -> look.
+
+    Learned policies come first, then rows written out in the config, then the best grid row of each
+    layer profile. All others are drawn in grey.
+    """
+    learned = [row for row in results.rows if row["kind"] == "policy"]
+    written = [row for row in results.rows if row["kind"] == "row"]
+    best: dict[str, dict[str, Any]] = {}
+    for row in sorted(results.rows, key=_misjudged, reverse=True):
+        if row["kind"] == "grid":
+            best.setdefault(row["profile"], row)
+    # The look of MAX_FOCUS that is a learned policy's own is no other row's.
+    room = MAX_FOCUS if learned else len(LOOKS)
+    chosen = (learned + written + list(best.values()))[: min(limit, room)]
+    looks: dict[str, Look] = {}
+    others = iter(LOOKS)
+    for row in chosen:
+        if row["kind"] == "policy" and not looks:
+            looks[row["label"]] = Look(INK, "o", "-", linewidth=2.6, markersize=6.0)
+        else:
+            looks[row["label"]] = Look(*next(others))
+    return looks
+
+
+def factors_shown(results: Results) -> list[float]:
+    """Return the smallest, the default and the largest base-LR factor of the benchmark."""
+    factors = sorted(results.data["counts"]["base_lr_factors"])
+    default = min(factors, key=lambda factor: max(factor, 1 / factor))
+    return sorted({factors[0], default, factors[-1]})
+
+
+def factor_title(factor: float) -> str:
+    """Return a panel's title for a base-LR factor."""
+    if abs(factor - 1) < 1e-9:
+        return "default base LR"
+    return f"base LR × {show_factor(factor)}"
+
+
+def progress_axis(axes: Axes) -> None:
+    """Label the horizontal axis, with ticks that do not touch those of the next panel."""
+    axes.set_xlabel("training progress")
+    axes.set_xlim(0, 1.03)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0], ["0", "", "½", "", "1"])
+
+
+def tidy(axes: Axes) -> None:
+    """Take away what carries no information and add a light grid."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(True, color="#e4e4e4", linewidth=0.7)
+    axes.set_axisbelow(True)
+
+
+def log_axis(axes: Axes) -> None:
+    """Make the vertical axis logarithmic, of whole decades labelled as plain numbers."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.set_ylim(10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high)))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def in_percent(axis: Axis) -> None:
+    """Label an axis of shares as percentages."""
+    axis.set_major_formatter(lambda share, _: f"{round(100 * share, 3):g} %")
+
+
+def chance_line(axes: Axes, chance: float | None) -> None:
+    """Mark what guessing gives."""
+    if chance is not None:
+        axes.axhline(chance, color="#777777", linewidth=1, linestyle=":", label="chance")
+
+
+def legend_below(figure: Figure, axes: Axes, columns: int = 2) -> None:
+    """Put one legend under the whole figure, where it hides no data."""
+    handles, labels = axes.get_legend_handles_labels()
+    # Error bars, the rows that matter, are listed last by matplotlib.
+    pairs = sorted(zip(labels, handles), key=lambda pair: isinstance(pair[1], Artist))
+    unique = dict(pairs)
+    figure.legend(
+        list(unique.values()),
+        list(unique),
+        loc="outside lower center",
+        ncols=min(columns, len(unique)),
+        frameon=False,
+        fontsize=9,
+        handlelength=3.6,
+    )
+
+
+def _misjudged(row: dict[str, Any]) -> float:
+    value = row["misjudged"]["target_accuracy"]["value"]
+    return -1.0 if value is None else value

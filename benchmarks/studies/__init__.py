@@ -1,0 +1,1 @@
+"""Studies: looks at one policy, at learning, at harm, and at other data."""

@@ -1,0 +1,42 @@
+"""Plugging a policy in, as a user does, and which policies fit which network."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from torch import nn
+from torch.optim import Optimizer
+
+import l2o
+from l2o.benchmarks.studies.hostile.cell import PLAIN, Cell
+
+
+def control(cell: Cell, optimizer: Optimizer, model: nn.Module) -> l2o.LRController | None:
+    """Plug the cell's policy in, as the README says; layers are merged where it has to be so."""
+    if cell.policy == PLAIN:
+        return None
+    policy = l2o.load_policy(cell.policy)
+    if (count := fixed_groups(policy)) is None:
+        return l2o.LRController(policy, optimizer, model, total_steps=cell.told)
+    groups = l2o.group_layers(model, max_groups=count)
+    return l2o.LRController(policy, optimizer, groups=groups, total_steps=cell.told)
+
+
+def fixed_groups(policy: l2o.Policy) -> int | None:
+    """Return the number of layer groups that a policy needs; None where any will do."""
+    return getattr(policy, "groups", None)
+
+
+def drivers(policies: Sequence[str], network: str, model: nn.Module, steps: int) -> list[str]:
+    """Return which of the policies, or of all that ship, can drive a network; log the others."""
+    able = []
+    for name in policies or l2o.list_policies():
+        policy = l2o.load_policy(name)
+        try:
+            policy.check(l2o.group_layers(model, max_groups=fixed_groups(policy)), steps)
+        except ValueError:
+            logging.getLogger(__name__).warning("%s cannot drive %s: left out", name, network)
+        else:
+            able.append(name)
+    return able

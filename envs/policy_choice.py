@@ -1,0 +1,53 @@
+"""From a config's choice to a policy: a learned one, a rule, or a schedule with a profile."""
+
+from __future__ import annotations
+
+from l2o.configs.schema import Named, PolicyChoice
+from l2o.deciding.bundle import load_policy
+from l2o.deciding.early_stopping import EarlyStopping
+from l2o.deciding.interval import Interval
+from l2o.deciding.policy import Policy
+from l2o.deciding.schedule_policy import SchedulePolicy
+from l2o.envs.build import build
+from l2o.profiles import PROFILES
+from l2o.registry import lookup
+from l2o.rules import RULES, Rule
+from l2o.schedules import SCHEDULES
+
+
+def build_policy(choice: PolicyChoice, interval: Interval = 1, run: tuple[int, ...] = ()) -> Policy:
+    """Make the policy a config chooses.
+
+    Args:
+        choice: a learned policy's name, folder or dotted path; or a rule; or schedule and profile.
+        interval: of the decisions of a schedule or a rule.
+        run: identifies the run among those of one choice, for rules that draw.
+
+    Raises:
+        ValueError: unknown names or arguments, or an unusable bundle.
+    """
+    if choice.policy is not None:
+        if ":" in choice.policy:
+            return lookup("policy", {}, choice.policy)()
+        return load_policy(choice.policy)
+    policy = _rule(choice.rule, interval, run) if choice.rule else _schedule(choice, interval)
+    if choice.early_stopping is not None:
+        stopping = Named(name="early_stopping", options=choice.early_stopping)
+        policy = build("policy", {"early_stopping": EarlyStopping}, stopping, policy=policy)
+    return policy
+
+
+def _schedule(choice: PolicyChoice, interval: Interval) -> Policy:
+    return SchedulePolicy(
+        build("schedule", SCHEDULES, choice.schedule),
+        build("profile", PROFILES, choice.profile),
+        interval=interval,
+    )
+
+
+def _rule(named: Named | str, interval: Interval, run: tuple[int, ...]) -> Policy:
+    rule: Policy = build("rule", RULES, named)
+    if isinstance(rule, Rule):  # one of somebody's own may be any policy
+        rule = rule.for_run(*run)
+    rule.interval = interval
+    return rule

@@ -1,0 +1,1 @@
+"""Processes, devices, locks and caches: what runs need of a machine."""

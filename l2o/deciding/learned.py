@@ -1,0 +1,70 @@
+"""A learned policy: the network, with what turns its outputs into multipliers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from l2o.deciding.interval import Interval, as_interval
+from l2o.deciding.policy import Policy, State
+from l2o.multipliers import MultiplierRange
+from l2o.networks.base import PolicyNetwork
+from l2o.networks.numpy_network import FrozenNetwork
+from l2o.signals.spec import SignalSpec
+
+
+class LearnedPolicy(Policy):
+    """Runs a policy network; deterministic: the likeliest action.
+
+    Args:
+        network: the trained network.
+        multipliers: its action range.
+        signals: the spec of its observations.
+        interval: optimizer steps per decision it was trained with, or a rule of them.
+        guidance_actions: names of the guidance terms whose weights it scales, if any.
+
+    Raises:
+        ValueError: the network's sizes do not fit the signals or the range.
+    """
+
+    learned = True
+
+    def __init__(
+        self,
+        network: PolicyNetwork,
+        multipliers: MultiplierRange,
+        signals: SignalSpec,
+        interval: Interval = 10,
+        guidance_actions: Sequence[str] = (),
+    ) -> None:
+        if network.features != len(signals):
+            raise ValueError(
+                f"the network takes {network.features} features, the spec gives {len(signals)}"
+            )
+        if network.outputs != multipliers.outputs:
+            raise ValueError(
+                f"the network gives {network.outputs} outputs per layer, the multiplier range "
+                f"{multipliers.to_dict()} needs {multipliers.outputs}"
+            )
+        self.network = network.eval()
+        self._frozen = FrozenNetwork(network)
+        self.multipliers = multipliers
+        self.signals = signals
+        self.interval = as_interval(interval)
+        self.guidance_actions = tuple(guidance_actions)
+        self.cautious = multipliers.largest > 1.0
+
+    def initial_state(self, num_layers: int) -> State:
+        """Return the zero state of a recurrent network, else nothing."""
+        state = self.network.initial_state(num_layers)
+        return {} if state is None else {"memory": state}
+
+    def __call__(self, observation: Tensor, state: State) -> tuple[Tensor, State]:
+        """Decide once."""
+        if self._frozen.takes(observation):
+            return self.multipliers.best(self._frozen(observation)), {}
+        with torch.no_grad():
+            outputs, _, memory = self.network(observation, state.get("memory"))
+        return self.multipliers.best(outputs), ({} if memory is None else {"memory": memory})

@@ -1,0 +1,1 @@
+"""What keeps a run going when training or the policy goes wrong."""

@@ -1,0 +1,65 @@
+"""The fallback of a run: a policy that decides when the run's own cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+
+import torch
+from torch import Tensor
+
+from l2o.deciding.policy import Policy
+from l2o.deciding.schedule_policy import SchedulePolicy
+from l2o.layers.facts import facts_by_name
+from l2o.layers.groups import LayerGroup
+from l2o.signals import MISSING, Measurement
+from l2o.tensors import on_host
+
+_OF_LAYERS = frozenset(
+    {"weight_norm", "gradient_norm", "update_norm", "gradient_dot_update", "start_norm"}
+    | {"drift_norm", "base_lr"}
+)
+
+
+def as_policy(fallback: str | Policy | None) -> Policy | None:
+    """Return a fallback as a policy; a name is a schedule's, with one rate for all layers.
+
+    Raises:
+        ValueError: an unknown name; TypeError: neither a name nor a policy.
+
+    Example:
+        >>> as_policy("cosine")
+        SchedulePolicy(Cosine(...), Flat(), interval=1)
+    """
+    if isinstance(fallback, str):
+        return SchedulePolicy(fallback)
+    if fallback is not None and not isinstance(fallback, Policy):
+        raise TypeError(
+            "fallback must be the name of a schedule ('cosine', ...), a policy or None, got "
+            f"{fallback!r}"
+        )
+    return fallback
+
+
+def unmeasured(
+    groups: Sequence[LayerGroup], step: int, total_steps: int | None, multipliers: Tensor
+) -> Measurement:
+    """Return what is known of a run without measuring it: its layers and its progress."""
+    facts = facts_by_name([p.shape for p in g.parameters] for g in groups)
+    known = {
+        "present": on_host([1.0] * len(groups)),
+        "is_guidance": on_host([0.0] * len(groups)),
+        "is_head": on_host([float(g.is_head) for g in groups]),
+        "depth": on_host([g.depth for g in groups]),
+        **{name: on_host(values) for name, values in facts.items()},
+        "multiplier": multipliers.to(torch.float32),
+    }
+    if total_steps is not None:
+        known["progress"] = on_host(min(step / total_steps, 1.0))
+        known["steps_left"] = on_host(float(max(total_steps - step, 0)))
+    nothing = {
+        f.name: on_host([MISSING] * len(groups) if f.name in _OF_LAYERS else MISSING)
+        for f in fields(Measurement)
+        if f.name not in known
+    }
+    return Measurement(**known, **nothing)

@@ -1,0 +1,1 @@
+"""Layer groups: which parameters of a model share one multiplier."""

@@ -1,0 +1,1 @@
+"""Measuring a live run: norms, updates and losses, read once a decision."""

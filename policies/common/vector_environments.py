@@ -1,0 +1,59 @@
+"""Vectorised environments for stable-baselines3, from a training config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import gymnasium as gym
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecMonitor
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
+
+from l2o.configs.schema import TrainConfig
+from l2o.envs.build import build
+from l2o.envs.environment import FineTuneEnv
+from l2o.envs.runtime.interrupts import check_interrupts
+from l2o.envs.runtime.workers import prepare_worker
+from l2o.envs.tasks import TASKS
+from l2o.policies.common.stacked_environments import StackedVecEnv, make_stacked
+
+
+class InterruptibleMonitor(VecMonitor):
+    """Tells how episodes went, and asks for Ctrl-C after each step (`deferred_interrupts`)."""
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Finish the step."""
+        told = super().step_wait()
+        check_interrupts()
+        return told
+
+
+def count_environments(config: TrainConfig) -> int:
+    """Return how many fine-tunes run at once."""
+    return config.environments if config.stacked else config.workers
+
+
+def make_environments(config: TrainConfig) -> VecEnv:
+    """Make the training environments: stacked in each worker, or one per worker."""
+    if config.stacked:
+        make = partial(make_stacked, config)
+        return InterruptibleMonitor(StackedVecEnv(make, config.environments, config.workers))
+    factories = [_factory(config) for _ in range(config.workers)]
+    if config.workers == 1:
+        return InterruptibleMonitor(DummyVecEnv(factories))
+    return InterruptibleMonitor(SubprocVecEnv(factories, start_method="forkserver"))
+
+
+def seed_environments(environments: VecEnv, config: TrainConfig, iterations: int) -> None:
+    """Seed the next reset; after a resume from `iterations`, with seeds not used before."""
+    environments.seed(config.seed + 1_000_003 * iterations)
+
+
+def _factory(config: TrainConfig) -> Callable[[], gym.Env[Any, Any]]:
+    def make() -> gym.Env[Any, Any]:
+        prepare_worker()
+        family = build("task", TASKS, config.task)
+        return FineTuneEnv(family, config.finetuning, config.environment)
+
+    return make
