@@ -13,7 +13,6 @@ from torch.nn import functional
 
 from l2o.configs.schema import FineTuning, Named
 from l2o.control.controller import LRController
-from l2o.deciding.interval import Interval, Windows, as_interval
 from l2o.deciding.policy import Policy
 from l2o.envs.build import build
 from l2o.envs.optimizers import OPTIMIZERS, InnerOptimizer
@@ -31,6 +30,8 @@ from l2o.guidance import (
     backbone_parameters,
     copy_parameters,
 )
+from l2o.intervals import Interval, Windows
+from l2o.intervals.plain import as_interval
 from l2o.layers.groups import group_layers, param_groups
 from l2o.measures import Outputs
 from l2o.measuring.window import WindowMean
@@ -298,9 +299,8 @@ def importance_of(
 
 
 def decision_interval(config: FineTuning) -> Interval:
-    """Return the optimizer steps between decisions: a number, or a rule of growing windows."""
-    given = config.interval
-    return given if isinstance(given, int) else as_interval(given.model_dump())
+    """Return the interval that a config's number or mapping stands for."""
+    return as_interval(config.model_dump(include={"interval"})["interval"])
 
 
 def check_guidance_actions(names: Sequence[str], guidance: Mapping[str, Any]) -> None:
@@ -322,6 +322,7 @@ def check_guidance_actions(names: Sequence[str], guidance: Mapping[str, Any]) ->
 def check_finetuning(config: FineTuning) -> None:
     """Raise what a fine-tune of this config would raise, before any work."""
     resolve_device(config.device)
+    decision_interval(config)
     build_optimizer(config)
     build_guidance(config)
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from l2o.deciding.asg_policy import ASGPolicy
-from l2o.deciding.interval import Interval
 from l2o.deciding.learned import LearnedPolicy
+from l2o.intervals import Interval
 from l2o.multipliers import MultiplierRange
 from l2o.networks.asg import ASGPolicyNetwork
 from l2o.networks.base import Device, PolicyNetwork
@@ -51,7 +51,7 @@ def make_policy(
     network: PolicyNetwork,
     multipliers: MultiplierRange,
     signals: SignalSpec,
-    interval: Interval,
+    interval: Interval | int,
     guidance_actions: Sequence[str] = (),
 ) -> LearnedPolicy:
     """Make the policy that runs a network.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from l2o.deciding.interval import Interval
 from l2o.deciding.learned import LearnedPolicy
+from l2o.intervals import Interval
+from l2o.intervals.plain import as_interval
 from l2o.layers.groups import LayerGroup
 from l2o.multipliers import MultiplierRange
 from l2o.networks.asg import ASGPolicyNetwork, refusal
@@ -52,7 +53,7 @@ class ASGPolicy(LearnedPolicy):
         network: ASGPolicyNetwork,
         multipliers: MultiplierRange,
         signals: SignalSpec,
-        interval: Interval = 10,
+        interval: Interval | int = 10,
     ) -> None:
         super().__init__(network, multipliers, signals, interval)
         if multipliers.to_dict() != network.bins.to_dict():
@@ -72,9 +73,7 @@ class ASGPolicy(LearnedPolicy):
 
         Where the length is not known, it is the interval.
         """
-        if not isinstance(self.interval, int):
-            return self.interval
-        return max(self.interval, (total_steps or 0) // self.PARTS)
+        return as_interval(self.interval).at_least((total_steps or 0) // self.PARTS)
 
     def check(self, groups: Sequence[LayerGroup], total_steps: int | None) -> None:
         """Refuse a model of another number of layer groups, or a training of unknown length."""
