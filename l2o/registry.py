@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+_VARIABLE = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 
 
 def lookup(kind: str, table: Mapping[str, T], name: str) -> T:
@@ -44,7 +45,7 @@ def make_member(
 
     Args:
         kind: what it is, in the singular; used in errors.
-        table: the family's table.
+        table: the family's table; a member may keep its options in a class, `Options`.
         name: a key of the table, or a dotted path.
         options: keyword arguments, checked against those that it takes.
         **given: arguments that are not the user's.
@@ -57,8 +58,8 @@ def make_member(
         1.5
     """
     make = lookup(kind, table, name)
-    known = {k: p for k, p in inspect.signature(make).parameters.items() if k not in given}
-    free = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
+    parameters, free = _parameters(make)
+    known = [parameter for parameter in parameters if parameter not in given]
     for option in options:
         if option not in known and not free:
             near = difflib.get_close_matches(option, known, n=1)
@@ -71,6 +72,19 @@ def make_member(
         return make(**given, **options)
     except TypeError as error:
         raise ValueError(f"{kind} {name!r}: {error}") from error
+
+
+def _parameters(make: Callable[..., Any]) -> tuple[list[str], bool]:
+    """Return what may be given by name, and whether that is anything at all."""
+    parameters = inspect.signature(make).parameters
+    kinds = {parameter.kind for parameter in parameters.values()}
+    named = [name for name, p in parameters.items() if p.kind not in _VARIABLE]
+    options = getattr(make, "Options", None)
+    if options is None:
+        return named, inspect.Parameter.VAR_KEYWORD in kinds
+    # Options that are a class of their own are given by its fields.
+    fields = list(inspect.signature(options).parameters)
+    return [name for name in named if name != "options"] + fields, False
 
 
 def unknown_name(kind: str, name: str, known: Mapping[str, object] | list[str]) -> str:
