@@ -95,14 +95,14 @@ class _PlainRepresenter(SafeRepresenter):
     def represent_sequence(
         self, tag: Any, sequence: Any, flow_style: bool | None = None
     ) -> SequenceNode:
-        node = super().represent_sequence(tag, sequence, flow_style)
+        node: Any = super().represent_sequence(tag, sequence, flow_style)
         node.flow_style = node.flow_style and _fits(node.value)
         return node
 
     def represent_mapping(
         self, tag: Any, mapping: Any, flow_style: bool | None = None
     ) -> MappingNode:
-        node = super().represent_mapping(tag, mapping, flow_style)
+        node: Any = super().represent_mapping(tag, mapping, flow_style)
         node.flow_style = node.flow_style and _fits([part for pair in node.value for part in pair])
         return node
 

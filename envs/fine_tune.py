@@ -26,7 +26,6 @@ from l2o.guidance import (
     Guidance,
     LayerMaps,
     ProxyKL,
-    SynapticIntelligence,
     backbone_parameters,
     copy_parameters,
 )
@@ -196,7 +195,7 @@ class FineTune:
         for term in self.guidance:
             what = term.compares
             # The divergence is at hand: the signal and the loss term share one computation.
-            shared = isinstance(term, ProxyKL)
+            shared = term.measured_as == "proxy_kl"
             divergence = kl if shared else term.divergence(student[what], teacher[what])
             total = total + term.weigh(divergence, progress)
         return kl.detach(), total
@@ -272,12 +271,9 @@ def prepare_guidance(terms: Iterable[Guidance[Any]], task: Task) -> list[Guidanc
     Raises:
         ValueError: the task does not know it.
     """
-    prepared: list[Guidance[Any]] = []
-    for term in terms:
-        if isinstance(term, SynapticIntelligence) and term.importance is None:
-            term = term.with_importance(importance_of(task.name, task.importance))
-        prepared.append(term)
-    return prepared
+    return [
+        term.with_pretraining(lambda: importance_of(task.name, task.importance)) for term in terms
+    ]
 
 
 def importance_of(

@@ -11,7 +11,7 @@ from l2o.envs.build import build
 from l2o.intervals import Interval
 from l2o.profiles import PROFILES
 from l2o.registry import lookup
-from l2o.rules import RULES, Rule
+from l2o.rules import RULES
 from l2o.schedules import SCHEDULES
 
 
@@ -48,8 +48,8 @@ def _schedule(choice: PolicyChoice, interval: Interval | int) -> Policy:
 
 
 def _rule(named: Named | str, interval: Interval | int, run: tuple[int, ...]) -> Policy:
-    rule: Policy = build("rule", RULES, named)
-    if isinstance(rule, Rule):  # one of somebody's own may be any policy
-        rule = rule.for_run(*run)
+    # One of somebody's own may be any policy.
+    made: Policy = build("rule", RULES, named)
+    rule = made.for_run(*run)
     rule.interval = interval
     return rule

@@ -76,7 +76,10 @@ def make_member(
 
 def _parameters(make: Callable[..., Any]) -> tuple[list[str], bool]:
     """Return what may be given by name, and whether that is anything at all."""
-    parameters = inspect.signature(make).parameters
+    try:
+        parameters = inspect.signature(make).parameters
+    except ValueError:  # some things of Python's own do not tell
+        return [], True
     kinds = {parameter.kind for parameter in parameters.values()}
     named = [name for name, p in parameters.items() if p.kind not in _VARIABLE]
     options = getattr(make, "Options", None)

@@ -61,13 +61,5 @@ def make_policy(
     """
     # Any: each kind of policy takes the network of its kind.
     make: Any = _POLICIES.get(network.kind, LearnedPolicy)
-    if make is LearnedPolicy:
-        return LearnedPolicy(network, multipliers, signals, interval, guidance_actions)
-    if guidance_actions:
-        raise ValueError(
-            f"a policy of kind {network.kind} has no output for guidance "
-            f"{', '.join(guidance_actions)}; set network.kind=layer_shared, or "
-            "environment.guidance_actions=[]"
-        )
-    policy: LearnedPolicy = make(network, multipliers, signals, interval)
+    policy: LearnedPolicy = make(network, multipliers, signals, interval, guidance_actions)
     return policy

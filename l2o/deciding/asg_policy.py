@@ -35,6 +35,7 @@ class ASGPolicy(LearnedPolicy):
         multipliers: its factors.
         signals: the spec of its observations; it begins with `present` and `current_factor`.
         interval: fewest optimizer steps per decision, or a rule of them, which is then followed.
+        guidance_actions: none: it has one output per layer group.
 
     Raises:
         ValueError: signals, network and factors do not fit each other.
@@ -54,8 +55,15 @@ class ASGPolicy(LearnedPolicy):
         multipliers: MultiplierRange,
         signals: SignalSpec,
         interval: Interval | int = 10,
+        guidance_actions: Sequence[str] = (),
     ) -> None:
         super().__init__(network, multipliers, signals, interval)
+        if guidance_actions:
+            raise ValueError(
+                f"a policy of kind {network.kind} has no output for guidance "
+                f"{', '.join(guidance_actions)}; set network.kind=layer_shared, or "
+                "environment.guidance_actions=[]"
+            )
         if multipliers.to_dict() != network.bins.to_dict():
             raise ValueError(
                 f"an asg_2020 network of the factors {network.bins.to_dict()} cannot choose from "

@@ -68,6 +68,15 @@ class Policy(ABC):
         """
         del groups, total_steps
 
+    def for_run(self, *key: int) -> Policy:
+        """Return the policy of one run among several; only those that draw tell runs apart.
+
+        Args:
+            key: what identifies the run, such as the seeds of its task and its batches.
+        """
+        del key
+        return self
+
     @abstractmethod
     def __call__(self, observation: Tensor, state: State) -> tuple[Tensor, State]:
         """Decide once.

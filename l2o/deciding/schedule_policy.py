@@ -12,7 +12,7 @@ from l2o.intervals import Interval
 from l2o.intervals.plain import as_interval
 from l2o.layers.groups import LayerGroup
 from l2o.profiles import PROFILES, Profile
-from l2o.registry import lookup
+from l2o.registry import make_member
 from l2o.schedules import SCHEDULES, Schedule
 from l2o.signals.spec import SignalSpec
 
@@ -106,10 +106,7 @@ def _build(kind: str, table: Mapping[str, Any], given: Any, arguments: Mapping[s
                 f"{kind}_args go with a name; {given!r} already has its own, leave them out"
             )
         return given
-    try:
-        return lookup(kind, table, given)(**arguments)
-    except TypeError as error:
-        raise ValueError(f"{kind} {given!r} with {dict(arguments)}: {error}") from error
+    return make_member(kind, table, given, arguments)
 
 
 def _checked(kind: str, built: Any, contract: type) -> Any:
