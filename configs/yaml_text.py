@@ -167,7 +167,7 @@ def _yaml() -> YAML:
     yaml.Resolver = _CoreResolver
     yaml.Constructor = _PlainConstructor
     yaml.Representer = _PlainRepresenter
-    yaml.sort_base_mapping_type_on_output = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     return yaml
 
 
