@@ -28,7 +28,7 @@ class Windows:
         self.interval = interval
         self.total_steps = total_steps
         self._before = self._begin = self._end = 0
-        self._first = self.end_after(0)
+        self._first = self._window(0)
 
     def is_early(self, step: int) -> bool:
         """Return whether so many steps are 1, 2, 4, ... and the first window is not over yet."""
@@ -40,6 +40,8 @@ class Windows:
         Args:
             step: steps done before it.
         """
+        if self.interval.constant:  # a run that goes on late need not lay out what is behind it
+            return (step // self._first + 1) * self._first
         # The last two windows are known: a loop asks about the one that just ended, too.
         if self._before <= step < self._begin:
             return self._begin
