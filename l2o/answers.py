@@ -42,13 +42,16 @@ def checked_multipliers(multipliers: Any, count: int) -> Tensor:
         Traceback (most recent call last):
         ValueError: multipliers must be finite and not negative, got [0.1..., -1.0]
     """
-    chosen = _as_tensor(multipliers).detach().to("cpu", torch.float32)
+    chosen = _as_tensor(multipliers).detach()
+    if chosen.dtype is not torch.float32 or not chosen.is_cpu:
+        chosen = chosen.to("cpu", torch.float32)
     if chosen.shape != (count,):
         raise ValueError(
             f"{count} layer groups need as many multipliers, got shape {tuple(chosen.shape)}"
         )
     values = chosen.tolist()
-    if not all(0.0 <= value < math.inf for value in values):
+    # A sum of finite float32 numbers is finite here, and of others it is not.
+    if values and not (math.isfinite(sum(values)) and min(values) >= 0.0):
         raise ValueError(f"multipliers must be finite and not negative, got {values}")
     return chosen
 

@@ -108,6 +108,8 @@ class Deciding(Seeing):
         )
 
     def _with_guidance(self, layers: Measurement) -> Measurement:
+        if not self.guidance:
+            return layers
         return self.guidance.join(layers, self._memory.multipliers[len(self.groups) :])
 
     def _parameters(self) -> list[nn.Parameter]:
@@ -217,11 +219,12 @@ def _seen_whole(measured: Measurement, spec: SignalSpec) -> Measurement:
     Policies learned where no layer has one without the other; missing alone, an update would be
     taken for one as large as the weights.
     """
-    if not {"update", "gradient"} <= spec.needs:
-        return measured
     table = on_host(measured)
+    without_update = np.isnan(table[ROW["update_norm"]])
+    if not without_update.any() or not {"update", "gradient"} <= spec.needs:
+        return measured
     gradients = table[ROW["gradient_norm"]]
-    alone = np.isnan(table[ROW["update_norm"]]) & ~np.isnan(gradients)
+    alone = without_update & ~np.isnan(gradients)
     if not alone.any():
         return measured
     left = torch.from_numpy(np.where(alone, np.float32(MISSING), gradients))

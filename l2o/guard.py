@@ -18,8 +18,9 @@ from l2o.health import Health
 from l2o.last_good import LastGood
 from l2o.policy import Policy, State
 from l2o.signals import Measurement, Quantity
+from l2o.signals.table import ROW, on_host
 from l2o.stall import Stall
-from l2o.tensors import on_host
+from l2o.tensors import on_host as host_tensor
 
 ROLLED_BACK = "rolled back to the last good weights"
 _LOWEST_SCALE = 1e-6
@@ -201,7 +202,9 @@ class Guard(Asking):
     def _watch_progress(
         self, measured: Measurement, tensors: Sequence[Tensor], optimizer: Optimizer, step: int
     ) -> None:
-        found = self._stall.note(float(measured.loss), step, float(measured.progress))
+        table = on_host(measured)
+        loss, progress = table[[ROW["loss"], ROW["progress"]], 0].tolist()
+        found = self._stall.note(loss, step, progress)
         if found == "lifted":
             self.note("the loss does not fall", "no multiplier is below 1 while that helps")
             if self._keeps:
@@ -234,7 +237,7 @@ class Guard(Asking):
             measured: for the fallback.
         """
         if self.handed_over and self.fallback is None:
-            return on_host([1.0] * len(measured.present)), state, self._trouble
+            return host_tensor([1.0] * len(measured.present)), state, self._trouble
         if observation is not None and not self.dropped:
             try:
                 chosen, state = self._ask(policy, observation, state)

@@ -17,7 +17,7 @@ from l2o.ranks import Ranks
 from l2o.reader import DOT, DRIFT, GRADIENT, UPDATE, WEIGHT, Reader
 from l2o.sampling import Budget
 from l2o.signals import MISSING, Measurement, Quantity
-from l2o.signals.table import ROW, ROWS, MeasuredTable
+from l2o.signals.table import ROW, ROWS, RUN_FIELDS, RUN_ROWS, MeasuredTable
 from l2o.window import WindowMean, as_scalar
 
 OBSERVED = ("loss", "proxy_kl")
@@ -97,9 +97,13 @@ class Meter:
         if self._head is not None:
             self._head.add()
 
-    def before_step(self) -> None:
-        """Remember the weights, so that `measure` can tell this step's update."""
-        self._reader.before_step()
+    def before_step(self) -> bool:
+        """Remember the weights, so that `measure` can tell this step's update.
+
+        Returns:
+            False if parameters have other shapes now: then it takes another meter to measure them.
+        """
+        return self._reader.before_step()
 
     def measure(
         self,
@@ -128,15 +132,16 @@ class Meter:
         """
         pending = self._pending(step)
         layers, numbers = self.read(step > 0, list(pending.values()))
-        if schedule is not None:
+        if schedule is not None and any(factor != 1.0 for factor in schedule):
             _without_schedule(layers, schedule)
-        on_host = dict(zip(pending, numbers, strict=True))
+        run = self._run(step, dict(zip(pending, numbers, strict=True)), closes)
         rows = self._rows.copy()
         with np.errstate(over="ignore"):  # what float32 cannot hold is inf, and that is meant
             rows[ROW["multiplier"]] = multipliers.numpy()
             rows[ROW["base_lr"]] = base_lrs
-            for name, values in (layers | self._run(step, on_host, closes)).items():
+            for name, values in layers.items():
                 rows[ROW[name]] = values
+            rows[RUN_ROWS] = np.array([[run.get(name, MISSING)] for name in RUN_FIELDS])
         measured = self.ranks.reduce(MeasuredTable(torch.from_numpy(rows)))
         if self.ranks.size > 1 and closes:
             for name, window in self._windows.items():

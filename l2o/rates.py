@@ -154,10 +154,14 @@ class Rates:
                 self._lent.append((group, held, None))
                 group["lr"] = reference
 
-    @torch.no_grad()
     def give_back(self) -> None:
         """Put the user's rates back, if any was taken, and read them again from now on."""
         self._users = None
+        if self._lent:
+            self._put_back()
+
+    @torch.no_grad()
+    def _put_back(self) -> None:
         for group, held, value in self._lent:
             if value is None:
                 group["lr"] = held

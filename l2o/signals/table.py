@@ -30,6 +30,8 @@ LAYER_FIELDS = tuple(f.name for f in fields(Measurement) if f.name not in RUN_FI
 ROWS = (*LAYER_FIELDS, *RUN_FIELDS, "one")
 """The rows of a table, by name; `one` is 1 everywhere."""
 ROW = {name: index for index, name in enumerate(ROWS)}
+RUN_ROWS = slice(len(LAYER_FIELDS), len(LAYER_FIELDS) + len(RUN_FIELDS))
+"""Where a table has the fields of a run, in the order of `RUN_FIELDS`."""
 
 
 class MeasuredTable(Measurement):
@@ -74,7 +76,10 @@ def on_host(measured: Measurement) -> NDArray[np.float32]:
     Guards and ceilings ask for a few numbers of a few layers: an array gives them several times as
     fast as tensors do.
     """
-    found: NDArray[np.float32] = rows_of(measured).detach().cpu().numpy()
+    rows = rows_of(measured)
+    if not rows.is_cpu or rows.requires_grad:
+        rows = rows.detach().cpu()
+    found: NDArray[np.float32] = rows.numpy()
     return found
 
 
