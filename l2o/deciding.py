@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -220,11 +221,11 @@ def _seen_whole(measured: Measurement, spec: SignalSpec) -> Measurement:
     taken for one as large as the weights.
     """
     table = on_host(measured)
-    without_update = np.isnan(table[ROW["update_norm"]])
-    if not without_update.any() or not {"update", "gradient"} <= spec.needs:
+    updates, gradients = table[ROW["update_norm"]], table[ROW["gradient_norm"]]
+    # Norms: the smallest is NaN if any is.
+    if not math.isnan(updates.min()) or not {"update", "gradient"} <= spec.needs:
         return measured
-    gradients = table[ROW["gradient_norm"]]
-    alone = without_update & ~np.isnan(gradients)
+    alone = np.isnan(updates) & ~np.isnan(gradients)
     if not alone.any():
         return measured
     left = torch.from_numpy(np.where(alone, np.float32(MISSING), gradients))

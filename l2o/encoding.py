@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from l2o.signals.base import FLOOR, Cosine, Field, Known, LogRatio, Measurement, Signal
-from l2o.signals.table import ROW, rows_of
+from l2o.signals.table import ROW, array_of, rows_of
 
 Array = NDArray[np.float32]
 
@@ -71,9 +71,11 @@ class Encoder:
 
     def __call__(self, measured: Measurement) -> Tensor:
         """Return the observation `[..., L, F]`, finite and clipped."""
+        if not self._others:
+            array = array_of(measured)
+            if array is not None:
+                return torch.from_numpy(self._on_host(array))
         table = rows_of(measured)
-        if table.dim() == 2 and table.dtype == torch.float32 and table.is_cpu and not self._others:
-            return torch.from_numpy(self._on_host(table.numpy()))
         constants = _constants(self._plan, table.device)
         rows = table.index_select(-2, constants.picked)
         logs, dots, first, second, flags, fields = rows.split_with_sizes(self._sizes, dim=-2)
@@ -114,16 +116,16 @@ class Encoder:
             raw[:ratios] /= host.scales
             dots, first, second = (picked[at + k * cosines :][:cosines] for k in range(3))
             np.divide(dots, first * second, out=raw[ratios:][:cosines])
-            known = picked[at + 3 * cosines :]
-            np.subtract(known[:flags], known[:flags], out=raw[ratios + cosines :][:flags])
-            raw[ratios + cosines :][:flags] += host.one
-            raw[ratios + cosines + flags :] = known[flags:]
-        raw[~np.isfinite(raw)] = 0.0
-        ordered = raw.take(host.order, axis=0)
+        known = picked[at + 3 * cosines :]
+        np.isfinite(known[:flags], out=raw[ratios + cosines :][:flags])
+        raw[ratios + cosines + flags :] = known[flags:]
+        np.copyto(raw, 0.0, where=~np.isfinite(raw))
+        # Laid out anew, features last, in the order of the signals.
+        ordered = raw.T.take(host.order, axis=1)
         np.maximum(ordered, host.lowest, out=ordered)
         np.minimum(ordered, host.limits, out=ordered)
-        ordered *= rows[ROW["present"]]
-        return np.ascontiguousarray(ordered.T)
+        ordered *= rows[ROW["present"]][:, None]
+        return ordered
 
 
 class _HostConstants(NamedTuple):
@@ -136,7 +138,6 @@ class _HostConstants(NamedTuple):
     lowest: Array
     limits: Array
     floor: np.float32
-    one: np.float32
 
     @classmethod
     def of(
@@ -152,10 +153,9 @@ class _HostConstants(NamedTuple):
             _column_array((*offsets, *[0.0] * len(offsets))),
             _column_array(scales),
             np.array(order, dtype=np.int64),
-            -_column_array(limits),
-            _column_array(limits),
+            np.array([-limit for limit in limits], dtype=np.float32),
+            np.array(limits, dtype=np.float32),
             np.float32(FLOOR),
-            np.float32(1.0),
         )
 
 

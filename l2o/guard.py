@@ -202,9 +202,8 @@ class Guard(Asking):
     def _watch_progress(
         self, measured: Measurement, tensors: Sequence[Tensor], optimizer: Optimizer, step: int
     ) -> None:
-        table = on_host(measured)
-        loss, progress = table[[ROW["loss"], ROW["progress"]], 0].tolist()
-        found = self._stall.note(loss, step, progress)
+        run = on_host(measured)[:, 0]
+        found = self._stall.note(float(run[ROW["loss"]]), step, float(run[ROW["progress"]]))
         if found == "lifted":
             self.note("the loss does not fall", "no multiplier is below 1 while that helps")
             if self._keeps:

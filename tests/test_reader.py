@@ -117,8 +117,8 @@ def test_a_layer_s_gradient_is_that_of_the_parameters_that_have_one():
     rest = nn.Linear(3, 2)
     model = nn.Sequential(layer, rest)
     read, _ = Meter(l2o.group_layers(model), NEEDS).read(gradients=True)
-    assert read["gradient_norm"][0] == pytest.approx(math.sqrt(24.0))
-    assert math.isnan(read["gradient_norm"][1])
+    assert read[GRADIENT, 0] == pytest.approx(math.sqrt(24.0))
+    assert math.isnan(read[GRADIENT, 1])
 
 
 OPTIMIZERS = {

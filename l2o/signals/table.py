@@ -38,14 +38,21 @@ class MeasuredTable(Measurement):
     """A measurement as one tensor `[..., Q, L]`, whose fields are views, made when asked for.
 
     Args:
-        rows: quantities in the order of `ROWS`; those of a run stand in every column.
+        rows: quantities in the order of `ROWS`; those of a run stand in every column. An array
+            `[Q, L]` stays one until the tensor is asked for: most decisions never do.
     """
 
-    def __init__(self, rows: Tensor) -> None:
-        self.rows = rows
+    rows: Tensor
+
+    def __init__(self, rows: Tensor | NDArray[np.float32]) -> None:
+        # Only one of both is ever held, so that they cannot differ.
+        vars(self)["array" if isinstance(rows, np.ndarray) else "rows"] = rows
 
     def __getattr__(self, name: str) -> Tensor:
         """Return a field: the dataclass's own are never set."""
+        if name == "rows" and "array" in vars(self):
+            vars(self)["rows"] = torch.from_numpy(vars(self).pop("array"))
+            return self.rows
         if name not in ROW:
             raise AttributeError(f"a measurement has no {name!r}")
         row = self.rows.select(-2, ROW[name])
@@ -53,10 +60,7 @@ class MeasuredTable(Measurement):
 
     def __setattr__(self, name: str, value: Tensor) -> None:
         """Write a field into its row."""
-        if name == "rows":
-            object.__setattr__(self, name, value)
-        else:
-            self.rows[..., ROW[name], :] = value.unsqueeze(-1) if name in RUN_FIELDS else value
+        self.rows[..., ROW[name], :] = value.unsqueeze(-1) if name in RUN_FIELDS else value
 
 
 def rows_of(measured: Measurement) -> Tensor:
@@ -76,10 +80,17 @@ def on_host(measured: Measurement) -> NDArray[np.float32]:
     Guards and ceilings ask for a few numbers of a few layers: an array gives them several times as
     fast as tensors do.
     """
-    rows = rows_of(measured)
-    if not rows.is_cpu or rows.requires_grad:
-        rows = rows.detach().cpu()
-    found: NDArray[np.float32] = rows.numpy()
+    found = array_of(measured)
+    return rows_of(measured).detach().cpu().numpy() if found is None else found
+
+
+def array_of(measured: Measurement) -> NDArray[np.float32] | None:
+    """Return a single run's table `[Q, L]` as an array; None if it is not float32 on the CPU."""
+    found: NDArray[np.float32] | None = vars(measured).get("array")
+    if found is None:
+        rows = rows_of(measured)
+        if rows.dim() == 2 and rows.dtype == torch.float32 and rows.is_cpu:
+            found = rows.detach().numpy()
     return found
 
 
