@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from l2o.answers import ask, checked_multipliers
 from l2o.fallback import unmeasured
+from l2o.groups import LayerGroup
 from l2o.guard import Guard
 from l2o.history import Decision
 from l2o.meter import Meter
@@ -60,6 +61,7 @@ class Deciding(Seeing):
     meter: Meter
     _buffers: list[Tensor]
     _basis: Basis | None = None
+    _listed: tuple[tuple[LayerGroup, ...], list[Tensor]] | None = None
 
     @abstractmethod
     def _schedule_factors(self) -> list[float]:
@@ -117,7 +119,10 @@ class Deciding(Seeing):
         return [p for group in self.groups for p in group.parameters]
 
     def _tensors(self) -> list[Tensor]:
-        return [*self._parameters(), *self._buffers]
+        # Listed anew only for other groups: it is asked at every decision.
+        if self._listed is None or self._listed[0] is not self.groups:
+            self._listed = (self.groups, [*self._parameters(), *self._buffers])
+        return self._listed[1]
 
     def _decide(self) -> None:
         """Measure, and let the policy decide; under a guard, nothing that fails here comes out."""

@@ -104,10 +104,11 @@ class Encoder:
         host, ratios = self._host, self._halves[0]
         cosines, flags = self._sizes[1], self._sizes[4]
         picked = rows.take(host.picked, axis=0)
+        for row, offset in host.offsets:
+            picked[row] += offset
         raw = np.empty((len(self.signals), rows.shape[1]), dtype=np.float32)
         with np.errstate(all="ignore"):  # what is missing or blew up becomes a zero below
             logs, at = picked[: 2 * ratios], 2 * ratios
-            logs += host.offsets
             np.abs(logs, out=logs)
             np.maximum(logs, host.floor, out=logs)
             np.divide(logs[:ratios], logs[ratios:], out=raw[:ratios])
@@ -120,11 +121,11 @@ class Encoder:
         np.isfinite(known[:flags], out=raw[ratios + cosines :][:flags])
         raw[ratios + cosines + flags :] = known[flags:]
         np.copyto(raw, 0.0, where=~np.isfinite(raw))
+        raw *= rows[ROW["present"]]
         # Laid out anew, features last, in the order of the signals.
         ordered = raw.T.take(host.order, axis=1)
         np.maximum(ordered, host.lowest, out=ordered)
         np.minimum(ordered, host.limits, out=ordered)
-        ordered *= rows[ROW["present"]][:, None]
         return ordered
 
 
@@ -132,7 +133,7 @@ class _HostConstants(NamedTuple):
     """Arrays that an encoder needs on the host."""
 
     picked: NDArray[np.int64]
-    offsets: Array
+    offsets: list[tuple[int, float]]
     scales: Array
     order: NDArray[np.int64]
     lowest: Array
@@ -150,17 +151,13 @@ class _HostConstants(NamedTuple):
     ) -> _HostConstants:
         return cls(
             np.array(picked, dtype=np.int64),
-            _column_array((*offsets, *[0.0] * len(offsets))),
-            _column_array(scales),
+            [(row, offset) for row, offset in enumerate(offsets) if offset],
+            np.array(scales, dtype=np.float32)[:, None],
             np.array(order, dtype=np.int64),
             np.array([-limit for limit in limits], dtype=np.float32),
             np.array(limits, dtype=np.float32),
             np.float32(FLOOR),
         )
-
-
-def _column_array(values: Sequence[float]) -> Array:
-    return np.array(values, dtype=np.float32)[:, None]
 
 
 def _is(signal: Any, kind: type[Signal]) -> bool:
