@@ -153,6 +153,11 @@ class Guard(Asking):
         return self._cautious and not (self.dropped or self.handed_over)
 
     @property
+    def nbytes(self) -> int:
+        """Memory that the copy of good weights takes."""
+        return self._last_good.nbytes
+
+    @property
     def _keeps(self) -> bool:
         return self._watched if self.roll_back is None else self.roll_back
 
