@@ -58,7 +58,7 @@ class Ceiling:
         known = np.isfinite(fall) & (used > 0.0)
         with np.errstate(over="ignore"):  # beyond float32 is as steep as can be told
             descent = self._note(fall, used, known)
-            if asked.max() <= 1.0:
+            if np.maximum.reduce(asked) <= 1.0:
                 return chosen
             bound = np.zeros(asked.shape, dtype=np.float32)
             np.multiply(GROWTH, used, out=bound, where=known)

@@ -228,7 +228,7 @@ def _seen_whole(measured: Measurement, spec: SignalSpec) -> Measurement:
     table = on_host(measured)
     updates, gradients = table[ROW["update_norm"]], table[ROW["gradient_norm"]]
     # Norms: the smallest is NaN if any is.
-    if not math.isnan(updates.min()) or not {"update", "gradient"} <= spec.needs:
+    if not math.isnan(np.minimum.reduce(updates)) or not {"update", "gradient"} <= spec.needs:
         return measured
     alone = np.isnan(updates) & ~np.isnan(gradients)
     if not alone.any():

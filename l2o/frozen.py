@@ -37,7 +37,6 @@ class FrozenNetwork:
 
     def __init__(self, network: PolicyNetwork) -> None:
         self._possible = type(network) is LayerPolicyNetwork and not network.recurrent
-        self._anchor = network.anchor if isinstance(network, LayerPolicyNetwork) else None
         self._pooling = "mean"
         self._parameters: list[tuple[dict[str, Tensor], str]] = []
         if isinstance(network, LayerPolicyNetwork) and self._possible:
@@ -76,9 +75,9 @@ class FrozenNetwork:
         hidden = _tanh(encoded @ w3[:, :width].T, shared)
         outputs: Array = hidden @ w4.T
         outputs += b4
-        if self._anchor is not None:
-            w_seen, b_seen, w_blind, b_blind = others
-            known = seen[:, int(self._anchor.column)][:, None]
+        if others:
+            w_seen, b_seen, w_blind, b_blind, column = others
+            known = seen[:, int(column)][:, None]
             blind = seen @ w_blind.T + b_blind
             outputs += blind + known * (seen @ w_seen.T + b_seen - blind)
         return outputs
@@ -92,7 +91,7 @@ class FrozenNetwork:
         tensors = [held[name] for held, name in self._parameters]
         addresses = [tensor.data_ptr() for tensor in tensors]
         if addresses != self._addresses:
-            if any(not t.is_cpu or t.dtype != torch.float32 for t in tensors):
+            if any(not t.is_cpu or t.dtype not in (torch.float32, torch.int64) for t in tensors):
                 return False
             self._addresses = addresses
             self._weights = [tensor.detach().numpy() for tensor in tensors]
@@ -108,6 +107,8 @@ def _parameters(network: LayerPolicyNetwork) -> Iterator[tuple[dict[str, Tensor]
         if isinstance(module, nn.Linear):
             for name in ("weight", "bias"):
                 yield module._parameters, name  # type: ignore[misc]
+    if network.anchor is not None:
+        yield network.anchor._buffers, "column"  # type: ignore[misc]
     if isinstance(network.pool, AttentionPooling):
         yield network.pool._parameters, "query"  # type: ignore[misc]
 
