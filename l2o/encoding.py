@@ -121,12 +121,11 @@ class Encoder:
         np.isfinite(known[:flags], out=raw[ratios + cosines :][:flags])
         raw[ratios + cosines + flags :] = known[flags:]
         np.copyto(raw, 0.0, where=~np.isfinite(raw))
+        np.maximum(raw, host.lowest, out=raw)
+        np.minimum(raw, host.limits, out=raw)
         raw *= rows[ROW["present"]]
         # Laid out anew, features last, in the order of the signals.
-        ordered = raw.T.take(host.order, axis=1)
-        np.maximum(ordered, host.lowest, out=ordered)
-        np.minimum(ordered, host.limits, out=ordered)
-        return ordered
+        return raw.T.take(host.order, axis=1)
 
 
 class _HostConstants(NamedTuple):
@@ -149,13 +148,15 @@ class _HostConstants(NamedTuple):
         order: Sequence[int],
         limits: Sequence[float],
     ) -> _HostConstants:
+        by_kind = np.empty((len(order), 1), dtype=np.float32)
+        by_kind[list(order), 0] = limits
         return cls(
             np.array(picked, dtype=np.int64),
             [(row, offset) for row, offset in enumerate(offsets) if offset],
             np.array(scales, dtype=np.float32)[:, None],
             np.array(order, dtype=np.int64),
-            np.array([-limit for limit in limits], dtype=np.float32),
-            np.array(limits, dtype=np.float32),
+            -by_kind,
+            by_kind,
             np.float32(FLOOR),
         )
 

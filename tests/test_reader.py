@@ -89,6 +89,18 @@ def test_whole_tensors_give_the_plain_sums(change, rtol):
     assert scalars == [3.0]
 
 
+def test_before_a_step_other_shapes_are_told():
+    parameters = watched(shapes=[(2, 3), (5,)])
+    for needs in (NEEDS, frozenset({"gradient"})):
+        reader = Reader(parameters, needs)
+        assert reader.before_step()
+        for changed in (torch.ones(3, 2), torch.ones(6), torch.ones(2, 3, dtype=torch.complex64)):
+            kept, parameters[0].data = parameters[0].data, changed
+            assert not reader.before_step()
+            parameters[0].data = kept
+        assert reader.before_step()
+
+
 def test_sparse_gradients_are_read():
     embedding = nn.Embedding(10, 3, sparse=True)
     embedding(torch.tensor([1, 1, 4])).square().sum().backward()

@@ -107,7 +107,9 @@ def _of(row: dict[str, Any], mode: str) -> bool:
 
 def footprint_tables(results: dict[str, Any]) -> str:
     """Return all tables of a run, as Markdown."""
-    lines = ["| network | mode | held, MiB | over the weights | mode's copy | guard's copy | rest |"]
+    lines = [
+        "| network | mode | held, MiB | over the weights | mode's copy | guard's copy | rest |"
+    ]
     lines += ["|---|---|---:|---:|---:|---:|---:|"]
     lines += [
         f"| {row['model']} | `{row['mode']}` | {row['bytes'] / 2**20:,.1f} "
