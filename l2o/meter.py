@@ -14,7 +14,7 @@ from l2o.groups import LayerGroup
 from l2o.head_window import HeadWindow
 from l2o.layer_facts import facts_by_name
 from l2o.ranks import Ranks
-from l2o.reader import DOT, DRIFT, GRADIENT, UPDATE, WEIGHT, Reader
+from l2o.reader import DOT, GRADIENT, UPDATE, WEIGHT, Reader
 from l2o.sampling import Budget
 from l2o.signals import MISSING, Measurement, Quantity
 from l2o.signals.table import ROW, ROWS, RUN_FIELDS, RUN_ROWS, MeasuredTable
