@@ -187,18 +187,23 @@ class Counter:
 
 
 def state():
-    """What a library call must leave as it found it."""
+    """What a library call must leave as it found it.
+
+    But for what libraries do once when they are first used: torch's compiler notes its cache in the
+    environment, and tqdm has a thread that watches its bars.
+    """
+    kept = {name: value for name, value in os.environ.items() if "TORCHINDUCTOR" not in name}
     return {
         "threads": torch.get_num_threads(),
         "interop": torch.get_num_interop_threads(),
         "handlers": {each: signal.getsignal(each) for each in signal.valid_signals()},
         "mask": signal.pthread_sigmask(signal.SIG_BLOCK, ()),
-        "environment": dict(os.environ),
+        "environment": kept,
         "start": multiprocessing.get_start_method(allow_none=True),
         "folder": os.getcwd(),
         "path": list(sys.path),
         "children": multiprocessing.active_children(),
-        "running": {each.name for each in threading.enumerate()},
+        "running": {each.name for each in threading.enumerate()} - {"tqdm_monitor"},
         "dtype": torch.get_default_dtype(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
     }

@@ -63,13 +63,15 @@ def train(folder):
 def benchmark(folder):
     from test_benchmark import config
     from l2o.benchmarks import run_benchmark
+    settings = config(rows=(), seeds=1)
     for workers in (1, 2):
-        run_benchmark(config(rows=(), seeds=1), folder / str(workers), workers=workers, progress=False)
+        run_benchmark(settings, folder / str(workers), workers=workers, progress=False)
 
 def finetune(folder):
     from l2o.benchmarks.fine_tune import run_finetune
     from l2o.configs.schema import FinetuneConfig
-    run_finetune(FinetuneConfig.model_validate({"task": {"name": "tiny:TinyFamily", "options": {"steps": 4}}}), folder)
+    task = {"name": "tiny:TinyFamily", "options": {"steps": 4}}
+    run_finetune(FinetuneConfig.model_validate({"task": task}), folder)
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
