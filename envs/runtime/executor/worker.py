@@ -72,6 +72,7 @@ class _Worker:
 
     def obey(self, data: bytes) -> None:
         """Do what an order says, and tell how it ended."""
+        answer: bytes | Done | Failed
         try:
             answer = self._do(decode(data))
         except Exception as error:
