@@ -110,6 +110,12 @@ def _told(result: Any) -> bytes:
         return encode(Told(result))
     except Exception as error:
         raise TypeError(
-            f"a result of type {type(result).__qualname__} cannot be sent to the caller ({error}); "
+            f"a result of type {_kind(result)} cannot be sent to the caller ({error}); "
             "return what pickle takes: numbers, arrays, tensors, classes of modules"
         ) from error
+
+
+def _kind(result: Any) -> str:
+    if isinstance(result, tuple):
+        return f"({', '.join(type(each).__qualname__ for each in result)})"
+    return type(result).__qualname__
