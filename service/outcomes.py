@@ -56,10 +56,12 @@ def exit_code(error: Exception) -> int | None:
 
 def raised_by_us(error: BaseException) -> bool:
     """Tell whether an error was raised by a `raise` of this package, not by a library below it."""
+    module = getattr(error.__cause__, "raised_in", None)  # in a worker: `RemoteTraceback`
     trace = error.__traceback__
-    if trace is None:
-        return False
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    module = str(trace.tb_frame.f_globals.get("__name__"))
+    if module is None:
+        if trace is None:
+            return False
+        while trace.tb_next is not None:
+            trace = trace.tb_next
+        module = str(trace.tb_frame.f_globals.get("__name__"))
     return module == "l2o" or module.startswith("l2o.")

@@ -23,6 +23,7 @@ from l2o.benchmarks.speed.large import LARGE
 from l2o.benchmarks.speed.overhead import MODES, overhead_of_steps
 from l2o.benchmarks.speed.page import figures_table
 from l2o.benchmarks.speed.training import POLICY, Training, Workload
+from l2o.envs.runtime.threads import one_thread
 from l2o.files.atomic import write_atomically
 from l2o.registry import lookup
 
@@ -49,6 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
         write_atomically(arguments.json, json.dumps(results, indent=2) + "\n")
 
 
+@one_thread()
 def measure(models: Sequence[str], rounds: int) -> dict[str, Any]:
     """Return what is held and what steps take, with a controller and without, on the CPU.
 
@@ -56,7 +58,6 @@ def measure(models: Sequence[str], rounds: int) -> dict[str, Any]:
         models: keys of `l2o.benchmarks.speed.large.LARGE`.
         rounds: pairs of steps of each contender, in turn.
     """
-    torch.set_num_threads(1)
     device, optimizer = torch.device("cpu"), "AdamW, fused"
     workloads = [lookup("model", LARGE, name) for name in models]
     memory, rows = [], []
