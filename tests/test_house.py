@@ -1,7 +1,6 @@
 """The house: which package may import which, what is packaged, how large files may grow."""
 
 import ast
-import configparser
 import importlib
 import re
 import shutil
@@ -11,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from bare import BASE, EXTRAS, SETUP, packages
 
 ROOT = Path(__file__).parents[1]
 TOP = ("l2o", "configs", "envs", "policies", "benchmarks", "service")
@@ -62,6 +62,9 @@ def home_of(module):
     parts = module.split(".")
     if parts[0] != "l2o":
         return None
+    if parts[1:2] == ["extras"]:
+        # It imports nothing of ours, and words what is missing for all.
+        return "l2o.extras"
     return parts[1] if len(parts) > 1 and parts[1] in TOP[1:] else "l2o"
 
 
@@ -72,7 +75,7 @@ def test_imports_run_down(top):
         for module, level, line in imported(path):
             home = home_of(module)
             # `import l2o` itself names the innermost package; what matters is what follows it.
-            if level or (home is not None and home not in MAY_IMPORT[top]):
+            if level or (home is not None and home not in MAY_IMPORT[top] | {"l2o.extras"}):
                 wrong.append(f"{named(path)}:{line} imports {'.' * level}{module}")
             elif top == "configs" and module == "l2o":
                 wrong.append(f"{named(path)}:{line} imports {module}")
@@ -81,14 +84,8 @@ def test_imports_run_down(top):
     assert not wrong, "\n".join(wrong)
 
 
-def setup_cfg():
-    config = configparser.ConfigParser()
-    config.read(ROOT / "setup.cfg")
-    return config
-
-
 def test_packages_of_setup_cfg_are_the_folders():
-    listed = setup_cfg()["options"]["packages"].split()
+    listed = SETUP["options"]["packages"].split()
     folders = set()
     for path in house_files():
         if path.name == "__init__.py" and path.relative_to(ROOT).parts[0] in TOP:
@@ -122,11 +119,15 @@ def is_table(node, path):
     if isinstance(node, ast.FunctionDef):
         # Exports on first use (PEP 562).
         return node.name in ("__getattr__", "__dir__")
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        # Gymnasium knows environments by registration only.
-        return path == ROOT / "envs/__init__.py" and ast.unparse(node.value.func).endswith(
-            "register"
+    if isinstance(node, ast.With):
+        return ast.unparse(node).startswith("with needed_by(") and all(
+            isinstance(each, ast.Import | ast.ImportFrom) for each in node.body
         )
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        called = ast.unparse(node.value.func)
+        # Gymnasium knows environments by registration only.
+        registers = path == ROOT / "envs/__init__.py" and called.endswith("register")
+        return called == "require" or registers
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
@@ -188,14 +189,7 @@ def test_constraints_are_exact_and_portable():
     assert not wrong, f"not of the form name==version: {wrong}"
     names = {re.sub(r"[-_.]+", "-", line.partition("==")[0]).lower() for line in lines}
     assert "l2o" not in names
-    options = setup_cfg()
-    required = options["options"]["install_requires"]
-    required += options["options.extras_require"]["dev"]
-    missing = {
-        re.sub(r"[-_.]+", "-", re.split(r"[<>=]", line)[0]).lower()
-        for line in required.split("\n")
-        if line
-    } - names
+    missing = (BASE | packages(EXTRAS["dev"])) - names
     assert not missing, f"not in constraints.txt: {sorted(missing)}"
 
 

@@ -63,7 +63,7 @@ def write_attention(
 
     Raises:
         ValueError: an unknown row or layer.
-        ImportError: captum is not installed.
+        MissingExtraError: captum is not installed.
     """
     torch.set_num_threads(1)
     planned = {row.label: row for row in make_plan(config).rows}

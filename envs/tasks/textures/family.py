@@ -79,7 +79,7 @@ class TexturesFamily(ProxyFamily):
 
     Raises:
         ValueError: an argument is impossible; the message says what it may be.
-        ImportError: scikit-image is not installed.
+        MissingExtraError: scikit-image is not installed.
 
     Example:
         >>> task = TexturesFamily(networks=2).sample(seed=0)  # doctest: +SKIP
