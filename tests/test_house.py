@@ -3,10 +3,8 @@
 import ast
 import importlib
 import re
-import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -191,47 +189,3 @@ def test_constraints_are_exact_and_portable():
     assert "l2o" not in names
     missing = (BASE | packages(EXTRAS["dev"])) - names
     assert not missing, f"not in constraints.txt: {sorted(missing)}"
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """Build a wheel from a copy of the tree: setuptools leaves a build folder behind."""
-    folder = tmp_path_factory.mktemp("wheel")
-    for path in house_files():
-        if path.relative_to(ROOT).parts[0] not in ("tests", "docs"):
-            target = folder / "tree" / path.relative_to(ROOT)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, folder / "tree"]
-    subprocess.run([*pip, *build], check=True, timeout=240)
-    (built,) = folder.glob("*.whl")
-    site = folder / "site"
-    subprocess.run([*pip, "install", "--no-deps", "--target", site, built], check=True)
-    return built, site
-
-
-def test_wheel_holds_all_of_the_house(wheel):
-    held = set(zipfile.ZipFile(wheel[0]).namelist())
-    expected = set()
-    for path in house_files():
-        parts = path.relative_to(ROOT).parts
-        kinds = (".py", ".yaml", ".html", ".safetensors", ".json", ".typed", ".cpp")
-        if parts[0] in TOP and path.suffix in kinds:
-            expected.add("/".join(parts if parts[0] == "l2o" else ("l2o", *parts)))
-    expected |= {"l2o/py.typed"}
-    assert expected <= held, sorted(expected - held)
-    assert {name.split("/")[0] for name in held} <= {"l2o", "l2o-0.1.0.dist-info"}
-
-
-def test_installed_wheel_works_away_from_the_tree(wheel, tmp_path):
-    code = (
-        f"import sys; sys.path.insert(0, {str(wheel[1])!r})\n"
-        "import l2o.configs.load as load, l2o.service.cli as cli\n"
-        f"assert load.__file__.startswith({str(wheel[1])!r}), load.__file__\n"
-        "print(load.load_config('train', 'demo').name)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "demo\n"
