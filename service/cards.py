@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from l2o.deciding.bundle import list_policies, read_card
-from l2o.extras import installed
+from l2o.extras import MissingExtraError
 
 FIRST = ("name", "description", "task_family", "licence", "limits", "known_limits")
 """Keys of a card that are shown first: what a policy is, and what it does not do."""
@@ -37,10 +37,10 @@ def card_text(card: Mapping[str, Any]) -> str:
         seed: 0
     """
     ordered = {key: card[key] for key in FIRST if key in card} | dict(card)
-    if not (installed("yaml") and installed("pydantic")):
+    try:
+        from l2o.configs.yaml_text import format_yaml
+    except MissingExtraError:
         return json.dumps(ordered, indent=2, ensure_ascii=False) + "\n"
-    from l2o.configs.yaml_text import format_yaml
-
     # A mapping of plain values alone would be written in braces, which no line may follow.
     return "".join(
         format_yaml({key: value}, block=key in FIRST or not isinstance(value, dict | list))
