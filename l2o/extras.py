@@ -11,7 +11,7 @@ EXTRA_OF = {
     "gymnasium": "train",
     "stable_baselines3": "train",
     "pydantic": "train",
-    "yaml": "train",
+    "ruamel": "train",
     "sklearn": "train",
     "PIL": "train",
     "filelock": "train",
@@ -42,7 +42,7 @@ EXTRA_OF = {
 
 PACKAGES = {
     "stable_baselines3": "stable-baselines3",
-    "yaml": "pyyaml",
+    "ruamel": "ruamel.yaml",
     "sklearn": "scikit-learn",
     "PIL": "pillow",
     "skimage": "scikit-image",

@@ -118,7 +118,7 @@ def test_a_command_that_lacks_its_extra_says_what_to_install(command, extra, tmp
     [
         (
             ["train", "demo"],
-            ("typer", "pydantic", "pyyaml", "filelock"),
+            ("typer", "pydantic", "ruamel.yaml", "filelock"),
             'error: l2o train needs gymnasium: pip install "l2o[train]"\n',
         ),
         (

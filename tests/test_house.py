@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from bare import BASE, EXTRAS, SETUP, packages
 
+import l2o
+
 ROOT = Path(__file__).parents[1]
 TOP = ("l2o", "configs", "envs", "policies", "benchmarks", "service")
 MAY_IMPORT = {
@@ -189,3 +191,10 @@ def test_constraints_are_exact_and_portable():
     assert "l2o" not in names
     missing = (BASE | packages(EXTRAS["dev"])) - names
     assert not missing, f"not in constraints.txt: {sorted(missing)}"
+
+
+def test_the_version_is_written_once():
+    assert SETUP["metadata"]["version"] == "attr: l2o.__version__"
+    assert f"\n## [{l2o.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+    holds = [path for path in python_files("l2o") if f'"{l2o.__version__}"' in path.read_text()]
+    assert [named(path) for path in holds] == ["l2o/__init__.py"]
