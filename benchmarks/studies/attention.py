@@ -65,7 +65,7 @@ def write_attention(
 
     Raises:
         ValueError: an unknown row or layer.
-        ImportError: captum is not installed.
+        MissingExtraError: captum is not installed.
     """
     planned = {row.label: row for row in make_plan(config).rows}
     for label in rows or ():
