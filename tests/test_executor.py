@@ -214,7 +214,7 @@ def test_a_worker_that_leaves_tells_its_exit_code(apart):
 
 
 def test_one_killed_at_rest_is_replaced(apart):
-    victim = next(told for _, (_, told) in apart.map(process_of, [0]))
+    ((_, (_, victim)),) = apart.map(process_of, [0])
     os.kill(victim, signal.SIGKILL)
     victims = [each for each in multiprocessing.active_children() if each.pid == victim]
     for each in victims:
