@@ -67,4 +67,4 @@ def on_signature(
 def on_doctree(app: Any, doctree: Any) -> None:
     """Look names up exactly: to try every ending takes a quarter of the build, and guesses."""
     for node in doctree.findall(pending_xref):
-        node["refspecific"] = False
+        node.attributes.pop("refspecific", None)

@@ -1,5 +1,6 @@
 """The documentation site: every public name is documented, every link leads somewhere."""
 
+import doctest
 import re
 import sys
 from pathlib import Path
@@ -42,12 +43,18 @@ def test_pages_of_packages_that_are_gone_are_dropped(tmp_path):
     assert kept.stat().st_mtime_ns == written
 
 
+def test_docstring_of_the_rewriting_runs():
+    assert doctest.testmod(docstrings).failed == 0
+    assert doctest.testmod(docstrings).attempted > 0
+
+
 @pytest.mark.parametrize(
     ("told", "text"),
     [
         (["a * b_ of |x|"], [r"a \* b\_ of \|x\|"]),
-        (["`Guard` and `a * b`"], ["`Guard` and ``a * b``"]),
+        (["`Guard` and `a * b`"], [r"\ `Guard`\  and \ ``a * b``"]),
         (["a `range"], [r"a \`range"]),
+        (["`DTensor`s"], [r"\ `DTensor`\ s"]),
         (
             ["Sum:", "", "    x_1 * x_2", "", "so"],
             ["Sum:", "", "::", "", "    x_1 * x_2", "", "so"],

@@ -20,8 +20,8 @@ def restructure(lines: list[str]) -> list[str]:
     """Return the lines of a docstring in reStructuredText, its Google sections untouched.
 
     Example:
-        >>> restructure(["The `rate`:", "", "    a * b", "", "Args:", "    a: `x * y`."])
-        ['The `rate`:', '', '::', '', '    a * b', '', 'Args:', '    a: ``x * y``.']
+        >>> restructure(["The rate:", "", "    a * b", "", "Args:", "    a: with *."])
+        ['The rate:', '', '::', '', '    a * b', '', 'Args:', '    a: with \\\\*.']
     """
     done: list[str] = []
     section, block = "", False
@@ -55,15 +55,17 @@ def _begins_block(lines: list[str], number: int) -> bool:
 def _inline(line: str) -> str:
     bullet = ITEM.match(line)
     start = bullet.end() if bullet else 0
-    parts = CODE.split(line[start:])
-    return line[:start] + "".join(
-        _code(part) if CODE.fullmatch(part) else _text(part) for part in parts
+    read = (
+        _code(part) if CODE.fullmatch(part) else _text(part) for part in CODE.split(line[start:])
     )
+    # At the end of a line an escape would swallow the line's end, a space between words.
+    return line[:start] + "".join(read).removesuffix("\\ ")
 
 
 def _code(part: str) -> str:
     text = part.strip("`")
-    return f"`{text}`" if NAME.fullmatch(text) else f"``{text}``"
+    # Escaped spaces vanish; without them code that a letter follows would not end.
+    return rf"\ `{text}`\ " if NAME.fullmatch(text) else rf"\ ``{text}``\ "
 
 
 def _text(part: str) -> str:
