@@ -54,6 +54,7 @@ def test_docstring_of_the_rewriting_runs():
         (["a * b_ of |x|"], [r"a \* b\_ of \|x\|"]),
         (["`Guard` and `a * b`"], [r"\ `Guard`\  and \ ``a * b``"]),
         (["a `range"], [r"a \`range"]),
+        (["the *lazy ones* of **x and 2*y*z"], [r"the *lazy ones* of \*\*x and 2\*y\*z"]),
         (["`DTensor`s"], [r"\ `DTensor`\ s"]),
         (
             ["Sum:", "", "    x_1 * x_2", "", "so"],

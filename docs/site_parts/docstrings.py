@@ -11,6 +11,7 @@ from typing import Any
 
 SECTION = re.compile(r"(Args|Attributes|Raises|Returns|Yields|Example|Examples|Shapes):$")
 CODE = re.compile(r"(``.+?``|`[^`]+`)")
+EMPHASIS = re.compile(r"(?<![\w*])(\*\w(?:[^*]*\w)?\*)(?![\w*])")
 NAME = re.compile(r"[A-Za-z_]\w*(\.\w+)*(\(\))?")
 MARKUP = re.compile(r"([*|\\_`])")
 ITEM = re.compile(r"\s*([-*]|\d+\.) ")
@@ -69,4 +70,8 @@ def _code(part: str) -> str:
 
 
 def _text(part: str) -> str:
-    return MARKUP.sub(r"\\\1", part)
+    read = (
+        each if EMPHASIS.fullmatch(each) else MARKUP.sub(r"\\\1", each)
+        for each in EMPHASIS.split(part)
+    )
+    return "".join(read)
