@@ -4,7 +4,7 @@ Shows: a benchmark of a shipped policy, a rule, and a grid of schedules at base 
 thirty times too small to thirty times too large, on the tasks of `train_a_policy.py` beside this
 file. Everything is scored on the held-out split; `report.html` has all tables and figures.
 
-    pip install l2o
+    pip install 'l2o[bench]'
     python against_schedules.py
 """
 

@@ -4,7 +4,7 @@ Shows: one line more than the loop has, the learning rate of each layer group, a
 them. The network is not pretrained and the images are drawn, so nothing is downloaded; put your own
 in their place.
 
-    pip install 'l2o[vision]'
+    pip install 'l2o[vision,plot]'
     python plain_torch_loop.py
 """
 

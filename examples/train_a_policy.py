@@ -4,7 +4,7 @@ Shows: a family of tasks in some forty lines, a training config as Python values
 policy in a loop. 48 fine-tunes show that it works and no more: raise `episodes` for a policy that
 you mean to use.
 
-    pip install l2o
+    pip install 'l2o[train]'
     python train_a_policy.py
 """
 

@@ -5,11 +5,45 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 _VARIABLE = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+
+
+class ImportedTable(Mapping[str, T]):
+    """A family's table whose members are named by their path, and imported when looked up.
+
+    For members that need heavy libraries: to use one, nobody has to have those of the others.
+
+    Args:
+        paths: name -> `package.module:Name`.
+
+    Raises:
+        ImportError: on a lookup, what the member's module needs is not installed.
+
+    Example:
+        >>> ImportedTable({"square root": "math:sqrt"})["square root"](9.0)
+        3.0
+    """
+
+    def __init__(self, paths: Mapping[str, str]) -> None:
+        self.paths = dict(paths)
+
+    def __getitem__(self, name: str) -> T:
+        module, _, attribute = self.paths[name].partition(":")
+        found: T = getattr(importlib.import_module(module), attribute)
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.paths
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
 
 
 def lookup(kind: str, table: Mapping[str, T], name: str) -> T:

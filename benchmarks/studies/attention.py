@@ -20,6 +20,7 @@ from l2o.configs.load import load_table
 from l2o.configs.schema import BenchmarkConfig
 from l2o.envs.fine_tune import FineTune, decision_interval
 from l2o.envs.policy_choice import build_policy
+from l2o.envs.runtime.threads import one_thread
 from l2o.files.streams import forgive_encodings
 from l2o.measures import attention_maps
 from l2o.registry import unknown_name
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_attention(config, parsed.rows, parsed.layer, parsed.images, parsed.out)
 
 
+@one_thread()
 def write_attention(
     config: BenchmarkConfig, rows: Sequence[str] | None, layer: str, count: int, out: Path
 ) -> None:
@@ -63,9 +65,8 @@ def write_attention(
 
     Raises:
         ValueError: an unknown row or layer.
-        ImportError: captum is not installed.
+        MissingExtraError: captum is not installed.
     """
-    torch.set_num_threads(1)
     planned = {row.label: row for row in make_plan(config).rows}
     for label in rows or ():
         if label not in planned:

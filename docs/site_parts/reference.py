@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +86,7 @@ def _exports(package: str) -> list[str]:
     for name in getattr(module, "__all__", ()):
         value = getattr(module, name)
         home = getattr(value, "__module__", None)
-        if isinstance(value, dict):
+        if isinstance(value, Mapping):
             members = ", ".join(f"``{member}``" for member in value)
             tables.append(f".. py:data:: {package}.{name}\n\n   A table of {members}.\n")
         elif isinstance(home, str) and home.startswith("l2o"):

@@ -276,10 +276,9 @@ class LRController(Stepping):
         if self.steps:
             self._decide_for_new_layers(state)
 
-    def _follow_shapes(self) -> None:
-        if not self.meter.fits():
-            before, self.meter = self.meter, self._make_meter(self.meter.total_steps)
-            load_meter(self.meter, before.state_dict(), None, strict=False)
+    def _renew_meter(self) -> None:
+        before, self.meter = self.meter, self._make_meter(self.meter.total_steps)
+        load_meter(self.meter, before.state_dict(), None, strict=False)
 
     def _decide_for_new_layers(self, state: Mapping[str, Any]) -> None:
         """Let the policy decide for layers that came; of the others nothing was measured since."""

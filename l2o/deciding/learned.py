@@ -65,7 +65,8 @@ class LearnedPolicy(Policy):
     def __call__(self, observation: Tensor, state: State) -> tuple[Tensor, State]:
         """Decide once."""
         if self._frozen.takes(observation):
-            return self.multipliers.best(self._frozen(observation)), {}
+            outputs = self._frozen.on_host(observation.numpy())
+            return torch.from_numpy(self.multipliers.best_on_host(outputs)), {}
         with torch.no_grad():
             outputs, _, memory = self.network(observation, state.get("memory"))
         return self.multipliers.best(outputs), ({} if memory is None else {"memory": memory})

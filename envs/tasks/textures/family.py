@@ -55,7 +55,7 @@ class TexturesFamily(ProxyFamily):
 
     Raises:
         ValueError: an argument is impossible; the message says what it may be.
-        ImportError: scikit-image is not installed.
+        MissingExtraError: scikit-image is not installed.
 
     Example:
         >>> task = TexturesFamily(TexturesOptions(networks=2)).sample(seed=0)  # doctest: +SKIP
