@@ -7,7 +7,7 @@ OUT ?= runs/demo
 export OMP_NUM_THREADS ?= 1
 export MPLBACKEND ?= Agg
 
-.PHONY: install demo test quick coverage lint format types unit docs compatibility dist clean
+.PHONY: install demo test quick coverage lint format types unit reference docs compatibility dist clean
 
 install: $(VENV)/.installed
 
@@ -51,8 +51,13 @@ types: install
 unit: install
 	$(BIN)/python -m pytest -n 2 --durations=10
 
-docs: install
+# The page of config fields is made from the schema, the reference from the docstrings.
+reference: install
 	$(BIN)/python -m l2o.configs.reference docs/configuration.md
+
+docs: reference
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs build/docs
+	$(BIN)/python docs/site_parts/complete.py build/docs
 
 compatibility: install
 	$(BIN)/python tests/compatibility.py

@@ -1,1 +1,1 @@
-"""policies/zoo."""
+"""Shipped policies, a folder each: `policy.safetensors` and `card.json`."""
