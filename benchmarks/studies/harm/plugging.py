@@ -1,15 +1,16 @@
-"""Plugging a policy in, as a user does, and which policies fit which network."""
+"""Plugging a policy in, as a user does; which policies fit which network; the steps of a loop."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 import l2o
-from l2o.benchmarks.studies.hostile.cell import PLAIN, Cell
+from l2o.benchmarks.studies.harm.cell import PLAIN, Cell
 
 
 def control(cell: Cell, optimizer: Optimizer, model: nn.Module) -> l2o.LRController | None:
@@ -40,3 +41,36 @@ def drivers(policies: Sequence[str], network: str, model: nn.Module, steps: int)
         else:
             able.append(name)
     return able
+
+
+def take_steps(
+    count: int,
+    next_loss: Callable[[], Tensor],
+    optimizer: Optimizer,
+    controller: l2o.LRController | None = None,
+    after: Callable[[int], object] = lambda step: None,
+) -> list[float]:
+    """Train, and return the loss of every step; `after` is called with the steps done."""
+    losses = []
+    for step in range(1, count + 1):
+        loss = next_loss()
+        if controller is not None:
+            controller.observe(loss=loss)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        after(step)
+    return losses
+
+
+def acted(controller: l2o.LRController | None) -> Mapping[str, int]:
+    """Return what the guard did, by reason; nothing without a controller."""
+    return controller.report()["interventions"] if controller else {}
+
+
+@torch.no_grad()
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Return the share of right answers; logits that are not finite are wrong."""
+    right = (logits.argmax(dim=1) == labels) & torch.isfinite(logits).all(dim=1)
+    return float(right.double().mean())

@@ -16,10 +16,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from l2o.benchmarks.studies.hostile.cell import Cell, Record, make_record
-from l2o.benchmarks.studies.hostile.choice import Choice
-from l2o.benchmarks.studies.hostile.optimizers import OPTIMIZERS
-from l2o.benchmarks.studies.hostile.plugging import control, drivers
+from l2o.benchmarks.studies.harm.cell import Cell, Choice, Record, Scores, make_record
+from l2o.benchmarks.studies.harm.optimizers import OPTIMIZERS
+from l2o.benchmarks.studies.harm.plugging import acted, control, drivers, take_steps
 
 INPUTS, HIDDEN, CLASSES, BATCH, STEPS = 32, 64, 10, 16, 50
 FEATURES = ("random", "pretrained")
@@ -46,12 +45,9 @@ def plan_start(choice: Choice) -> list[Cell]:
             for seed in range(choice.seeds):
                 lr, steps = START_OPTIMIZERS[name][1], choice.steps or STEPS
                 plain = Cell(network, name, lr, "constant", steps, seed)
+                told = [LENGTHS[name] for name in choice.schedules or LENGTHS]
                 cells.append(plain)
-                cells += [
-                    replace(plain, policy=policy, told=LENGTHS[length])
-                    for policy in policies
-                    for length in choice.schedules or LENGTHS
-                ]
+                cells += [replace(plain, policy=p, told=n) for p in policies for n in told]
     return cells
 
 
@@ -64,18 +60,13 @@ def run_start(cell: Cell) -> Record:
     optimizer = START_OPTIMIZERS[cell.optimizer][0](model.parameters(), lr=cell.lr)
     controller = control(cell, optimizer, model)
     centres = torch.randn(CLASSES, INPUTS)
-    losses = []
-    for _ in range(cell.steps):
+
+    def next_loss() -> Tensor:
         labels = torch.randint(0, CLASSES, (BATCH,))
-        loss = cross_entropy(model(centres[labels] + torch.randn(BATCH, INPUTS)), labels)
-        if controller is not None:
-            controller.observe(loss=loss)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    told = controller.report()["interventions"] if controller else {}
-    return make_record(cell, losses, {}, told, time.process_time() - begun)
+        return cross_entropy(model(centres[labels] + torch.randn(BATCH, INPUTS)), labels)
+
+    losses = take_steps(cell.steps, next_loss, optimizer, controller)
+    return make_record(cell, losses, Scores(), acted(controller), time.process_time() - begun)
 
 
 def make_model(network: str, bias: bool) -> nn.Sequential:
@@ -85,12 +76,8 @@ def make_model(network: str, bias: bool) -> nn.Sequential:
     draws the layers: about a seventh of that.
     """
     features, width = HEADS[network]
-    backbone = [
-        nn.Linear(INPUTS, HIDDEN, bias),
-        nn.ReLU(),
-        nn.Linear(HIDDEN, width, bias),
-        nn.ReLU(),
-    ]
+    backbone = [nn.Linear(INPUTS, HIDDEN, bias), nn.ReLU()]
+    backbone += [nn.Linear(HIDDEN, width, bias), nn.ReLU()]
     if features == "pretrained":
         _normalise(backbone, torch.randn(256, INPUTS) * 2**0.5)
     return nn.Sequential(*backbone, nn.Linear(width, CLASSES, bias))

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import OneCycleLR
 
-from l2o.benchmarks.studies.hostile.images import PROXY_SHAPES, SHAPES, drawn
-from l2o.benchmarks.studies.hostile.networks import NETWORKS, Network, images_for
+from l2o.benchmarks.studies.harm.images import PROXY_SHAPES, SHAPES, drawn
+from l2o.benchmarks.studies.harm.networks import NETWORKS, Network, images_for
+from l2o.benchmarks.studies.harm.plugging import take_steps
 from l2o.envs.runtime.cache_folder import cache_folder
 from l2o.files.atomic import write_atomically
 
@@ -65,10 +66,9 @@ def pretrain(network: Network, model: nn.Module) -> None:
     labels = torch.cat([part[1] for part in parts])
     optimizer = torch.optim.AdamW(model.parameters(), lr=LR)
     schedule = OneCycleLR(optimizer, LR, total_steps=network.pretraining)
-    for _ in range(network.pretraining):
+
+    def next_loss() -> Tensor:
         chosen = torch.randint(0, len(labels), (BATCH,))
-        loss = cross_entropy(model(images[chosen]), labels[chosen])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
+        return cross_entropy(model(images[chosen]), labels[chosen])
+
+    take_steps(network.pretraining, next_loss, optimizer, after=lambda step: schedule.step())

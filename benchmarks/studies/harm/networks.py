@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from l2o.benchmarks.studies.hostile.images import SIZE
+from l2o.benchmarks.studies.harm.images import SIZE
 
 
 class Residual(nn.Module):

@@ -8,15 +8,23 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from l2o.benchmarks.studies.hostile.cell import PLAIN, Cell, Record, chance_bar, make_record
-from l2o.benchmarks.studies.hostile.choice import Choice
-from l2o.benchmarks.studies.hostile.plugging import drivers
+from l2o.benchmarks.studies.harm.cell import (
+    PLAIN,
+    Cell,
+    Choice,
+    Record,
+    Scores,
+    make_record,
+    make_scores,
+)
+from l2o.benchmarks.studies.harm.plugging import accuracy, acted, drivers
 
 STEPS, BATCH, LR = 80, 16, 1e-3
 CLASSES, TOKENS, LENGTH = 4, 64, 16
@@ -24,9 +32,9 @@ TRAINING, VALIDATION = 320, 128
 CLEAR, FAINT = 7, 5
 """Tokens of its class that a sequence of the source, and one of the target, holds at least."""
 
-_WARM_UP: dict[str, Any] = {"warmup_steps": 0.2}
-_EVALUATED: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": 10}
-TRAINER_SCHEDULES: dict[str, dict[str, Any]] = {
+_WARM_UP = {"warmup_steps": 0.2}
+_EVALUATED = {"eval_strategy": "steps", "eval_steps": 10}
+TRAINER_SCHEDULES: dict[str, Mapping[str, object]] = {
     "warmup_steps": {"lr_scheduler_type": "linear", "warmup_steps": 16},
     "warmup_ratio": {"lr_scheduler_type": "linear", **_WARM_UP},
     "linear": {},
@@ -81,8 +89,7 @@ def run_trainer(cell: Cell) -> Record:
         trainer.remove_callback(transformers.PrinterCallback)
         trainer.train()
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
-    controller = callbacks[0].controller if callbacks else None
-    told = controller.report()["interventions"] if controller else {}
+    told = acted(callbacks[0].controller if callbacks else None)
     return make_record(cell, losses, _score(model), told, time.process_time() - begun)
 
 
@@ -141,20 +148,13 @@ def _arguments(cell: Cell, folder: str) -> Any:
     )
 
 
-def _score(model: nn.Module) -> Record:
+def _score(model: nn.Module) -> Scores:
     source = _accuracy(model, *sequences(VALIDATION, CLEAR, seed=2))
-    bar = chance_bar(CLASSES, VALIDATION)
-    return {
-        "source_accuracy": source,
-        "target_accuracy": _accuracy(model, *sequences(VALIDATION, FAINT, seed=3)),
-        "chance_bar": bar,
-        "at_chance": source <= bar,
-    }
+    target = _accuracy(model, *sequences(VALIDATION, FAINT, seed=3))
+    return make_scores(source, target, CLASSES, VALIDATION)
 
 
+@torch.no_grad()
 def _accuracy(model: Any, tokens: Tensor, labels: Tensor) -> float:
     model.eval()
-    with torch.no_grad():
-        logits = model(input_ids=tokens).logits
-    right = (logits.argmax(dim=1) == labels) & torch.isfinite(logits).all(dim=1)
-    return float(right.double().mean())
+    return accuracy(model(input_ids=tokens).logits, labels)
