@@ -20,7 +20,7 @@ SPEED: dict[str, tuple[str, str]] = {
         "How long does one decision take, by layer groups?",
     ),
     "footprint": (
-        f"{_HERE}.large:Footprint",
+        f"{_HERE}.held:Footprint",
         "What does a controller take with large networks?",
     ),
     "guidance": (

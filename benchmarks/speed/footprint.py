@@ -18,10 +18,9 @@ import numpy as np
 import torch
 
 from l2o.benchmarks.cells.machine import machine_facts
-from l2o.benchmarks.speed.figures import Figure
+from l2o.benchmarks.speed.figures import Figure, figures_table
 from l2o.benchmarks.speed.large import LARGE
 from l2o.benchmarks.speed.overhead import MODES, overhead_of_steps
-from l2o.benchmarks.speed.page import figures_table
 from l2o.benchmarks.speed.training import POLICY, Training, Workload
 from l2o.files.atomic import write_atomically
 from l2o.registry import lookup

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 
 import torch
 
+from l2o.benchmarks.cells.machine import machine_facts
 
-@dataclass
+
+@dataclass(frozen=True)
 class Times:
     """Seconds of each round of one contender."""
 
@@ -27,8 +29,22 @@ class Times:
         return min(self.seconds)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What all results tell: what was measured, where, on which machine."""
+
+    benchmark: str
+    device: str
+    machine: Mapping[str, object] = field(default_factory=lambda: machine_facts(1))
+
+
+def device_name(device: torch.device) -> str:
+    """Return what a device is called in results."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def time_alternately(
-    contenders: Mapping[str, Callable[[], None]], rounds: int, device: torch.device
+    contenders: Mapping[str, Callable[[], object]], rounds: int, device: torch.device
 ) -> dict[str, Times]:
     """Run all contenders in turn, once to warm up and then `rounds` times.
 

@@ -63,6 +63,11 @@ class Study(ABC, Generic[Answer]):
         """Return `label` and `error` of each run that is missing."""
         return ()
 
+    def show(self, answer: Answer) -> None:
+        """Print the tables, and what is missing."""
+        failed = [dict(each) for each in self.failures(answer)]
+        print_tables(self.tables(answer), failed, missing="runs")
+
     def pictures(self, answer: Answer) -> Mapping[Path, Figure]:
         """Return what is drawn, by the file it is written to."""
         return {}
@@ -151,7 +156,7 @@ def perform(study: Study[Answer]) -> bool:
     """Answer, print, draw and write; return whether all is well."""
     with one_thread():
         answer = study.answer()
-    print_tables(study.tables(answer), study.failures(answer), missing="runs")  # type: ignore[arg-type]
+    study.show(answer)
     for path, figure in study.pictures(answer).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=160)
