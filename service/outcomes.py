@@ -27,7 +27,7 @@ def explained(out: Path | None = None, again: str | None = None) -> Iterator[Non
     except KeyboardInterrupt:
         typer.echo(_advice(out, again), err=True)
         raise typer.Exit(INTERRUPTED) from None
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
         code = exit_code(error)
         if code is None:
             raise

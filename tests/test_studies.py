@@ -139,3 +139,13 @@ def test_names_and_plain_data():
     assert name_of(Number(0.5)) == "0.5"
     told = plain({"n": Number(float("inf")), "t": (1, True)})
     assert told == {"n": {"value": None}, "t": [1, True]}
+
+
+def test_what_is_not_installed_is_told_with_the_remedy(monkeypatch):
+    def missing(*_):
+        raise ImportError("this needs captum: pip install captum")
+
+    monkeypatch.setattr(Sums, "plan", missing)
+    ended = run("study", "test_studies:Sums")
+    assert ended.exit_code == 2
+    assert ended.stderr.startswith("error: this needs captum")
