@@ -24,8 +24,7 @@ Table = Mapping[str, tuple[str, str]]
 PASSED_ON = {"allow_extra_args": True, "allow_interspersed_args": False}
 """What stands behind NAME is for the command of that name, `--help` included."""
 Name = Annotated[
-    str | None,
-    typer.Argument(help="Which one; without it, all are listed.", show_default=False),
+    str | None, typer.Argument(help="Which one; without it, all are listed.", show_default=False)
 ]
 
 

@@ -18,7 +18,7 @@ def test_cells_measures_and_writes(tmp_path):
     config.write_text(dump_config(settings(rows=(Row(label="a"),))))
     printed = succeed("speed", "cells", config, "tasks=1", "--rounds", 1, "--json", path)
     results = json.loads(path.read_text())
-    assert results["fine_tunes"] == 4
+    assert [row["fine_tunes"] for row in results["rows"]] == [4, 4]
     assert [row["name"] for row in results["rows"]] == ["one by one", "stacked"]
     assert all(len(row["seconds"]) == 1 for row in results["rows"])
     assert "fine-tunes per minute" in printed
@@ -26,8 +26,8 @@ def test_cells_measures_and_writes(tmp_path):
 
 def test_precision_pairs_formats_with_float32():
     rows = (Row(label="a", schedule="cosine"), Row(label="b", profile="small_backbone"))
-    answer = precision.measure(settings(rows=rows, base_lr_factors=(1.0,)))
-    found = {(row["format"], row["row"]): row for row in plain(answer)["rows"]}
+    answer = list(precision.measure(settings(rows=rows, base_lr_factors=(1.0,))))
+    found = {(row["format"], row["row"]): row for row in plain(answer)}
     assert set(found) == {
         (name, label)
         for name in ("float32", precision.ALONE, "bf16")

@@ -34,6 +34,8 @@ def test_measures_and_writes(monkeypatch, tmp_path):
     assert len(results["figures"]) == 3
     assert all(row["holds"] in (True, False) for row in results["figures"])
     assert results["machine"]["threads_per_process"] == 1
+    assert results["benchmark"] == "controller"
+    assert results["rounds"] == 3
     assert results["seeds"]
     assert "| tiny | SGD | `groups` | 10 |" in succeed("speed", "page", path)
 

@@ -9,9 +9,9 @@ from tiny import Many, TinyFamily
 
 from l2o.benchmarks.speed import contenders, stacked
 from l2o.benchmarks.speed.bare import BareLoop
+from l2o.benchmarks.speed.base import Times, ratio
 from l2o.benchmarks.speed.figures import Figure
 from l2o.benchmarks.speed.memory import measured_on_host
-from l2o.benchmarks.speed.timing import Times, ratio
 from l2o.configs.schema import FineTuning
 from l2o.envs.stacked import StackedFineTune, Start
 

@@ -142,10 +142,7 @@ def test_names_and_plain_data():
 
 
 def test_what_is_not_installed_is_told_with_the_remedy(monkeypatch):
-    def missing(*_):
-        raise ImportError("this needs captum: pip install captum")
-
-    monkeypatch.setattr(Sums, "plan", missing)
-    ended = run("study", "test_studies:Sums")
+    monkeypatch.setitem(sys.modules, "timm", None)
+    ended = run("study", "harm", "--networks", "vit")
     assert ended.exit_code == 2
-    assert ended.stderr.startswith("error: this needs captum")
+    assert ended.stderr.startswith("error: this network needs timm: pip install timm")

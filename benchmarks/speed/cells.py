@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 
 from l2o.benchmarks.cells.cell import load_family
 from l2o.benchmarks.comparisons.table.plan import make_plan
 from l2o.benchmarks.comparisons.table.run import run_benchmark
 from l2o.benchmarks.report.tables import Table
-from l2o.benchmarks.speed.figures import Verdict
-from l2o.benchmarks.speed.timing import Measured, device_name, ratio, time_alternately
-from l2o.benchmarks.studies.base import Study
-from l2o.benchmarks.studies.options import Json, Overrides, count
+from l2o.benchmarks.speed.base import Measurement, ratio, time_alternately
+from l2o.benchmarks.studies.options import Overrides, count
 from l2o.configs.load import load_table
 from l2o.configs.schema import BenchmarkConfig
 from l2o.envs.runtime.device import resolve_device
@@ -26,27 +25,17 @@ from l2o.envs.runtime.device import resolve_device
 
 @dataclass(frozen=True)
 class Row:
-    """One way of running the benchmark; seconds of each round."""
+    """One way of running the benchmark; how many times faster than one by one; its rounds."""
 
     name: str
+    fine_tunes: int
     fine_tunes_per_minute: float
+    ratio: float
     seconds: Sequence[float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer(Measured):
-    """Both ways, and how many times faster stacks are."""
-
-    config: str
-    overrides: Sequence[str]
-    fine_tunes: int
-    rows: Sequence[Row]
-    ratio: float
-    figures: Sequence[Verdict] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cells(Study[Answer]):
+class Cells(Measurement[Row]):
     """Measure fine-tunes per minute of a benchmark, stacked and one by one; in turns, one process.
 
     Without arguments the demo, with one task, one seed and asg-base.
@@ -56,34 +45,35 @@ class Cells(Study[Answer]):
     config: Annotated[str, typer.Argument(metavar="CONFIG", help="A benchmark.")] = "demo"
     overrides: Overrides = ("tasks=1", "seeds=1", "policy=asg-base")
     rounds: Annotated[int, count("Times that each is measured.")] = 3
-    json: Json = None
 
-    def answer(self) -> Answer:
+    @property
+    def benchmark(self) -> BenchmarkConfig:
+        """What is run."""
+        return load_table(self.config, self.overrides)
+
+    @property
+    def where(self) -> torch.device:
+        """The device of the config."""
+        return resolve_device(self.benchmark.finetuning.device)
+
+    def rows(self) -> Iterator[Row]:
         """Run the benchmark both ways."""
-        chosen = load_table(self.config, self.overrides)
+        chosen = self.benchmark
         load_family(chosen.task.model_dump_json()).prepare()
-        device = resolve_device(chosen.finetuning.device)
         ways = {
             name: partial(_run_from_nothing, chosen.model_copy(update={"stacked": stacked}))
             for name, stacked in (("one by one", False), ("stacked", True))
         }
-        times = time_alternately(ways, self.rounds, device)
+        times = time_alternately(ways, self.rounds, self.where)
         number = len(make_plan(chosen).cells)
-        return Answer(
-            benchmark="cells",
-            device=device_name(device),
-            config=self.config,
-            overrides=self.overrides,
-            fine_tunes=number,
-            rows=[Row(k, 60 * number / spent.median, spent.seconds) for k, spent in times.items()],
-            ratio=ratio(times["one by one"], times["stacked"]),
-        )
+        for name, spent in times.items():
+            faster = ratio(times["one by one"], spent)
+            yield Row(name, number, 60 * number / spent.median, faster, spent.seconds)
 
-    def tables(self, answer: Answer) -> list[Table]:
+    def table(self, rows: Sequence[Row]) -> Table:
         """Return fine-tunes per minute."""
-        rows = [(row.name, f"{row.fine_tunes_per_minute:.1f}") for row in answer.rows]
-        rows.append(("ratio", f"{answer.ratio:.2f}"))
-        return [Table("Cells", ("", "fine-tunes per minute"), rows)]
+        cells = [(r.name, f"{r.fine_tunes_per_minute:.1f}", f"{r.ratio:.2f}") for r in rows]
+        return Table("Cells", ("", "fine-tunes per minute", "ratio"), cells)
 
 
 def _run_from_nothing(config: BenchmarkConfig) -> None:

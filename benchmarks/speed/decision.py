@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -13,14 +13,12 @@ from torch import nn
 from torch.optim import Optimizer
 
 from l2o.benchmarks.report.tables import Table
+from l2o.benchmarks.speed.base import Measurement
 from l2o.benchmarks.speed.contenders import Numbers, numbers_of
-from l2o.benchmarks.speed.timing import Measured, device_name
 from l2o.benchmarks.speed.training import POLICY
-from l2o.benchmarks.studies.base import Study
-from l2o.benchmarks.studies.options import Device, Json, count
+from l2o.benchmarks.studies.options import Device, count
 from l2o.control.controller import LRController
 from l2o.deciding.bundle import load_policy
-from l2o.envs.runtime.device import resolve_device
 
 GROUPS = (8, 32, 128)
 _WARM_UP = 20
@@ -46,15 +44,7 @@ class Decided:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer(Measured):
-    """The decisions, over layer groups."""
-
-    policy: str = POLICY
-    decisions: Sequence[Decided]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decision(Study[Answer]):
+class Decision(Measurement[Decided]):
     """Measure how long one decision takes, over the number of layer groups.
 
     Layers are tiny (16 x 16), and the optimizer does nothing.
@@ -64,24 +54,17 @@ class Decision(Study[Answer]):
     device: Device = "cpu"
     groups: Numbers = "8,32,128"
     repeats: Annotated[int, count("Decisions timed.")] = 2000
-    json: Json = None
 
-    def answer(self) -> Answer:
+    def rows(self) -> Iterator[Decided]:
         """Time the decisions."""
-        device = resolve_device(self.device)
-        found = [time_decision(n, device, self.repeats) for n in numbers_of(self.groups)]
-        return Answer(benchmark="decision", device=device_name(device), decisions=found)
+        for groups in numbers_of(self.groups):
+            yield time_decision(groups, self.where, self.repeats)
 
-    def tables(self, answer: Answer) -> list[Table]:
+    def table(self, rows: Sequence[Decided]) -> Table:
         """Return the times."""
-        return [decision_table(answer.decisions)]
-
-
-def decision_table(decisions: Sequence[Decided]) -> Table:
-    """Return the times of decisions."""
-    columns = ("layer groups", "decision, µs", "reading the parameters, µs")
-    rows = [(str(d.groups), f"{d.decision_us:,.0f}", f"{d.reading_us:,.0f}") for d in decisions]
-    return Table("Decisions", columns, rows)
+        columns = ("layer groups", "decision, µs", "reading the parameters, µs")
+        cells = [(str(d.groups), f"{d.decision_us:,.0f}", f"{d.reading_us:,.0f}") for d in rows]
+        return Table("Decisions", columns, cells)
 
 
 class Still(Optimizer):

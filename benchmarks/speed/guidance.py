@@ -8,14 +8,12 @@ from functools import partial
 from typing import Annotated, Any
 
 from l2o.benchmarks.report.tables import Table
+from l2o.benchmarks.speed.base import Measurement, ratio, time_alternately
 from l2o.benchmarks.speed.contenders import FewTasks, Numbers, numbers_of
-from l2o.benchmarks.speed.figures import Figure, Verdict, verdict_table
-from l2o.benchmarks.speed.timing import Measured, device_name, ratio, time_alternately
-from l2o.benchmarks.studies.base import Study
-from l2o.benchmarks.studies.options import Device, Json, count
+from l2o.benchmarks.speed.figures import Figure
+from l2o.benchmarks.studies.options import Device, count
 from l2o.configs.schema import FineTuning
 from l2o.envs.fine_tune import FineTune
-from l2o.envs.runtime.device import resolve_device
 from l2o.envs.tasks import Task
 
 STEPS = 20
@@ -50,61 +48,40 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer(Measured):
-    """A row per term, with the teacher cached and not."""
-
-    rounds: int
-    steps_per_round: int = STEPS
-    terms: Mapping[str, Mapping[str, Any]]
-    rows: Sequence[Row]
-    figures: Sequence[Verdict]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Guidance(Study[Answer]):
+class Guidance(Measurement[Row]):
     """Measure what each guidance term costs per training step, with the teacher cached and not."""
 
     examples = ("l2o speed guidance --widths 8,16 --json guidance.json",)
     device: Device = "cpu"
     widths: Numbers = "8,16"
     rounds: Annotated[int, count("Times that each is measured.")] = 15
-    json: Json = None
 
-    def answer(self) -> Answer:
+    def rows(self) -> Iterator[Row]:
         """Train with each term in turn."""
-        where = resolve_device(self.device)
-        rows = [row for width in numbers_of(self.widths) for row in self._rows(width)]
-        figures = [
+        for width in numbers_of(self.widths):
+            task = FewTasks(width, count=1).sample(0)
+            made = contenders(task, STEPS * (self.rounds + 2), str(self.where))
+            runs = {name: partial(tune.advance, STEPS) for name, tune in made.items()}
+            times = time_alternately(runs, self.rounds, self.where)
+            for name, spent in times.items():
+                each = (value / STEPS * 1e6 for value in (spent.median, spent.best))
+                yield Row(width, name, *each, ratio(spent, times["plain"]), spent.seconds)
+
+    def figures(self, rows: Sequence[Row]) -> list[Figure]:
+        """Return the figure of the dearest term, for each width."""
+        return [
             Figure(f"{r.name}, width {r.width}: time per step over plain", r.ratio, 2, 1.5, False)
             for r in rows
             if r.name == "contrastive"
         ]
-        return Answer(
-            benchmark="guidance",
-            device=device_name(where),
-            rounds=self.rounds,
-            terms=TERMS,
-            rows=rows,
-            figures=[figure.verdict for figure in figures],
-        )
 
-    def _rows(self, width: int) -> Iterator[Row]:
-        device = resolve_device(self.device)
-        made = contenders(FewTasks(width, 1).sample(0), STEPS * (self.rounds + 2), str(device))
-        runs = {name: partial(tune.advance, STEPS) for name, tune in made.items()}
-        times = time_alternately(runs, self.rounds, device)
-        for name, spent in times.items():
-            each = (value / STEPS * 1e6 for value in (spent.median, spent.best))
-            yield Row(width, name, *each, ratio(spent, times["plain"]), spent.seconds)
-
-    def tables(self, answer: Answer) -> list[Table]:
+    def table(self, rows: Sequence[Row]) -> Table:
         """Return times per step."""
-        rows = [
+        cells = [
             (row.name, str(row.width), f"{row.microseconds_per_step:,.0f}", f"{row.ratio:.2f}")
-            for row in answer.rows
+            for row in rows
         ]
-        columns = ("term", "width", "µs per step", "over plain")
-        return [Table("Guidance", columns, rows), verdict_table(answer.figures)]
+        return Table("Guidance", ("term", "width", "µs per step", "over plain"), cells)
 
 
 def contenders(task: Task, steps: int, device: str) -> dict[str, FineTune]:

@@ -28,6 +28,10 @@ class Footprint(Study[Mapping[str, Any]]):
         """Measure each network."""
         return measure(self.models.split(","), self.rounds)
 
+    def to_json(self, answer: Mapping[str, Any]) -> Mapping[str, object]:
+        """Return all that was measured."""
+        return answer
+
     def show(self, answer: Mapping[str, Any]) -> None:
         """Print Markdown."""
         print(footprint_tables(dict(answer)))

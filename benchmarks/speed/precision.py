@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -18,11 +18,9 @@ from l2o.benchmarks.comparisons.table.run import signals_of
 from l2o.benchmarks.comparisons.table.score_matrices import gather
 from l2o.benchmarks.comparisons.table.summary import ACCURACIES
 from l2o.benchmarks.report.tables import Table, interval, points
-from l2o.benchmarks.speed.figures import Verdict
-from l2o.benchmarks.speed.timing import Measured
+from l2o.benchmarks.speed.base import Measurement
 from l2o.benchmarks.statistics import Difference, Matrix, mean, paired_difference
-from l2o.benchmarks.studies.base import Study
-from l2o.benchmarks.studies.options import Device, Json, count, text
+from l2o.benchmarks.studies.options import Device, count, text
 from l2o.configs.schema import BenchmarkConfig, FineTuning, Named, Row
 from l2o.envs.runtime.device import resolve_device
 
@@ -61,18 +59,7 @@ class Found:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer(Measured):
-    """For each format and row, its mean paired differences to float32, with intervals."""
-
-    tasks: int
-    seeds: Sequence[int]
-    steps: int
-    rows: Sequence[Found]
-    figures: Sequence[Verdict] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Precision(Study[Answer]):
+class Precision(Measurement[Found]):
     """Measure what a number format costs in accuracy: fine-tunes that differ in the format alone.
 
     bf16 everywhere, tf32 on CUDA, and float32 one by one as a control.
@@ -87,58 +74,46 @@ class Precision(Study[Answer]):
     seeds: Annotated[int, count("Fine-tunes of each.")] = 8
     steps: Annotated[int, count("Optimizer steps of each.")] = 150
     policy: Annotated[str, text("The learned policy among the rows.")] = "asg-base"
-    json: Json = None
 
-    def answer(self) -> Answer:
+    def rows(self) -> Iterator[Found]:
         """Run a benchmark in each format."""
-        rows = (
-            Row(label="cosine, flat", schedule="cosine"),
-            Row(label="cosine, small backbone", schedule="cosine", profile="small_backbone"),
-        )
+        small = Row(label="cosine, small backbone", schedule="cosine", profile="small_backbone")
         config = BenchmarkConfig(
             task=Named(name="digits", options={"split": "heldout"}),
             tasks=self.tasks,
             seeds=self.seeds,
             finetuning=FineTuning(steps=self.steps, device=self.device),
             policy=self.policy,
-            rows=rows,
+            rows=(Row(label="cosine, flat", schedule="cosine"), small),
             evaluations=1,
         )
-        return measure(config)
+        yield from measure(config)
 
-    def tables(self, answer: Answer) -> list[Table]:
-        """Return accuracies and differences."""
-        return [table(answer)]
+    def table(self, rows: Sequence[Found]) -> Table:
+        """Return accuracies and differences to float32, in points."""
+        return table(rows)
 
 
-def measure(config: BenchmarkConfig) -> Answer:
-    """Return the differences of a benchmark; its own format does not count."""
+def measure(config: BenchmarkConfig) -> Iterator[Found]:
+    """Yield the rows of a benchmark in each format; its own does not count."""
     device = resolve_device(config.finetuning.device)
     formats = ("bf16",) if device.type == "cpu" else ("tf32", "bf16")
     ways: dict[str, Mapping[str, Any]] = {"float32": {}, ALONE: {"stacked": False}}
     ways |= {name: {"precision": name} for name in formats}
     load_family(config.task.model_dump_json()).prepare()
-    found = {name: _run(config.model_copy(update=dict(way))) for name, way in ways.items()}
-    base = found["float32"][0]
-    return Answer(
-        benchmark="precision",
-        device=str(device),
-        tasks=config.tasks,
-        seeds=list(range(config.seeds)),
-        steps=config.finetuning.steps,
-        rows=[
-            Found(name, label, rate, {m: _against(own[m], base[label][m]) for m in ACCURACIES})
-            for name, (scores, rate) in found.items()
-            for label, own in scores.items()
-        ],
-    )
+    base: Scores = {}
+    for name, way in ways.items():
+        scores, rate = _run(config.model_copy(update=dict(way)))
+        base = base or scores
+        for label, own in scores.items():
+            yield Found(name, label, rate, {m: _against(own[m], base[label][m]) for m in own})
 
 
-def table(answer: Answer) -> Table:
+def table(rows: Sequence[Found]) -> Table:
     """Return accuracies and differences to float32, in points."""
     columns = ("format", "row", "target accuracy", "difference", "new tasks", "proxy", "source")
-    rows = []
-    for row in answer.rows:
+    cells = []
+    for row in rows:
         target, proxy, source = (
             row.metrics[m] for m in ("target_accuracy", "proxy_accuracy", "source_accuracy")
         )
@@ -146,8 +121,8 @@ def table(answer: Answer) -> Table:
         if row.format != "float32":
             new = interval(list(target.difference.to_json()["new_tasks"]))
             against = (_points(target), new, _points(proxy), _points(source))
-        rows.append((row.format, row.row, f"{100 * target.mean:.1f}", *against))
-    return Table("Number formats", columns, rows)
+        cells.append((row.format, row.row, f"{100 * target.mean:.1f}", *against))
+    return Table("Number formats", columns, cells)
 
 
 def _points(against: Against) -> str:

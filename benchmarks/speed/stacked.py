@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
@@ -10,8 +10,9 @@ from typing import Annotated
 import torch
 import typer
 
-from l2o.benchmarks.report.tables import UNKNOWN, Table
+from l2o.benchmarks.report.tables import Table
 from l2o.benchmarks.speed.bare import BareLoop
+from l2o.benchmarks.speed.base import Measurement, mebibytes, ratio, time_alternately
 from l2o.benchmarks.speed.contenders import (
     INTERVAL,
     FewTasks,
@@ -21,12 +22,9 @@ from l2o.benchmarks.speed.contenders import (
     predicted_memory,
     settings,
 )
-from l2o.benchmarks.speed.figures import Figure, Verdict, verdict_table
+from l2o.benchmarks.speed.figures import Figure
 from l2o.benchmarks.speed.memory import measured_on_device, measured_on_host
-from l2o.benchmarks.speed.timing import Measured, device_name, ratio, time_alternately
-from l2o.benchmarks.studies.base import Study
-from l2o.benchmarks.studies.options import Device, Json, count
-from l2o.envs.runtime.device import resolve_device
+from l2o.benchmarks.studies.options import Device, count
 
 _CPU_COUNTS, _CUDA_COUNTS = (1, 8, 16, 32, 128, 512), (1, 8, 32, 128, 256, 512, 1024)
 
@@ -55,19 +53,7 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer(Measured):
-    """A row per contender, and the figures."""
-
-    precision: str
-    rounds: int
-    interval: int = INTERVAL
-    seeds: Sequence[int] = (0,)
-    rows: Sequence[Row]
-    figures: Sequence[Verdict]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stacked(Study[Answer]):
+class Stacked(Measurement[Row]):
     """Measure stacked fine-tunes against the bare loop and one environment, at the same work."""
 
     examples = (
@@ -83,32 +69,35 @@ class Stacked(Study[Answer]):
     memory: Annotated[
         bool, typer.Option("--memory", help="On CPU: measure memory, too, in a process per N.")
     ] = False
-    json: Json = None
 
-    def answer(self) -> Answer:
+    def rows(self) -> Iterator[Row]:
         """Measure each width."""
-        where = resolve_device(self.device)
-        on_cpu = where.type == "cpu"
+        on_cpu = self.where.type == "cpu"
         usual = _CPU_COUNTS if on_cpu else _CUDA_COUNTS
         counts = numbers_of(self.numbers) if self.numbers else usual
-        rows = self._rows(8, counts, where)
+        yield from self._rows(8, counts, self.where)
         if on_cpu and 16 in counts:
-            rows += self._rows(16, (16,), where)
-        figures = figures_on_cpu(rows) if on_cpu else figures_on_gpu(rows)
-        return Answer(
-            benchmark="stacked",
-            device=device_name(where),
-            precision=self.precision,
-            rounds=self.rounds,
-            rows=rows,
-            figures=[figure.verdict for figure in figures],
-        )
+            yield from self._rows(16, (16,), self.where)
 
-    def tables(self, answer: Answer) -> list[Table]:
-        """Return contenders and figures."""
-        return tables(answer)
+    def figures(self, rows: Sequence[Row]) -> list[Figure]:
+        """Return what the device is held to."""
+        return figures_on_cpu(rows) if self.where.type == "cpu" else figures_on_gpu(rows)
 
-    def _rows(self, width: int, counts: Sequence[int], device: torch.device) -> list[Row]:
+    def table(self, rows: Sequence[Row]) -> Table:
+        """Return the contenders."""
+        columns = ("width", "what", "steps/s", "ratio to the bare loop", "µs per step")
+        columns += ("memory, predicted", "measured")
+        cells = [
+            (
+                *(str(row.width), row.name, f"{row.steps_per_second:,.0f}", f"{row.ratio:.2f}"),
+                f"{row.microseconds_per_step:,.0f}",
+                *map(mebibytes, (row.predicted_memory_bytes, row.measured_memory_bytes)),
+            )
+            for row in rows
+        ]
+        return Table("Stacked fine-tunes", columns, cells)
+
+    def _rows(self, width: int, counts: Sequence[int], device: torch.device) -> Iterator[Row]:
         family = FewTasks(width)
         # Two decisions measure memory, one warms up, one is to spare.
         finetuning = settings(str(device), self.rounds + 4)
@@ -127,12 +116,11 @@ class Stacked(Study[Answer]):
         }
         runs = {name: each.run for name, each in contenders.items()}
         times = time_alternately(runs, self.rounds, device)
-        rows = []
         for name, spent in times.items():
             stack = stacks.get(name)
             number = int(name.split()[1]) if stack else 1
             steps = number * INTERVAL
-            row = Row(
+            yield Row(
                 width=width,
                 name=name,
                 runs=number,
@@ -145,8 +133,6 @@ class Stacked(Study[Answer]):
                 not_captured=stack.not_captured() if stack else None,
                 seconds=spent.seconds,
             )
-            rows.append(row)
-        return rows
 
 
 def figures_on_cpu(rows: Sequence[Row]) -> list[Figure]:
@@ -178,23 +164,3 @@ def figures_on_gpu(rows: Sequence[Row]) -> list[Figure]:
         made.append(Figure(name, many / few, 1.0, 0.9, at_least=False))
         made.append(Figure(f"{name}, dearest N up to 512", dearest / few, 1.0, 1.0, at_least=False))
     return made
-
-
-def tables(answer: Answer) -> list[Table]:
-    """Return contenders and figures."""
-    columns = ("width", "what", "steps/s", "ratio to the bare loop", "µs per step")
-    columns += ("memory, predicted", "measured")
-    rows = [
-        (
-            *(str(row.width), row.name, f"{row.steps_per_second:,.0f}", f"{row.ratio:.2f}"),
-            f"{row.microseconds_per_step:,.0f}",
-            *map(mebibytes, (row.predicted_memory_bytes, row.measured_memory_bytes)),
-        )
-        for row in answer.rows
-    ]
-    return [Table("Stacked fine-tunes", columns, rows), verdict_table(answer.figures)]
-
-
-def mebibytes(number: int | None) -> str:
-    """Return a number of bytes in MiB."""
-    return UNKNOWN if number is None else f"{number / 2**20:,.0f} MiB"

@@ -15,10 +15,7 @@ STUDIES: dict[str, tuple[str, str]] = {
         f"{_HERE}.portrait.study:BaseLR",
         "Does it correct a base learning rate that is wrong?",
     ),
-    "spike": (
-        f"{_HERE}.portrait.study:LossSpike",
-        "What does it do after a spike in the loss?",
-    ),
+    "spike": (f"{_HERE}.portrait.study:LossSpike", "What does it do after a spike in the loss?"),
     "importance": (
         f"{_HERE}.portrait.importance:Importance",
         "Which signals does it live on? Permutation importance.",
@@ -39,21 +36,12 @@ STUDIES: dict[str, tuple[str, str]] = {
         f"{_HERE}.foreign_task:ForeignTask",
         "Does it help on a task of none of the families?",
     ),
-    "harm": (
-        f"{_HERE}.harm.study:Harm",
-        "Does it, plugged into a training loop, do harm?",
-    ),
+    "harm": (f"{_HERE}.harm.study:Harm", "Does it, plugged into a training loop, do harm?"),
     "guard-cost": (
         f"{_HERE}.guard_cost:GuardCost",
         "What does the guard cost on tasks of the families?",
     ),
-    "attention": (
-        f"{_HERE}.attention:Attention",
-        "Where do fine-tuned networks look? Grad-CAM.",
-    ),
-    "damage": (
-        "l2o.service.damage.study:Damage",
-        "Are damaged files refused, or made anew?",
-    ),
+    "attention": (f"{_HERE}.attention:Attention", "Where do fine-tuned networks look? Grad-CAM."),
+    "damage": ("l2o.service.damage.study:Damage", "Are damaged files refused, or made anew?"),
 }
 """Name -> where the study is, and the question it answers; imported when used."""

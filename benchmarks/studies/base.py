@@ -76,10 +76,14 @@ class Study(ABC, Generic[Answer]):
         """Tell whether all is well; the command ends with exit code 1 if not."""
         return True
 
+    def to_json(self, answer: Answer) -> Mapping[str, object]:
+        """Return what is written: the options, and the answer's fields, or its rows."""
+        return options_of(self) | (vars(answer) if is_dataclass(answer) else {"rows": answer})
+
     def write(self, answer: Answer) -> None:
-        """Write the answer's fields to the file of the option `json`, if there is one."""
+        """Write the answer to the file of the option `json`, sealed, if there is one."""
         if (path := getattr(self, "json", None)) is not None:
-            save(path, answer)
+            save(path, self.to_json(answer))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,8 +205,14 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def save(path: Path, answer: object) -> None:
-    """Write a dataclass as sealed JSON, a field for each of its own."""
+def options_of(study: Study[Any]) -> dict[str, object]:
+    """Return the options that decide an answer, by name."""
+    named = {each.name: getattr(study, each.name) for each in fields(study)}
+    return {name: value for name, value in named.items() if name not in ("json", "out", "workers")}
+
+
+def save(path: Path, answer: Mapping[str, object]) -> None:
+    """Write data as sealed JSON, dataclasses as mappings."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, plain(answer))
 

@@ -24,8 +24,7 @@ def text(about: str) -> Any:
 
 
 PolicyName = Annotated[
-    str,
-    typer.Argument(metavar="POLICY", help="A policy's name, or a bundle's or run's folder."),
+    str, typer.Argument(metavar="POLICY", help="A policy's name, or a bundle's or run's folder.")
 ]
 PolicyNames = Annotated[
     tuple[str, ...], typer.Argument(metavar="POLICY", help="Names of policies, or folders.")
