@@ -80,11 +80,11 @@ def _command(found: type[Study[Any]], again: str) -> tuple[Callable[..., None], 
         parameters.append(Parameter(each.name, only, default=default, annotation=hint))
 
     def command(**given: Any) -> None:
-        from l2o.benchmarks.studies.base import perform
+        from l2o.benchmarks.studies.base import KeptStudy, perform
 
         given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
         made = found(**given)
-        goes_on = getattr(made, "kept", None) is not None
+        goes_on = isinstance(made, KeptStudy) and made.out is not None
         with explained(given.get("out"), again if goes_on else None):
             whole = perform(made)
         if not whole:

@@ -12,7 +12,7 @@ from typer.models import OptionInfo
 
 from l2o.benchmarks.speed import SPEED
 from l2o.benchmarks.studies import STUDIES
-from l2o.benchmarks.studies.base import REMEDY, SharedStudy, Study, name_of, plain, read_kept
+from l2o.benchmarks.studies.base import REMEDY, KeptStudy, Study, name_of, plain, read_kept
 from l2o.files.atomic import DamagedFileError
 from l2o.registry import lookup
 from l2o.service.study import _spread
@@ -86,18 +86,12 @@ class Total:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sums(SharedStudy[int, Number, Total]):
+class Sums(KeptStudy[int, Number, Total]):
     """Add numbers."""
 
     examples = ("l2o study test_studies:Sums",)
     record = Number
     calls: ClassVar[list[int]] = []
-
-    @property
-    def kept(self):
-        return self.calls_folder
-
-    calls_folder: ClassVar[object] = None
 
     def plan(self):
         return [1, 2, 3]
@@ -114,14 +108,13 @@ class Sums(SharedStudy[int, Number, Total]):
 
 def test_finished_pieces_are_kept_and_a_stopped_study_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(Sums, "calls", [])
-    monkeypatch.setattr(Sums, "calls_folder", tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        Sums().answer()
+        Sums(out=tmp_path).answer()
     lines = (tmp_path / "cells.jsonl").read_text().splitlines()
     assert [json.loads(line)["id"] for line in lines] == ["1", "2"]
-    assert Sums().answer() == Total(3.0)
+    assert Sums(out=tmp_path).answer() == Total(3.0)
     assert Sums.calls == [1, 2, 3, 3]
-    assert Sums().answer() == Total(3.0)
+    assert Sums(out=tmp_path).answer() == Total(3.0)
     assert len(Sums.calls) == 4
     path = tmp_path / "cells.jsonl"
     path.write_text('{"id": "1", "value": "much"}\n')

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from l2o.benchmarks.report.tables import Table
 from l2o.benchmarks.report.terminal import print_tables
-from l2o.benchmarks.studies.options import Workers
+from l2o.benchmarks.studies.options import Kept, Workers
 from l2o.envs.runtime.interrupts import deferred_interrupts
 from l2o.envs.runtime.run_lock import run_lock
 from l2o.envs.runtime.workers import map_in_pool, one_thread, worker_pool
@@ -92,16 +92,9 @@ class SharedStudy(Study[Answer], Generic[Piece, Found, Answer]):
 
     Attributes:
         workers: processes; one works in this process.
-        record: what `run` returns where pieces are kept: a dataclass of plain fields.
     """
 
-    record: ClassVar[type[Any]]
     workers: Workers = 1
-
-    @property
-    def kept(self) -> Path | None:
-        """Folder in which finished pieces are kept, so that a run which was killed goes on."""
-        return None
 
     @abstractmethod
     def plan(self) -> Sequence[Piece]:
@@ -115,34 +108,16 @@ class SharedStudy(Study[Answer], Generic[Piece, Found, Answer]):
     def summarise(self, found: Sequence[Found]) -> Answer:
         """Return the answer of all, in the order of the plan."""
 
-    def is_whole(self, found: Found) -> bool:
-        """Tell whether a piece that was kept need not be run again."""
-        return True
-
     def answer(self) -> Answer:
-        """Run what is not kept yet, and sum it up.
+        """Run all, and sum it up.
 
         Raises:
-            FolderInUseError: another run is at work in the folder.
-            DamagedFileError: a line of `cells.jsonl` is not what was written; nothing is changed.
-            KeyboardInterrupt: Ctrl-C; finished pieces are kept.
+            KeyboardInterrupt: Ctrl-C.
         """
-        pieces = self.plan()
-        if self.kept is None:
-            return self.summarise(list(self._results(pieces)))
-        with run_lock(self.kept):
-            return self.summarise(self._go_on(pieces, self.kept / CELLS))
+        return self.summarise(list(self.results(self.plan())))
 
-    def _go_on(self, pieces: Sequence[Piece], path: Path) -> list[Found]:
-        end_torn_row(path, REMEDY)
-        done = {key: one for key, one in read_kept(path, self.record) if self.is_whole(one)}
-        left = [piece for piece in pieces if name_of(piece) not in done]
-        for piece, found in zip(left, self._results(left), strict=True):
-            append_row(path, {"id": name_of(piece), **plain(found)})
-            done[name_of(piece)] = found
-        return [done[name_of(piece)] for piece in pieces]
-
-    def _results(self, pieces: Sequence[Piece]) -> Iterator[Found]:
+    def results(self, pieces: Sequence[Piece]) -> Iterator[Found]:
+        """Yield what was found, in the order of the pieces."""
         with tqdm(total=len(pieces), desc="runs", disable=None) as bar:
             for found in self._shared_out(pieces):
                 yield found
@@ -154,6 +129,45 @@ class SharedStudy(Study[Answer], Generic[Piece, Found, Answer]):
             return
         with deferred_interrupts(), worker_pool(self.workers) as pool:
             yield from map_in_pool(pool, self.run, pieces)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptStudy(SharedStudy[Piece, Found, Answer], Generic[Piece, Found, Answer]):
+    """A shared study that keeps finished pieces, so that a run which was killed goes on.
+
+    Attributes:
+        record: what `run` returns: a dataclass of plain fields.
+        out: folder of `cells.jsonl`; None keeps nothing.
+    """
+
+    record: ClassVar[type[Any]]
+    out: Kept = None
+
+    def is_whole(self, found: Found) -> bool:
+        """Tell whether a piece that was kept need not be run again."""
+        return True
+
+    def answer(self) -> Answer:
+        """Run what is not kept yet, and sum all up.
+
+        Raises:
+            FolderInUseError: another run is at work in the folder.
+            DamagedFileError: a line of `cells.jsonl` is not what was written; nothing is changed.
+            KeyboardInterrupt: Ctrl-C; finished pieces are kept.
+        """
+        if self.out is None:
+            return super().answer()
+        with run_lock(self.out):
+            return self.summarise(self._go_on(self.plan(), self.out / CELLS))
+
+    def _go_on(self, pieces: Sequence[Piece], path: Path) -> list[Found]:
+        end_torn_row(path, REMEDY)
+        done = {key: one for key, one in read_kept(path, self.record) if self.is_whole(one)}
+        left = [piece for piece in pieces if name_of(piece) not in done]
+        for piece, found in zip(left, self.results(left), strict=True):
+            append_row(path, {**plain(found), "id": name_of(piece)})
+            done[name_of(piece)] = found
+        return [done[name_of(piece)] for piece in pieces]
 
 
 def perform(study: Study[Answer]) -> bool:

@@ -6,7 +6,6 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from pathlib import Path
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -18,16 +17,16 @@ from torch.nn.functional import cross_entropy
 import l2o
 from l2o.benchmarks.report.tables import Table, percent
 from l2o.benchmarks.statistics import estimate, mean
-from l2o.benchmarks.studies.base import SharedStudy
-from l2o.benchmarks.studies.options import Json, Kept, PolicyNames, count
+from l2o.benchmarks.studies.base import KeptStudy
+from l2o.benchmarks.studies.options import Json, PolicyNames, count
 
 OPTIMIZERS = {
     "SGD": (partial(torch.optim.SGD, momentum=0.9), 0.02),
     "AdamW": (partial(torch.optim.AdamW), 0.001),
 }
 """Name -> optimizer, and the base LR that factors multiply."""
-PROFILES = ("flat", "small_backbone", "frozen_backbone")
-"""Layer profiles of the rival, a cosine."""
+RIVALS = {f"cosine, {name}": name for name in ("flat", "small_backbone", "frozen_backbone")}
+"""Rivals, cosine schedules -> their layer profiles."""
 FACTORS = (0.01, 0.1, 1.0, 10.0, 100.0)
 PRETRAINING = 900
 """The first of the real digits are for pretraining, the others the target."""
@@ -133,8 +132,8 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Scored(Run):
-    """A fine-tune and its accuracy on the target."""
+class Scored:
+    """The accuracy of a fine-tune on the target."""
 
     accuracy: float
 
@@ -162,7 +161,7 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ForeignTask(SharedStudy[Run, Scored, Answer]):
+class ForeignTask(KeptStudy[Run, Scored, Answer]):
     """Policies on a task of none of the families, in a plain training loop.
 
     A convolutional network with batch normalisation is pretrained to tell which way real digits
@@ -175,39 +174,31 @@ class ForeignTask(SharedStudy[Run, Scored, Answer]):
     record: ClassVar[type[Scored]] = Scored
     policies: PolicyNames = ("asg-base", "asg-lite")
     seeds: Annotated[int, count("Pretrained networks.", 2)] = 4
-    out: Kept = None
     json: Json = None
-
-    @property
-    def kept(self) -> Path | None:
-        """Where finished runs are kept."""
-        return self.out
 
     def plan(self) -> list[Run]:
         """Return all fine-tunes."""
         for name in self.policies:
             l2o.load_policy(name)
-        contenders = (*self.policies, *(f"cosine, {profile}" for profile in PROFILES))
         return [
             Run(optimizer, contender, seed, factor)
             for optimizer in OPTIMIZERS
-            for contender in contenders
+            for contender in (*self.policies, *RIVALS)
             for seed in range(self.seeds)
             for factor in FACTORS
         ]
 
     def run(self, piece: Run) -> Scored:
         """Fine-tune once."""
-        schedule, comma, profile = piece.contender.partition(", ")
-        policy = l2o.SchedulePolicy(schedule, profile) if comma else l2o.load_policy(schedule)
-        accuracy = fine_tune(policy, piece.optimizer, piece.factor, piece.seed)
-        return Scored(*vars(piece).values(), accuracy)
+        rival = RIVALS.get(piece.contender)
+        policy = l2o.SchedulePolicy("cosine", rival) if rival else l2o.load_policy(piece.contender)
+        return Scored(fine_tune(policy, piece.optimizer, piece.factor, piece.seed))
 
     def summarise(self, found: Sequence[Scored]) -> Answer:
         """Return a row per optimizer and contender."""
         groups: dict[tuple[str, str], list[float]] = {}
-        for run in found:
-            groups.setdefault((run.optimizer, run.contender), []).append(run.accuracy)
+        for run, scored in zip(self.plan(), found, strict=True):
+            groups.setdefault((run.optimizer, run.contender), []).append(scored.accuracy)
         return Answer(FACTORS, self.seeds, [_row(*key, each) for key, each in groups.items()])
 
     def tables(self, answer: Answer) -> list[Table]:

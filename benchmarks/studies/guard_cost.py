@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -13,8 +12,8 @@ import numpy as np
 from l2o.benchmarks.comparisons.zero_shot.plan import task_of
 from l2o.benchmarks.report.tables import Table, points
 from l2o.benchmarks.statistics import Array, Estimate, estimate, mean
-from l2o.benchmarks.studies.base import SharedStudy
-from l2o.benchmarks.studies.options import Json, Kept, Workers, count, names
+from l2o.benchmarks.studies.base import KeptStudy
+from l2o.benchmarks.studies.options import Json, Workers, count, names
 from l2o.configs.load import load_config
 from l2o.configs.zero_shot import ZeroShotConfig
 from l2o.deciding.bundle import load_policy
@@ -66,7 +65,7 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GuardCost(SharedStudy[Run, Pair, Answer]):
+class GuardCost(KeptStudy[Run, Pair, Answer]):
     """What a controller's guard costs policies, on the tasks of the zero-shot comparison.
 
     The comparison runs policies without a guard, so that it compares policies and not rescues; in a
@@ -82,13 +81,7 @@ class GuardCost(SharedStudy[Run, Pair, Answer]):
     )
     tasks: Annotated[int, count("Tasks of each family.")] = 4
     workers: Workers = 2
-    out: Kept = None
     json: Json = None
-
-    @property
-    def kept(self) -> Path | None:
-        """Where finished runs are kept."""
-        return self.out
 
     def plan(self) -> list[Run]:
         """Return all pairs, task by task."""

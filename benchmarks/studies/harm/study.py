@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Annotated, ClassVar
 
 import l2o
 from l2o.benchmarks.cells.machine import machine_facts
 from l2o.benchmarks.report.tables import Table
-from l2o.benchmarks.studies.base import SharedStudy
+from l2o.benchmarks.studies.base import KeptStudy
 from l2o.benchmarks.studies.harm.cell import Cell, Choice, Record, names_of
 from l2o.benchmarks.studies.harm.loop import plan_loop, plan_tuning, run_loop
 from l2o.benchmarks.studies.harm.networks import NETWORKS
@@ -32,7 +31,7 @@ from l2o.benchmarks.studies.harm.summary import (
     worst_table,
 )
 from l2o.benchmarks.studies.harm.trainer import TRAINER_SCHEDULES, plan_trainer, run_trainer
-from l2o.benchmarks.studies.options import Json, Kept, Quick, Workers, count, names, text
+from l2o.benchmarks.studies.options import Json, Quick, Workers, count, names, text
 from l2o.registry import lookup
 
 QUICK_POLICIES = ("asg-base", "asg-lite", "asg-wide")
@@ -98,7 +97,7 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Harm(SharedStudy[Cell, Record, Answer]):
+class Harm(KeptStudy[Cell, Record, Answer]):
     """Does a policy, plugged into a real training loop, ever do harm?
 
     Each run under a policy is compared with the plain run of the same setting, without a
@@ -120,14 +119,8 @@ class Harm(SharedStudy[Cell, Record, Answer]):
     steps: Annotated[int | None, count("Of every run.")] = None
     seeds: Annotated[int, count("Runs of each kind.")] = 1
     workers: Workers = 2
-    out: Kept = None
     json: Json = None
     quick: Quick = False
-
-    @property
-    def kept(self) -> Path | None:
-        """Where finished runs are kept."""
-        return self.out
 
     def plan(self) -> list[Cell]:
         """Return the cells that are asked for.
