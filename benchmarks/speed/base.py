@@ -7,7 +7,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import torch
 
@@ -33,12 +33,20 @@ class Measured(Generic[Row]):
 class Measurement(Study[Measured[Row]], Generic[Row]):
     """Something measured side by side in one run, on one device."""
 
+    facts: ClassVar[Mapping[str, object]] = {}
+    """What results tell beyond options, device, machine and rows."""
     json: Json = None
 
     @property
     def where(self) -> torch.device:
         """The device: that of the option."""
         return resolve_device(getattr(self, "device", "cpu"))
+
+    @property
+    def device_name(self) -> str:
+        """What the device is called."""
+        where = self.where
+        return torch.cuda.get_device_name(where) if where.type == "cuda" else where.type
 
     @abstractmethod
     def rows(self) -> Iterator[Row]:
@@ -64,10 +72,9 @@ class Measurement(Study[Measured[Row]], Generic[Row]):
 
     def to_json(self, answer: Measured[Row]) -> Mapping[str, object]:
         """Return options, device, machine, rows and figures."""
-        device = self.where
-        name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-        facts = {"benchmark": type(self).__name__.lower(), "machine": machine_facts(1)}
-        return options_of(self) | facts | {"device": name} | vars(answer)
+        told = {"benchmark": type(self).__name__.lower(), "machine": machine_facts(1)}
+        told |= {"device": self.device_name, **self.facts}
+        return options_of(self) | told | vars(answer)
 
 
 @dataclass(frozen=True)

@@ -102,8 +102,22 @@ class Controller(Measurement[Row]):
             memory=[Held(**row) for row in memory],
             host_reads=[host_reads(self.workloads[0], where, mode) for mode in MODES],
         )
-        figures = figures_on_cpu(costs) if where.type == "cpu" else figures_on_gpu(costs)
+        figures = self._figures(costs)
         return replace(costs, figures=[figure.verdict for figure in figures])
+
+    def _figures(self, costs: Costs) -> list[Figure]:
+        plain, scaled = (_worst(costs, mode) for mode in MODES)
+        if self.where.type != "cpu":
+            syncs = max(each.cuda_syncs or 0.0 for each in costs.host_reads)
+            name = f"{self.device_name}, ResNet-50-size, bf16, groups, K = 10: overhead per step, %"
+            waits = f"{self.device_name}: host syncs per optimizer step between decisions"
+            return [Figure(name, plain, 1.0, 0.2, False), Figure(waits, syncs, 0, 0, False)]
+        decision = next(each for each in costs.decisions if each.groups == 32).decision_us / 1e3
+        return [
+            Figure("CPU, groups, K = 10: overhead per step, %", plain, 2.0, 0.5, False),
+            Figure("CPU, update_scale, K = 10: overhead per step, %", scaled, 6.0, 3.0, False),
+            Figure("CPU, 32 groups: one decision, ms", decision, 0.5, 0.1, False),
+        ]
 
     def table(self, rows: Sequence[Row]) -> Table:
         """Return what is added to a step."""
@@ -146,26 +160,6 @@ def host_reads(workload: Workload, device: torch.device, mode: str) -> Waits:
 def _worst(costs: Costs, mode: str) -> float:
     """Return the largest overhead at K = 10 over networks and optimizers."""
     return max(row.percent for row in costs.rows if (row.mode, row.interval) == (mode, 10))
-
-
-def figures_on_cpu(costs: Costs) -> list[Figure]:
-    """Return the figures that a CPU is held to."""
-    decision = next(each for each in costs.decisions if each.groups == 32).decision_us / 1e3
-    plain, scaled = (_worst(costs, mode) for mode in MODES)
-    return [
-        Figure("CPU, groups, K = 10: overhead per step, %", plain, 2.0, 0.5, False),
-        Figure("CPU, update_scale, K = 10: overhead per step, %", scaled, 6.0, 3.0, False),
-        Figure("CPU, 32 groups: one decision, ms", decision, 0.5, 0.1, False),
-    ]
-
-
-def figures_on_gpu(costs: Costs) -> list[Figure]:
-    """Return the figures that a GPU is held to."""
-    name = "GPU, ResNet-50-size, bf16, groups, K = 10: overhead per step, %"
-    waits = "GPU: host syncs per optimizer step between decisions"
-    syncs = max(each.cuda_syncs or 0.0 for each in costs.host_reads)
-    overhead = _worst(costs, "groups")
-    return [Figure(name, overhead, 1.0, 0.2, False), Figure(waits, syncs, 0, 0, False)]
 
 
 def other_costs(costs: Costs) -> Table:

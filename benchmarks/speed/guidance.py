@@ -52,6 +52,7 @@ class Guidance(Measurement[Row]):
     """Measure what each guidance term costs per training step, with the teacher cached and not."""
 
     examples = ("l2o speed guidance --widths 8,16 --json guidance.json",)
+    facts = {"steps_per_round": STEPS, "terms": TERMS}
     device: Device = "cpu"
     widths: Numbers = "8,16"
     rounds: Annotated[int, count("Times that each is measured.")] = 15

@@ -60,6 +60,7 @@ class Stacked(Measurement[Row]):
         "l2o speed stacked --numbers 1,16 --memory --json stacked.json",
         "l2o speed stacked --device cuda --precision bf16 --json stacked-cuda.json",
     )
+    facts = {"interval": INTERVAL, "seeds": [0]}
     device: Device = "cpu"
     numbers: Annotated[
         str | None, typer.Option(metavar="N,N,...", help="Fine-tunes at once, as 1,8,32.")
