@@ -13,7 +13,6 @@ from torch.nn import functional
 
 from l2o.configs.schema import FineTuning, Named
 from l2o.control.controller import LRController
-from l2o.deciding.interval import Interval, Windows, as_interval
 from l2o.deciding.policy import Policy
 from l2o.envs.build import build
 from l2o.envs.optimizers import OPTIMIZERS, InnerOptimizer
@@ -27,10 +26,11 @@ from l2o.guidance import (
     Guidance,
     LayerMaps,
     ProxyKL,
-    SynapticIntelligence,
     backbone_parameters,
     copy_parameters,
 )
+from l2o.intervals import Interval, Windows
+from l2o.intervals.plain import as_interval
 from l2o.layers.groups import group_layers, param_groups
 from l2o.measures import Outputs
 from l2o.measuring.window import WindowMean
@@ -195,7 +195,7 @@ class FineTune:
         for term in self.guidance:
             what = term.compares
             # The divergence is at hand: the signal and the loss term share one computation.
-            shared = isinstance(term, ProxyKL)
+            shared = term.measured_as == "proxy_kl"
             divergence = kl if shared else term.divergence(student[what], teacher[what])
             total = total + term.weigh(divergence, progress)
         return kl.detach(), total
@@ -271,12 +271,9 @@ def prepare_guidance(terms: Iterable[Guidance[Any]], task: Task) -> list[Guidanc
     Raises:
         ValueError: the task does not know it.
     """
-    prepared: list[Guidance[Any]] = []
-    for term in terms:
-        if isinstance(term, SynapticIntelligence) and term.importance is None:
-            term = term.with_importance(importance_of(task.name, task.importance))
-        prepared.append(term)
-    return prepared
+    return [
+        term.with_pretraining(lambda: importance_of(task.name, task.importance)) for term in terms
+    ]
 
 
 def importance_of(
@@ -298,9 +295,8 @@ def importance_of(
 
 
 def decision_interval(config: FineTuning) -> Interval:
-    """Return the optimizer steps between decisions: a number, or a rule of growing windows."""
-    given = config.interval
-    return given if isinstance(given, int) else as_interval(given.model_dump())
+    """Return the interval that a config's number or mapping stands for."""
+    return as_interval(config.model_dump(include={"interval"})["interval"])
 
 
 def check_guidance_actions(names: Sequence[str], guidance: Mapping[str, Any]) -> None:
@@ -322,6 +318,7 @@ def check_guidance_actions(names: Sequence[str], guidance: Mapping[str, Any]) ->
 def check_finetuning(config: FineTuning) -> None:
     """Raise what a fine-tune of this config would raise, before any work."""
     resolve_device(config.device)
+    decision_interval(config)
     build_optimizer(config)
     build_guidance(config)
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import l2o
+
 ROOT = Path(__file__).parents[1]
 TOP = ("l2o", "configs", "envs", "policies", "benchmarks", "service")
 MAY_IMPORT = {
@@ -199,6 +201,13 @@ def test_constraints_are_exact_and_portable():
     assert not missing, f"not in constraints.txt: {sorted(missing)}"
 
 
+def test_the_version_is_written_once():
+    assert setup_cfg()["metadata"]["version"] == "attr: l2o.__version__"
+    assert f"\n## [{l2o.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+    holds = [path for path in python_files("l2o") if f'"{l2o.__version__}"' in path.read_text()]
+    assert [named(path) for path in holds] == ["l2o/__init__.py"]
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     """Build a wheel from a copy of the tree: setuptools leaves a build folder behind."""
@@ -227,7 +236,7 @@ def test_wheel_holds_all_of_the_house(wheel):
             expected.add("/".join(parts if parts[0] == "l2o" else ("l2o", *parts)))
     expected |= {"l2o/py.typed"}
     assert expected <= held, sorted(expected - held)
-    assert {name.split("/")[0] for name in held} <= {"l2o", "l2o-0.1.0.dist-info"}
+    assert {name.split("/")[0] for name in held} <= {"l2o", f"l2o-{l2o.__version__}.dist-info"}
 
 
 def test_installed_wheel_works_away_from_the_tree(wheel, tmp_path):

@@ -36,7 +36,7 @@ def _cache(tmp_path, monkeypatch):
 
 
 def small(split="train", **overrides):
-    return TexturesFamily(split, **{"networks": 2, "pretrain_steps": 4, **overrides})
+    return TexturesFamily(**{"split": split, "networks": 2, "pretrain_steps": 4, **overrides})
 
 
 def test_is_in_the_table_and_held_out_by_default():

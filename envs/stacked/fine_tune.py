@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from l2o.configs.schema import FineTuning
-from l2o.deciding.interval import Windows
 from l2o.envs.build import build
 from l2o.envs.fine_tune import build_guidance, check_guidance_actions, decision_interval
 from l2o.envs.optimizers import OPTIMIZERS
@@ -35,6 +34,7 @@ from l2o.envs.stacked.start import Prepared, Start
 from l2o.envs.stacked.trainer import Trainer
 from l2o.envs.stacked.transfers import HostLink
 from l2o.envs.stacked.vmapped import VmappedStack
+from l2o.intervals import Windows
 from l2o.measures import Outputs
 from l2o.signals.spec import SignalSpec
 

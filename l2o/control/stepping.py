@@ -9,7 +9,7 @@ from torch import Tensor
 from l2o.control.decisions import Deciding
 from l2o.control.layout import Layout
 from l2o.control.skips import Skips
-from l2o.deciding.interval import Windows
+from l2o.intervals import Windows
 from l2o.modes import Mode
 
 NEGLIGIBLE = 1e-3

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from l2o.deciding.interval import Interval, as_interval
 from l2o.deciding.policy import Policy, State
+from l2o.intervals import Interval
+from l2o.intervals.plain import as_interval
 from l2o.multipliers import MultiplierRange
 from l2o.networks.base import PolicyNetwork
 from l2o.networks.numpy_network import FrozenNetwork
@@ -36,7 +37,7 @@ class LearnedPolicy(Policy):
         network: PolicyNetwork,
         multipliers: MultiplierRange,
         signals: SignalSpec,
-        interval: Interval = 10,
+        interval: Interval | int = 10,
         guidance_actions: Sequence[str] = (),
     ) -> None:
         if network.features != len(signals):

@@ -179,6 +179,8 @@ class Guard(Asking):
             self.scale = min(1.0, self.scale * self.backoff**-0.2)
             if self._watched and closes:
                 self._watch_progress(measured, tensors, optimizer, step)
+            elif self._watched:
+                self._stall.look(float(measured.loss), step, float(measured.progress))
             due = not 0 <= step - self._kept_at < self._keep_every
             if self._keeps and due and not self._stall.on_trial:
                 self._keep(tensors, step)

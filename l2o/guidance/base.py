@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from torch import Tensor, nn
 
@@ -36,6 +36,8 @@ class Guidance(ABC, Generic[Compared]):
 
     Attributes:
         compares: one of `COMPARED`: what student and teacher are.
+        measured_as: name of the measurement that its divergence is, where a run takes one anyway
+            (`proxy_kl`); the two then share one computation.
         scale: factor on the weight; 1 but where a controller sets it, whose policy has an action
             for this term (`rescale`).
 
@@ -54,6 +56,7 @@ class Guidance(ABC, Generic[Compared]):
     """
 
     compares: ClassVar[str] = "logits"
+    measured_as: ClassVar[str | None] = None
 
     weight: Weight = 0.1
     cap: float | None = None
@@ -104,6 +107,16 @@ class Guidance(ABC, Generic[Compared]):
         check_number("scale", scale)
         # No field: it is the state of a run, not what the term is.
         object.__setattr__(self, "_scale", float(scale))
+
+    def with_pretraining(self, importance: Callable[[], Mapping[str, Tensor]]) -> Self:
+        """Return the term with what it has to know of the pretraining; most need nothing.
+
+        Args:
+            importance: gives the importance of the backbone's parameters by name, or raises where
+                it is not known; called only where it is needed.
+        """
+        del importance
+        return self
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """Yield what the optimizer must train beside the student; most terms have nothing."""
