@@ -1,6 +1,6 @@
 """What a controller takes of memory and time in training large models, and to be imported.
 
-python -m l2o.benchmarks.speed footprint --json footprint.json
+l2o speed footprint --json footprint.json
 """
 
 from __future__ import annotations
