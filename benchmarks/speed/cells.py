@@ -16,8 +16,8 @@ from typing import Any
 
 from l2o.benchmarks.cells.cell import load_family
 from l2o.benchmarks.cells.machine import machine_facts
+from l2o.benchmarks.comparisons.kinds import run_benchmark
 from l2o.benchmarks.comparisons.table.plan import make_plan
-from l2o.benchmarks.comparisons.table.run import run_benchmark
 from l2o.benchmarks.speed.timing import ratio, time_alternately
 from l2o.configs.load import load_table
 from l2o.configs.schema import BenchmarkConfig

@@ -15,15 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from l2o.benchmarks.cells.cell import Record, load_family
+from l2o.benchmarks.cells.cell import load_family
 from l2o.benchmarks.cells.machine import machine_facts
+from l2o.benchmarks.cells.quantities import SHOWN
 from l2o.benchmarks.cells.queue import CellQueue
+from l2o.benchmarks.cells.record import Record
 from l2o.benchmarks.cells.runner import run_here
 from l2o.benchmarks.cells.stacked import Note
+from l2o.benchmarks.comparisons.table.matrices import gather
+from l2o.benchmarks.comparisons.table.missing_cells import signals_of
 from l2o.benchmarks.comparisons.table.plan import Plan, make_plan
-from l2o.benchmarks.comparisons.table.run import signals_of
-from l2o.benchmarks.comparisons.table.score_matrices import gather
-from l2o.benchmarks.comparisons.table.summary import ACCURACIES
 from l2o.benchmarks.statistics import Matrix, mean, paired_difference
 from l2o.configs.schema import BenchmarkConfig, FineTuning, Named, Row
 from l2o.envs.runtime.device import resolve_device
@@ -143,17 +144,17 @@ def _run(config: BenchmarkConfig) -> tuple[Scores, float]:
     queue = CellQueue(plan.cells, takers=1, stacked=config.stacked)
     records = [r for r in run_here(queue, signals_of(plan)) if not isinstance(r, Note)]
     spent = time.perf_counter() - began
-    return _scores(plan, {record["id"]: record for record in records}), 60 * len(records) / spent
+    return _scores(plan, {record.id: record for record in records}), 60 * len(records) / spent
 
 
 def _scores(plan: Plan, records: dict[str, Record]) -> Scores:
-    failures = [record["error"] for record in records.values() if record["error"] is not None]
+    failures = [record.error for record in records.values() if record.error is not None]
     if failures:
         raise RuntimeError(f"{len(failures)} fine-tunes failed; the first: {failures[0]}")
     gathered = {row.label: gather(row, records) for row in plan.rows}
-    scores = {label: {m: row.at(1.0, m) for m in ACCURACIES} for label, row in gathered.items()}
+    scores = {label: {m: row.at(1.0, m) for m in SHOWN} for label, row in gathered.items()}
     scores["all rows"] = {
-        metric: np.mean([row[metric] for row in scores.values()], axis=0) for metric in ACCURACIES
+        metric: np.mean([row[metric] for row in scores.values()], axis=0) for metric in SHOWN
     }
     return scores
 
@@ -162,7 +163,7 @@ def _row(
     name: str, label: str, base: dict[str, Matrix], other: dict[str, Matrix], rate: float
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"format": name, "row": label, "fine_tunes_per_minute": rate}
-    for metric in ACCURACIES:
+    for metric in SHOWN:
         difference = paired_difference(other[metric], base[metric]).to_json()
-        row[metric] = {"mean": float(mean(other[metric])), **difference}
+        row[metric] = {**difference, "mean": float(mean([other[metric]]))}
     return row

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from l2o.benchmarks.cells.episode_scores import FIRST_EPISODE, seen_by
-from l2o.benchmarks.comparisons.ablation.intervals import estimate_mean
+from l2o.benchmarks.statistics import CROSSED, estimate, mean
 from l2o.configs.load import load_config
 from l2o.configs.schema import TrainConfig
 from l2o.deciding.bundle import load_policy, read_card
@@ -97,8 +97,8 @@ def _parted(by: str, described: Sequence[Mapping[str, Any]]) -> dict[str, np.nda
 def _told(name: str, own: np.ndarray, first: np.ndarray) -> dict[str, Any]:
     return {
         "policy": name,
-        "accuracy": estimate_mean(own[None], RESAMPLES).to_json(),
-        "difference": estimate_mean((own - first)[None], RESAMPLES).to_json(),
+        "accuracy": estimate(own[None], mean, CROSSED, resamples=RESAMPLES).to_json(),
+        "difference": estimate((own - first)[None], mean, CROSSED, resamples=RESAMPLES).to_json(),
     }
 
 

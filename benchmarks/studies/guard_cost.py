@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from l2o.benchmarks.comparisons.ablation.intervals import estimate_mean
 from l2o.benchmarks.comparisons.zero_shot.plan import task_of
+from l2o.benchmarks.statistics import CROSSED, estimate, mean
 from l2o.configs.load import load_config
 from l2o.configs.zero_shot import ZeroShotConfig
 from l2o.deciding.bundle import load_policy
@@ -117,7 +117,9 @@ def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                     "tasks": len(without),
                     "without": float(without.mean()),
                     "with": float(guarded.mean()),
-                    "difference": estimate_mean((guarded - without)[None], RESAMPLES).to_json(),
+                    "difference": estimate(
+                        (guarded - without)[None], mean, CROSSED, resamples=RESAMPLES
+                    ).to_json(),
                     "interventions": sum(row["interventions"] for row in chosen),
                 }
             )

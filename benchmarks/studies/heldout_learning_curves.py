@@ -14,14 +14,15 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from l2o.benchmarks.cells.record_file import CELLS, read
-from l2o.benchmarks.comparisons.table.comparison import DEFAULT, MISJUDGED
+from l2o.benchmarks.cells.record import Record
+from l2o.benchmarks.cells.record_file import CELLS, read_records
+from l2o.benchmarks.comparisons.claims import DEFAULT, MISJUDGED
+from l2o.benchmarks.comparisons.kinds import run_benchmark
+from l2o.benchmarks.comparisons.table.matrices import gather
 from l2o.benchmarks.comparisons.table.plan import make_plan
-from l2o.benchmarks.comparisons.table.run import run_benchmark
-from l2o.benchmarks.comparisons.table.score_matrices import gather
-from l2o.benchmarks.comparisons.zero_shot.bootstrap import Strata, estimate, interquartile_mean
 from l2o.benchmarks.comparisons.zero_shot.plan import family_config
 from l2o.benchmarks.report.figures.style import INK, LOOKS, Look, new_figure, tidy
+from l2o.benchmarks.statistics import TASKS, Strata, estimate
 from l2o.configs.load import load_config
 from l2o.configs.schema import BenchmarkConfig, Grid, Row
 from l2o.configs.zero_shot import ZeroShotConfig
@@ -90,10 +91,10 @@ def score(
     for name in config.families:
         benchmark = snapshot_benchmark(config, name, snapshots)
         run_benchmark(benchmark, out / name, workers=workers)
-        records = read(out / name / CELLS)
+        records = read_records(out / name / CELLS, Record)
         for row in make_plan(benchmark).rows:
             scores = gather(row, records)
-            by = {DEFAULT: scores.at(1.0).T, MISJUDGED: scores.over(scores.factors).T}
+            by = {DEFAULT: scores.at(1.0), MISJUDGED: scores.over(scores.factors)}
             for setting, values in by.items():
                 found[setting].setdefault(row.label, {})[name] = values
     return [
@@ -110,7 +111,7 @@ def score(
 
 def _estimates(families: dict[str, Any], resamples: int) -> dict[str, Any]:
     def told(strata: Strata) -> dict[str, Any]:
-        return estimate(strata, interquartile_mean, resamples).to_json()
+        return estimate(strata, design=TASKS, resamples=resamples).to_json()
 
     return {
         "all": told(list(families.values())),

@@ -11,6 +11,7 @@ from typing import Any
 
 import l2o
 from l2o.benchmarks.cells.machine import machine_facts
+from l2o.benchmarks.comparisons.results_file import Failure
 from l2o.benchmarks.report.terminal import print_tables
 from l2o.benchmarks.studies.hostile.cell import Record
 from l2o.benchmarks.studies.hostile.choice import Choice
@@ -60,7 +61,8 @@ def _judge(records: Sequence[Record], bound: float) -> dict[str, Any]:
     summary = summarise(records, bound)
     tables = [policy_table(summary), worst_table(summary), claims_table(summary)]
     tables += [harm_table(summary)] if summary["harmed"] else []
-    print_tables(tables, summary["failures"], missing="runs")
+    failures = [Failure.model_validate(each) for each in summary["failures"]]
+    print_tables(tables, failures, missing="runs")
     return summary
 
 

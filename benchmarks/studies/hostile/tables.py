@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from l2o.benchmarks.report.tables import UNKNOWN, Table, points
+from l2o.benchmarks.statistics import Estimate
 from l2o.benchmarks.studies.hostile.cell import Record
 from l2o.benchmarks.studies.hostile.summary import Summary
 
@@ -25,7 +26,7 @@ def policy_table(summary: Summary) -> Table:
             str(found["beyond_bound"]),
             _ratio(found["worst_ratio"]),
             _percent(found["target"]),
-            points(found["difference"]),
+            points(Estimate.from_json(found["difference"])),
         )
         for name, found in summary["policies"].items()
     ]

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from l2o.benchmarks.cells.cell import Record, finite
+from l2o.benchmarks.cells.record import finite
 from l2o.benchmarks.report.factors import show_factor
 from l2o.benchmarks.report.figures.style import (
     INK,
@@ -28,6 +28,7 @@ from l2o.benchmarks.studies.portrait.layers import (
     percent,
     task_title,
 )
+from l2o.benchmarks.studies.portrait.results import Record
 
 FACTORS = (0.01, 1.0, 100.0)
 _LOOKS = {0.01: (LOOKS[0][0], (0, (4, 1.5))), 1.0: (INK, "-"), 100.0: (LOOKS[1][0], (0, (1, 1)))}

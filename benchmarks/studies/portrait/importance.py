@@ -11,12 +11,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
-from l2o.benchmarks.cells.cell import Record, finite
-from l2o.benchmarks.comparisons.zero_shot.bootstrap import estimate, mean
+from l2o.benchmarks.cells.record import finite
 from l2o.benchmarks.report.markdown import to_markdown
+from l2o.benchmarks.statistics import TASKS, estimate, mean
 from l2o.benchmarks.studies.portrait.importance_figure import draw_importance, importance_table
 from l2o.benchmarks.studies.portrait.permutation import Variant, list_variants
 from l2o.benchmarks.studies.portrait.player import Outcome, Player
@@ -104,7 +105,7 @@ def measure_importance(
     resamples: int = 2000,
     singles: bool = True,
     workers: int = 1,
-) -> Record:
+) -> dict[str, Any]:
     """Return what permuting each signal, and each group of signals, costs.
 
     Every row plays the same episodes: `loss` is accuracy without permutation minus accuracy with
@@ -129,8 +130,9 @@ def measure_importance(
     outcomes = list(tqdm(_play_all(given, workers), total=len(given), disable=_quiet()))
     plain, rows = outcomes[0], []
     for variant, outcome in zip(variants, outcomes[1:], strict=True):
-        loss = estimate([(plain.accuracy - outcome.accuracy)[:, None]], mean, resamples, seed)
-        change = estimate([outcome.change[:, None]], mean, resamples, seed)
+        told = {"resamples": resamples, "seed": seed}
+        loss = estimate((plain.accuracy - outcome.accuracy)[None], mean, TASKS, **told)
+        change = estimate(outcome.change[None], mean, TASKS, **told)
         rows.append(
             {
                 "name": variant.name,

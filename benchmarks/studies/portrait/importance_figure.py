@@ -8,9 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from l2o.benchmarks.cells.cell import Record
 from l2o.benchmarks.report.figures.style import INK, LOOKS, legend_below, new_figure, tidy
 from l2o.benchmarks.report.tables import UNKNOWN, Table, points
+from l2o.benchmarks.statistics import Estimate
+from l2o.benchmarks.studies.portrait.results import Record
 
 
 def importance_table(section: Record) -> Table:
@@ -18,7 +19,7 @@ def importance_table(section: Record) -> Table:
     rows = [
         (
             row["name"],
-            points(row["loss"]) if row["tells"] else UNKNOWN,
+            points(Estimate.from_json(row["loss"])) if row["tells"] else UNKNOWN,
             _plain(row["log10_change"]) if row["tells"] else UNKNOWN,
             str(row["diverged"]),
         )

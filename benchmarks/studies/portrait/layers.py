@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from l2o.benchmarks.cells.cell import Record
 from l2o.benchmarks.statistics import Array
+from l2o.benchmarks.studies.portrait.results import Record
 
 HEAD = "#D55E00"
 LONGEST = 5

@@ -7,7 +7,6 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from l2o.benchmarks.cells.cell import Record
 from l2o.benchmarks.report.figures.style import log_axis, new_figure, progress_axis, tidy
 from l2o.benchmarks.studies.portrait.layers import (
     LONGEST,
@@ -16,6 +15,7 @@ from l2o.benchmarks.studies.portrait.layers import (
     percent,
     task_title,
 )
+from l2o.benchmarks.studies.portrait.results import Record
 
 
 def draw_multipliers(records: Sequence[Record]) -> Figure:

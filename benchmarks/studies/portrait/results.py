@@ -14,6 +14,9 @@ from l2o.files.seals import read_json, write_json
 RESULTS = "results.json"
 _REMEDY = "delete it, and draw the other pictures of this policy again"
 
+Record = dict[str, Any]
+"""Plain JSON data."""
+
 
 def add_section(out: Path, policy: str, name: str, section: dict[str, Any], figure: Figure) -> None:
     """Write a figure, and its numbers as a section of `results.json`.

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from l2o.benchmarks.cells.cell import Record, finite
+from l2o.benchmarks.cells.record import finite
 from l2o.benchmarks.report.figures.style import INK, log_axis, new_figure, progress_axis, tidy
 from l2o.benchmarks.studies.portrait.layers import (
     HEAD,
@@ -21,6 +21,7 @@ from l2o.benchmarks.studies.portrait.layers import (
     percent,
     task_title,
 )
+from l2o.benchmarks.studies.portrait.results import Record
 
 RECOVERED = 1.1
 """A loss is recovered when it is within this factor of the undisturbed run's."""

@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from l2o.benchmarks.cells.cell import Record, finite, learning_rates, load_task
+from l2o.benchmarks.cells.cell import learning_rates, load_task
+from l2o.benchmarks.cells.record import finite
+from l2o.benchmarks.studies.portrait.results import Record
 from l2o.benchmarks.studies.portrait.tasks import ShownTask
 from l2o.deciding.policy import Policy
 from l2o.envs.fine_tune import FineTune
@@ -100,6 +102,6 @@ def record_trace(
             [(d.step, d.multipliers) for d in controller.history if d.step < run.steps],
             base_lr,
             list(controller.guidance.terms),
-        ),
+        ).model_dump(mode="json", exclude_none=True),
         "spike": None if spike is None else {**asdict(spike), "step": disturbed},
     }
