@@ -7,8 +7,10 @@ from commands import run as command
 from commands import succeed
 from test_train import config as train_config
 
-from l2o.benchmarks.cells.record_file import CELLS, read
-from l2o.benchmarks.comparisons.table.comparison import DEFAULT, MISJUDGED
+from l2o.benchmarks.cells.quantities import QUANTITIES, TARGET
+from l2o.benchmarks.cells.record import Record
+from l2o.benchmarks.cells.record_file import CELLS, read_records
+from l2o.benchmarks.comparisons.claims import DEFAULT, MISJUDGED
 from l2o.benchmarks.comparisons.table.plan import make_plan
 from l2o.benchmarks.studies.heldout_learning_curves import find_snapshots, snapshot_benchmark
 from l2o.configs.load import load_config
@@ -52,9 +54,9 @@ def test_every_snapshot_is_scored_on_the_same_held_out_tasks(tmp_path, run):
         means = []
         for name in ("one", "other"):
             row = make_plan(snapshot_benchmark(config, name, snapshots)).rows[place]
-            records = read(out / name / CELLS)
+            records = read_records(out / name / CELLS, Record)
             scores = {
-                (cell.task_seed, cell.base_lr_factor): records[cell.id]["target_accuracy"]
+                (cell.task_seed, cell.base_lr_factor): QUANTITIES[TARGET].of(records[cell.id])
                 for cell in row.cells
             }
             means += [(scores[task, 0.1] + scores[task, 1.0]) / 2 for task in range(2)]

@@ -11,6 +11,7 @@ from PIL import Image
 from tiny import TinyNetwork
 
 import l2o
+from l2o.benchmarks.cells.record import LearningRates
 from l2o.benchmarks.studies.portrait.base_lr import draw_base_lr, leftover
 from l2o.benchmarks.studies.portrait.drawing import HEAD, draw_multipliers
 from l2o.benchmarks.studies.portrait.importance import training_config
@@ -19,7 +20,6 @@ from l2o.benchmarks.studies.portrait.player import Player
 from l2o.benchmarks.studies.portrait.spike import Change, describe_spike
 from l2o.benchmarks.studies.portrait.trace import (
     Losses,
-    Rates,
     ShownTask,
     Spike,
     Trace,
@@ -64,7 +64,12 @@ def made_up(factor=1.0, multipliers=((0.1, 0.01, 1.0), (0.0, 1.0, 10.0))):
         diverged=False,
         loss=Losses([10, 20], [2.0, 1.0]),
         heads=[False, False, True],
-        learning_rates=Rates([0, 10], ["first", "second", "head"], multipliers, 0.05 * factor),
+        learning_rates=LearningRates(
+            step=(0, 10),
+            groups=("first", "second", "head"),
+            multipliers=multipliers,
+            base_lr=0.05 * factor,
+        ),
     )
 
 
@@ -82,7 +87,7 @@ def test_a_spike_is_noise_of_the_stated_size_and_leaves_all_before_it_as_it_was(
     plain = record_trace(SHOWN, Corrects())
     spiked = record_trace(SHOWN, Corrects(), spike=Spike(size=3.0))
     assert plain.loss.step == [5, 10, 15, 20]
-    assert plain.learning_rates.step == [0, 5, 10, 15]
+    assert plain.learning_rates.step == (0, 5, 10, 15)
     assert spiked.spike.step == 10
     assert spiked.loss.value[:2] == plain.loss.value[:2]
     assert spiked.loss.value[2] > plain.loss.value[2]

@@ -7,8 +7,9 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
-from l2o.benchmarks.cells.cell import Cell, Record, run_cell
+from l2o.benchmarks.cells.cell import Cell, run_cell
 from l2o.benchmarks.cells.queue import Batch, CellQueue
+from l2o.benchmarks.cells.record import Record
 from l2o.benchmarks.cells.stackable import ALONE
 from l2o.benchmarks.cells.stacked import Note, StackedCells
 from l2o.envs.runtime.interrupts import check_interrupts, deferred_interrupts

@@ -13,8 +13,8 @@ import torch
 import typer
 
 from l2o.benchmarks.cells.cell import load_family
+from l2o.benchmarks.comparisons.kinds import run_benchmark
 from l2o.benchmarks.comparisons.table.plan import make_plan
-from l2o.benchmarks.comparisons.table.run import run_benchmark
 from l2o.benchmarks.report.tables import Table
 from l2o.benchmarks.speed.base import Measurement, ratio, time_alternately
 from l2o.benchmarks.studies.options import Overrides, count

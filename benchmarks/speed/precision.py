@@ -9,15 +9,16 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from l2o.benchmarks.cells.cell import Record, load_family
+from l2o.benchmarks.cells.cell import load_family
+from l2o.benchmarks.cells.quantities import SHOWN
 from l2o.benchmarks.cells.queue import CellQueue
+from l2o.benchmarks.cells.record import Record
 from l2o.benchmarks.cells.runner import run_here
 from l2o.benchmarks.cells.stacked import Note
+from l2o.benchmarks.comparisons.table.matrices import gather
+from l2o.benchmarks.comparisons.table.missing_cells import signals_of
 from l2o.benchmarks.comparisons.table.plan import Plan, make_plan
-from l2o.benchmarks.comparisons.table.run import signals_of
-from l2o.benchmarks.comparisons.table.score_matrices import gather
-from l2o.benchmarks.comparisons.table.summary import ACCURACIES
-from l2o.benchmarks.report.tables import Table, interval, points
+from l2o.benchmarks.report.tables import UNKNOWN, Table, points
 from l2o.benchmarks.speed.base import Measurement
 from l2o.benchmarks.statistics import Difference, Matrix, mean, paired_difference
 from l2o.benchmarks.studies.options import Device, count, text
@@ -40,7 +41,7 @@ class Against:
 
     def to_json(self) -> Mapping[str, object]:
         """Return plain JSON data, flat."""
-        return {"mean": self.mean, **self.difference.to_json()}
+        return {**self.difference.to_json(), "mean": self.mean}
 
 
 @dataclass(frozen=True)
@@ -119,18 +120,27 @@ def table(rows: Sequence[Found]) -> Table:
         )
         against: tuple[str, ...] = ("", "", "", "")
         if row.format != "float32":
-            new = interval(list(target.difference.to_json()["new_tasks"]))
+            new = interval(target.difference.new_tasks)
             against = (_points(target), new, _points(proxy), _points(source))
         cells.append((row.format, row.row, f"{100 * target.mean:.1f}", *against))
     return Table("Number formats", columns, cells)
 
 
+def interval(ends: tuple[float, float]) -> str:
+    """Return the interval of a difference alone, in percentage points."""
+    return (
+        "[{:+.1f}, {:+.1f}]".format(*(100 * end for end in ends))
+        if np.isfinite(ends[0])
+        else UNKNOWN
+    )
+
+
 def _points(against: Against) -> str:
-    return points(against.difference.to_json())
+    return points(against.difference)
 
 
 def _against(other: Matrix, base: Matrix) -> Against:
-    return Against(float(mean(other)), paired_difference(other, base))
+    return Against(float(mean([other])), paired_difference(other, base))
 
 
 def _run(config: BenchmarkConfig) -> tuple[Scores, float]:
@@ -140,14 +150,14 @@ def _run(config: BenchmarkConfig) -> tuple[Scores, float]:
     queue = CellQueue(plan.cells, takers=1, stacked=config.stacked)
     records = [r for r in run_here(queue, signals_of(plan)) if not isinstance(r, Note)]
     rate = 60 * len(records) / (time.perf_counter() - began)
-    return _scores(plan, {record["id"]: record for record in records}), rate
+    return _scores(plan, {record.id: record for record in records}), rate
 
 
 def _scores(plan: Plan, records: dict[str, Record]) -> Scores:
-    failures = [record["error"] for record in records.values() if record["error"] is not None]
+    failures = [record.error for record in records.values() if record.error is not None]
     if failures:
         raise RuntimeError(f"{len(failures)} fine-tunes failed; the first: {failures[0]}")
     gathered = {row.label: gather(row, records) for row in plan.rows}
-    scores = {label: {m: row.at(1.0, m) for m in ACCURACIES} for label, row in gathered.items()}
-    means = {m: np.mean([row[m] for row in scores.values()], axis=0) for m in ACCURACIES}
+    scores = {label: {m: row.at(1.0, m) for m in SHOWN} for label, row in gathered.items()}
+    means = {m: np.mean([row[m] for row in scores.values()], axis=0) for m in SHOWN}
     return {**scores, "all rows": means}

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from pydantic import TypeAdapter, ValidationError
 from tqdm import tqdm
 
+from l2o.benchmarks.comparisons.results_file import Failure
 from l2o.benchmarks.report.tables import Table
 from l2o.benchmarks.report.terminal import print_tables
 from l2o.benchmarks.studies.options import Kept, Workers
@@ -65,7 +66,7 @@ class Study(ABC, Generic[Answer]):
 
     def show(self, answer: Answer) -> None:
         """Print the tables, and what is missing."""
-        failed = [dict(each) for each in self.failures(answer)]
+        failed = [Failure.model_validate(dict(each)) for each in self.failures(answer)]
         print_tables(self.tables(answer), failed, missing="runs")
 
     def pictures(self, answer: Answer) -> Mapping[Path, Figure]:
@@ -206,6 +207,8 @@ def plain(value: Any) -> Any:
     """
     if hasattr(value, "to_json"):
         return value.to_json()
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json", exclude_none=True)
     if is_dataclass(value):
         return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, Mapping):

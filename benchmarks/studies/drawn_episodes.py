@@ -11,7 +11,7 @@ import numpy as np
 
 from l2o.benchmarks.cells.episode_scores import FIRST_EPISODE, seen_by
 from l2o.benchmarks.report.tables import Table, percent, points
-from l2o.benchmarks.statistics import Array, Estimate, estimate, mean
+from l2o.benchmarks.statistics import CROSSED, Array, Estimate, estimate, mean
 from l2o.benchmarks.studies.base import Study
 from l2o.benchmarks.studies.options import Json, PolicyNames, count, text
 from l2o.configs.load import load_config
@@ -104,7 +104,7 @@ class DrawnEpisodes(Study[Answer]):
         rows = [
             (
                 *(row.part, str(row.episodes), row.policy),
-                *(percent(row.accuracy.to_json()), points(row.difference.to_json())),
+                *(percent(row.accuracy), points(row.difference)),
             )
             for row in answer.rows
         ]
@@ -113,7 +113,7 @@ class DrawnEpisodes(Study[Answer]):
 
 
 def _mean(scores: Array) -> Estimate:
-    return estimate(scores[:, None], mean)
+    return estimate(scores[None], mean, CROSSED)
 
 
 def _learned(name: str) -> LearnedPolicy:

@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 
 import l2o
 from l2o.benchmarks.report.tables import Table, percent
-from l2o.benchmarks.statistics import estimate, mean
+from l2o.benchmarks.statistics import TASKS, Estimate, estimate, mean
 from l2o.benchmarks.studies.base import KeptStudy
 from l2o.benchmarks.studies.options import Json, PolicyNames, count
 
@@ -208,7 +208,7 @@ class ForeignTask(KeptStudy[Run, Scored, Answer]):
             (
                 *(row.optimizer, row.contender),
                 *(f"{100 * value:.1f}" for value in row.by_factor),
-                percent({"value": row.mean, "low": row.low, "high": row.high}),
+                percent(Estimate(row.mean, row.low, row.high)),
             )
             for row in answer.rows
         ]
@@ -217,7 +217,7 @@ class ForeignTask(KeptStudy[Run, Scored, Answer]):
 
 def _row(optimizer: str, contender: str, accuracies: list[float]) -> Row:
     found = np.array(accuracies).reshape(-1, len(FACTORS))
-    span = estimate(found.mean(axis=1)[:, None], mean)
+    span = estimate(found.mean(axis=1)[None], mean, TASKS)
     ends = (round(end, 4) for end in (span.value, span.low, span.high))
     by_factor = found.mean(axis=0).round(4).tolist()
     return Row(optimizer, contender, found.round(4).tolist(), by_factor, *ends)

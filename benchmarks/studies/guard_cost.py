@@ -11,7 +11,7 @@ import numpy as np
 
 from l2o.benchmarks.comparisons.zero_shot.plan import task_of
 from l2o.benchmarks.report.tables import Table, points
-from l2o.benchmarks.statistics import Array, Estimate, estimate, mean
+from l2o.benchmarks.statistics import CROSSED, Array, Estimate, estimate, mean
 from l2o.benchmarks.studies.base import KeptStudy
 from l2o.benchmarks.studies.options import Json, Workers, count, names
 from l2o.configs.load import load_config
@@ -128,7 +128,7 @@ class GuardCost(KeptStudy[Run, Pair, Answer]):
             (
                 *(row.policy, row.base_lr, str(row.tasks)),
                 *(f"{100 * share:.1f}" for share in (row.without, row.guarded)),
-                *(points(row.difference.to_json()), str(row.interventions)),
+                *(points(row.difference), str(row.interventions)),
             )
             for row in answer.summary
         ]
@@ -138,7 +138,7 @@ class GuardCost(KeptStudy[Run, Pair, Answer]):
 def _row(policy: str, base_lr: str, pairs: Sequence[Pair]) -> Row:
     without = _by_task(pairs, (pair.without for pair in pairs))
     guarded = _by_task(pairs, (pair.guarded for pair in pairs))
-    difference = estimate((guarded - without)[:, None], mean)
+    difference = estimate((guarded - without)[None], mean, CROSSED)
     means = float(without.mean()), float(guarded.mean())
     acted = sum(pair.interventions for pair in pairs)
     return Row(policy, base_lr, len(without), *means, difference, acted)

@@ -11,15 +11,15 @@ import typer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from l2o.benchmarks.cells.record_file import CELLS, read
-from l2o.benchmarks.comparisons.table.comparison import DEFAULT, MISJUDGED
+from l2o.benchmarks.cells.record import Record
+from l2o.benchmarks.cells.record_file import CELLS, read_records
+from l2o.benchmarks.comparisons.claims import DEFAULT, MISJUDGED
+from l2o.benchmarks.comparisons.kinds import run_benchmark
+from l2o.benchmarks.comparisons.table.matrices import gather
 from l2o.benchmarks.comparisons.table.plan import make_plan
-from l2o.benchmarks.comparisons.table.run import run_benchmark
-from l2o.benchmarks.comparisons.table.score_matrices import gather
-from l2o.benchmarks.comparisons.zero_shot.bootstrap import Estimate, estimate, interquartile_mean
 from l2o.benchmarks.comparisons.zero_shot.plan import family_config
 from l2o.benchmarks.report.figures.style import INK, LOOKS, Look, new_figure, tidy
-from l2o.benchmarks.statistics import Array
+from l2o.benchmarks.statistics import TASKS, Array, Estimate, estimate
 from l2o.benchmarks.studies.base import Study, save
 from l2o.benchmarks.studies.options import Out, Overrides, count, text
 from l2o.configs.load import load_config
@@ -150,15 +150,19 @@ def score(
     for name in config.families:
         benchmark = snapshot_benchmark(config, name, snapshots)
         run_benchmark(benchmark, out / name, workers=workers)
-        records = read(out / name / CELLS)
+        records = read_records(out / name / CELLS, Record)
         for row, own in zip(make_plan(benchmark).rows, found, strict=True):
             scores = gather(row, records)
-            own[DEFAULT][name] = scores.at(1.0).T
-            own[MISJUDGED][name] = scores.over(scores.factors).T
+            own[DEFAULT][name] = scores.at(1.0)
+            own[MISJUDGED][name] = scores.over(scores.factors)
 
     def scored(families: Mapping[str, Array]) -> Scores:
-        each = {k: estimate([v], interquartile_mean, config.bootstrap) for k, v in families.items()}
-        return Scores(estimate([*families.values()], interquartile_mean, config.bootstrap), each)
+        each = {
+            k: estimate(v, design=TASKS, resamples=config.bootstrap) for k, v in families.items()
+        }
+        return Scores(
+            estimate([*families.values()], design=TASKS, resamples=config.bootstrap), each
+        )
 
     return [{setting: scored(families) for setting, families in own.items()} for own in found]
 

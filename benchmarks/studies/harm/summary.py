@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from l2o.benchmarks.report.tables import UNKNOWN, Table, points
-from l2o.benchmarks.statistics import Estimate, estimate, mean
+from l2o.benchmarks.statistics import TASKS, Estimate, estimate, mean
 from l2o.benchmarks.studies.harm.cell import PLAIN, Record
 
 SHOWN = 12
@@ -134,7 +134,7 @@ def _figures(pairs: Sequence[Pair], bound: float) -> Figures:
         worst_run=worst.id,
         interventions=sum(pair.interventions for pair in pairs),
         target=_mean(pair.target for pair in pairs),
-        difference=estimate(known[:, None], mean),
+        difference=estimate(known[None], mean, TASKS),
     )
 
 
@@ -163,7 +163,7 @@ def policy_table(summary: Summary) -> Table:
         (
             *(name, str(found.runs), str(found.at_chance), str(found.beyond_bound)),
             *(_ratio(found.worst_ratio), _percent(found.target)),
-            points(found.difference.to_json()),
+            points(found.difference),
         )
         for name, found in summary.policies.items()
     ]

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from l2o.benchmarks.cells.cell import finite
+from l2o.benchmarks.cells.record import finite
 from l2o.benchmarks.report.factors import show_factor
 from l2o.benchmarks.report.figures.style import INK, LOOKS, legend_below, log_axis, tidy
 from l2o.benchmarks.studies.portrait.drawing import draw_held, percent, two_rows

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from l2o.benchmarks.report.figures.style import INK, LOOKS, legend_below, new_figure, tidy
 from l2o.benchmarks.report.markdown import to_markdown
 from l2o.benchmarks.report.tables import UNKNOWN, Table, points
-from l2o.benchmarks.statistics import Estimate, estimate, mean
+from l2o.benchmarks.statistics import TASKS, Estimate, estimate, mean
 from l2o.benchmarks.studies.base import SharedStudy
 from l2o.benchmarks.studies.options import (
     Out,
@@ -133,7 +133,7 @@ class Importance(SharedStudy[Variant | None, Outcome, Answer]):
 
     def _row(self, variant: Variant, outcome: Outcome, first: Outcome) -> Row:
         loss, change = (
-            estimate(values[:, None], mean, resamples=self.resamples, seed=self.seed)
+            estimate(values[None], mean, TASKS, resamples=self.resamples, seed=self.seed)
             for values in (first.accuracy - outcome.accuracy, outcome.change)
         )
         return Row(
@@ -196,7 +196,7 @@ def importance_table(answer: Answer) -> Table:
     rows = [
         (
             row.name,
-            points(row.loss.to_json()) if row.tells else UNKNOWN,
+            points(row.loss) if row.tells else UNKNOWN,
             _change(row.log10_change) if row.tells else UNKNOWN,
             str(row.diverged),
         )

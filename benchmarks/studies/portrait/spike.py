@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from l2o.benchmarks.cells.cell import finite
+from l2o.benchmarks.cells.record import finite
 from l2o.benchmarks.report.figures.style import INK, log_axis, tidy
 from l2o.benchmarks.studies.portrait.drawing import (
     GREY,

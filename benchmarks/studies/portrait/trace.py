@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import count, islice
 
 import numpy as np
 import torch
 
-from l2o.benchmarks.cells.cell import finite, learning_rates, load_family, load_task
+from l2o.benchmarks.cells.cell import learning_rates, load_family, load_task
+from l2o.benchmarks.cells.record import LearningRates, finite
 from l2o.benchmarks.comparisons.zero_shot.plan import task_of
 from l2o.benchmarks.statistics import Array
 from l2o.configs.load import load_config, load_table
@@ -64,17 +65,6 @@ class Spike:
 
 
 @dataclass(frozen=True)
-class Rates:
-    """Steps of the decisions, and the multipliers `[decisions][groups]` of the base LR."""
-
-    step: Sequence[int]
-    groups: Sequence[str]
-    multipliers: Sequence[Sequence[float | None]]
-    base_lr: float
-    guidance: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Losses:
     """The mean loss of each window, and the step at its end."""
 
@@ -96,7 +86,7 @@ class Trace:
     diverged: bool
     loss: Losses
     heads: Sequence[bool]
-    learning_rates: Rates
+    learning_rates: LearningRates
     spike: Spike | None = None
 
     @property
@@ -176,7 +166,7 @@ def record_trace(
         diverged=run.diverged,
         loss=Losses(steps, values),
         heads=[group.is_head for group in controller.groups],
-        learning_rates=Rates(**learning_rates(names, used, base_lr, terms)),
+        learning_rates=learning_rates(names, used, base_lr, terms),
         spike=spike,
     )
 

@@ -1,77 +1,47 @@
-"""Run a benchmark: cells in parallel processes, resumable, summarised at the end."""
+"""The cells of a table: in parallel processes, resumable."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from l2o.benchmarks.cells.cell import Cell, load_family
 from l2o.benchmarks.cells.cores import usable_cores
 from l2o.benchmarks.cells.queue import CellQueue
-from l2o.benchmarks.cells.record_file import CELLS, append, mend, read
+from l2o.benchmarks.cells.record import Record
+from l2o.benchmarks.cells.record_file import CELLS, append, read_records
 from l2o.benchmarks.cells.runner import run_here, run_in_processes
 from l2o.benchmarks.cells.samples import save_samples
 from l2o.benchmarks.cells.stackable import why_alone
 from l2o.benchmarks.cells.stacked import Note
-from l2o.benchmarks.comparisons.results_file import RESULTS
-from l2o.benchmarks.comparisons.table.plan import Plan, make_plan
-from l2o.benchmarks.comparisons.table.summary import summarise
-from l2o.configs.load import dump_config
+from l2o.benchmarks.comparisons.table.plan import Plan
 from l2o.configs.schema import BenchmarkConfig
 from l2o.envs.runtime.device import resolve_device
-from l2o.envs.runtime.run_lock import run_lock
-from l2o.files.atomic import write_atomically
-from l2o.files.seals import write_json
 from l2o.signals.spec import SignalSpec
 
-CONFIG = "config.yaml"
+
+@dataclass(frozen=True)
+class Ran:
+    """What there is after a run: the records by cell id, and how many processes it took."""
+
+    records: Mapping[str, Record]
+    workers: int
 
 
-def run_benchmark(
-    config: BenchmarkConfig, out: Path, workers: int | None = None, progress: bool = True
-) -> Path:
-    """Run what is missing of a benchmark and write its results.
-
-    Each finished fine-tune is one line of `cells.jsonl`. Calling it again with the same folder goes
-    on where it stopped; fine-tunes whose settings changed are run anew.
-
-    Args:
-        config: the benchmark.
-        out: folder of the results; made when missing.
-        workers: processes, one torch thread each; null takes one per usable core, or one where
-            fine-tunes are stacked on a GPU. 1 runs in this process.
-        progress: show a progress bar, if stderr is a terminal.
-
-    Returns:
-        The path of `results.json`.
-
-    Raises:
-        ValueError: a config that cannot run, before any work.
-        FolderInUseError: another run is at work in the folder.
-        DamagedFileError: a line of `cells.jsonl` is damaged; nothing is changed.
-        RuntimeError: a worker process died, or every fine-tune failed.
-        KeyboardInterrupt: passed on after the workers are stopped; what is finished is kept.
-
-    Example:
-        run_benchmark(config, Path("runs/asg-table"), workers=2)
-    """
-    plan = make_plan(config)
-    check(config, plan)
-    with run_lock(out):
-        mend(out / CELLS)
-        write_atomically(out / CONFIG, dump_config(config))
-        family = load_family(config.task.model_dump_json())
-        family.prepare(progress=progress and sys.stderr.isatty())
-        save_samples(family.sample(0), out)
-        used = _run_missing(config, plan, out / CELLS, workers, progress)
-        records = read(out / CELLS)
-        write_json(out / RESULTS, summarise(config, plan, records, workers=used))
-        _raise_if_all_failed(plan, records)
-    return out / RESULTS
+def run_cells(
+    config: BenchmarkConfig, plan: Plan, out: Path, workers: int | None, progress: bool
+) -> Ran:
+    """Run the cells of a plan that a folder has no good record of."""
+    family = load_family(config.task.model_dump_json())
+    family.prepare(progress=progress and sys.stderr.isatty())
+    save_samples(family.sample(0), out)
+    used = _run_missing(config, plan, out / CELLS, workers, progress)
+    return Ran(read_records(out / CELLS, Record), used)
 
 
 def check(config: BenchmarkConfig, plan: Plan) -> None:
@@ -110,7 +80,8 @@ def _run_missing(
     config: BenchmarkConfig, plan: Plan, path: Path, workers: int | None, progress: bool
 ) -> int:
     """Run the cells without a good record; return the number of processes used."""
-    done = {id for id, record in read(path).items() if record["error"] is None}
+    found = read_records(path, Record).items()
+    done = {id for id, record in found if record.error is None}
     cells = plan.cells
     missing = [cell for cell in cells if cell.id not in done]
     workers = min(workers or _default_workers(config), len(cells))
@@ -138,10 +109,10 @@ def _run_missing(
                 continue
             append(path, record)
             bar.update()
-            if record["error"] is not None:
+            if record.error is not None:
                 failed += 1
                 bar.set_postfix(failed=failed)
-                bar.write(f"fine-tune {record['id']} failed: {record['error']}", file=sys.stderr)
+                bar.write(f"fine-tune {record.id} failed: {record.error}", file=sys.stderr)
     return workers
 
 
@@ -154,9 +125,3 @@ def _exceptions(cells: list[Cell]) -> list[str]:
     """Return what to say about cells that are not stacked."""
     reasons = sorted({why_alone(cell) for cell in cells} - {""})
     return [f"{reason} has no stacked form: those fine-tunes run one by one" for reason in reasons]
-
-
-def _raise_if_all_failed(plan: Plan, records: dict[str, Any]) -> None:
-    errors = [records[cell.id]["error"] for cell in plan.cells]
-    if all(error is not None for error in errors):
-        raise RuntimeError(f"every fine-tune failed; the first: {errors[0]}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from l2o.benchmarks.cells.samples import load_samples
-from l2o.benchmarks.comparisons.results_file import Results
+from l2o.benchmarks.comparisons.table.result_models import TableFolder
 from l2o.benchmarks.report.figures.style import new_figure
 
 _NAMES = {
@@ -15,9 +15,9 @@ _NAMES = {
 }
 
 
-def draw_samples(results: Results) -> Figure | None:
+def draw_samples(folder: TableFolder) -> Figure | None:
     """Draw one line of images per domain; None when none were kept."""
-    samples = load_samples(results.directory)
+    samples = load_samples(folder.directory)
     if not samples or not all(len(images) for images in samples.values()):
         return None
     count = min(10, *(len(images) for images in samples.values()))
