@@ -72,7 +72,10 @@ class Measurement(Study[Measured[Row]], Generic[Row]):
 
     def to_json(self, answer: Measured[Row]) -> Mapping[str, object]:
         """Return options, device, machine, rows and figures."""
-        told = {"benchmark": type(self).__name__.lower(), "machine": machine_facts(1)}
+        told: dict[str, object] = {
+            "benchmark": type(self).__name__.lower(),
+            "machine": machine_facts(1),
+        }
         told |= {"device": self.device_name, **self.facts}
         return options_of(self) | told | vars(answer)
 

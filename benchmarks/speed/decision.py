@@ -122,5 +122,7 @@ def time_decision(groups: int, device: torch.device, repeats: int) -> Decided:
         quiet, deciding = times
         if number >= _WARM_UP:
             found.append((deciding - quiet - clock.seconds, clock.seconds, quiet))
-    medians = (statistics.median(seconds) * 1e6 for seconds in zip(*found, strict=True))
-    return Decided(groups, *medians, repeats)
+    decided, reading, still = (
+        statistics.median(seconds) * 1e6 for seconds in zip(*found, strict=True)
+    )
+    return Decided(groups, decided, reading, still, repeats)

@@ -65,8 +65,9 @@ class Guidance(Measurement[Row]):
             runs = {name: partial(tune.advance, STEPS) for name, tune in made.items()}
             times = time_alternately(runs, self.rounds, self.where)
             for name, spent in times.items():
-                each = (value / STEPS * 1e6 for value in (spent.median, spent.best))
-                yield Row(width, name, *each, ratio(spent, times["plain"]), spent.seconds)
+                median, best = (value / STEPS * 1e6 for value in (spent.median, spent.best))
+                slower = ratio(spent, times["plain"])
+                yield Row(width, name, median, best, slower, spent.seconds)
 
     def figures(self, rows: Sequence[Row]) -> list[Figure]:
         """Return the figure of the dearest term, for each width."""

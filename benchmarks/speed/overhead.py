@@ -80,7 +80,7 @@ def rows_of_steps(
         for mode, pairs in found.items():
             taken[mode] += pairs
         progress(f"{workload.name}, {optimizer}: {sum(map(len, taken.values()))} pairs of steps")
-    names = {"model": workload.name, "optimizer": optimizer}
+    names: dict[str, Any] = {"model": workload.name, "optimizer": optimizer}
     return [
         Row(**names, mode=mode, interval=k, **vars(overhead(taken[None], taken[mode], k)))
         for mode in MODES

@@ -106,7 +106,7 @@ def draw(results: Sequence[Results]) -> Figure:
             (line,) = axes.plot(n, speed, "o-", label=f"stacked, width {width}, {result.name}")
             bare = next(row for row in rows if row.name == "bare loop")
             label = f"bare loop, width {width}, {result.name}"
-            look = {"color": line.get_color(), "linestyle": ":"}
+            look: dict[str, Any] = {"color": line.get_color(), "linestyle": ":"}
             axes.axhline(bare.steps_per_second, label=label, **look)
     axes.set(xscale="log", yscale="log", xlabel="fine-tunes at once", ylabel="steps per second")
     for axis in (axes.xaxis, axes.yaxis):

@@ -87,7 +87,7 @@ class Stacked(Measurement[Row]):
     def table(self, rows: Sequence[Row]) -> Table:
         """Return the contenders."""
         columns = ("width", "what", "steps/s", "ratio to the bare loop", "µs per step")
-        columns += ("memory, predicted", "measured")
+        memory = ("memory, predicted", "measured")
         cells = [
             (
                 *(str(row.width), row.name, f"{row.steps_per_second:,.0f}", f"{row.ratio:.2f}"),
@@ -96,7 +96,7 @@ class Stacked(Measurement[Row]):
             )
             for row in rows
         ]
-        return Table("Stacked fine-tunes", columns, cells)
+        return Table("Stacked fine-tunes", (*columns, *memory), cells)
 
     def _rows(self, width: int, counts: Sequence[int], device: torch.device) -> Iterator[Row]:
         family = FewTasks(width)
@@ -110,7 +110,7 @@ class Stacked(Measurement[Row]):
             stacks[name], memory[name] = measured_on_device(make, device)
             if self.memory and device.type == "cpu":
                 memory[name] = measured_on_host(family, finetuning, number, self.precision)
-        contenders = {
+        contenders: dict[str, BareLoop | OneEnvironment | StackedEnvironments] = {
             "bare loop": BareLoop(family.sample(0), device, interval=INTERVAL),
             "FineTuneEnv": OneEnvironment(family, finetuning),
             **stacks,

@@ -99,7 +99,7 @@ class Training:
         self.optimizer = OPTIMIZERS[optimizer](self.model.parameters())
         self.controller = None
         if mode is not None:
-            told = {"total_steps": TOTAL_STEPS, "interval": interval, "mode": mode}
+            told: dict[str, Any] = {"total_steps": TOTAL_STEPS, "interval": interval, "mode": mode}
             policy = load_policy(POLICY)
             self.controller = LRController(policy, self.optimizer, self.model, **told)
 

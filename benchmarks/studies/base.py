@@ -228,7 +228,7 @@ def options_of(study: Study[Any]) -> dict[str, object]:
     return {name: value for name, value in named.items() if name not in ("json", "out", "workers")}
 
 
-def save(path: Path, answer: Mapping[str, object]) -> None:
+def save(path: Path, answer: object) -> None:
     """Write data as sealed JSON, dataclasses as mappings."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, plain(answer))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Annotated, ClassVar
@@ -20,7 +20,7 @@ from l2o.benchmarks.statistics import TASKS, Estimate, estimate, mean
 from l2o.benchmarks.studies.base import KeptStudy
 from l2o.benchmarks.studies.options import Json, PolicyNames, count
 
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], float]] = {
     "SGD": (partial(torch.optim.SGD, momentum=0.9), 0.02),
     "AdamW": (partial(torch.optim.AdamW), 0.001),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from scipy.stats import binom
 
@@ -124,7 +125,7 @@ def make_record(
     )
 
 
-def names_of(cell: Cell) -> dict[str, object]:
+def names_of(cell: Cell) -> dict[str, Any]:
     """Return the fields that a record has of its cell: all, and two names."""
     return vars(cell) | {"id": name_of(cell), "plain": name_of(plain_of(cell))}
 

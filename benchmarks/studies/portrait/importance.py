@@ -246,7 +246,7 @@ def _draw_column(
             ends = np.array([[found[i].low, found[i].value, found[i].high] for i in at]).T
             low, value, high = scale * ends
             spread = np.clip(np.stack([value - low, high - value]), 0.0, None)
-            look = {"color": colour, "markersize": 4.5, "elinewidth": 1.4}
+            look: dict[str, Any] = {"color": colour, "markersize": 4.5, "elinewidth": 1.4}
             axes.errorbar(value, at, xerr=spread, label=label, fmt=marker, **look)
     axes.axvline(0.0, color="#777777", linewidth=0.8)
     tidy(axes)

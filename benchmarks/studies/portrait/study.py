@@ -76,7 +76,7 @@ class Portrait(Study[Mapping[str, Picture]]):
     weights makes the loss jump. Numbers go to `results.json`.
     """
 
-    examples = (
+    examples: ClassVar[tuple[str, ...]] = (
         "l2o study portrait asg-base --out runs/portrait",
         "l2o study spike asg-base --out runs/portrait --quick",
     )
@@ -154,7 +154,7 @@ class Multipliers(Portrait):
     """A picture of the multipliers that a policy chooses for each layer, on held-out tasks."""
 
     examples = ("l2o study multipliers asg-base --out runs/portrait",)
-    shown = ("multipliers",)
+    shown: ClassVar[tuple[str, ...]] = ("multipliers",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +162,7 @@ class BaseLR(Portrait):
     """A picture of a policy's learning rates where the base LR is 100 times too small or large."""
 
     examples = ("l2o study base-lr asg-base --out runs/portrait",)
-    shown = ("base_lr",)
+    shown: ClassVar[tuple[str, ...]] = ("base_lr",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,4 +170,4 @@ class LossSpike(Portrait):
     """A picture of what a policy does after noise on the weights makes the loss jump."""
 
     examples = ("l2o study spike asg-base --out runs/portrait",)
-    shown = ("spike",)
+    shown: ClassVar[tuple[str, ...]] = ("spike",)
