@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from l2o.benchmarks.cells.cell import Cell, Record, load_family, load_task, measure
+from l2o.benchmarks.cells.cell import Cell, load_family, load_task, measure
+from l2o.benchmarks.cells.quantities import KEPT, QUANTITIES, SOURCE, TARGET
+from l2o.benchmarks.cells.record import Record
 from l2o.benchmarks.report.figures.learning_rates import draw_learning_rates
 from l2o.benchmarks.report.page import to_picture
 from l2o.configs.schema import FinetuneConfig, Named, PolicyChoice
@@ -14,7 +16,7 @@ from l2o.envs.policy_choice import build_policy
 from l2o.envs.runtime.run_lock import run_lock
 from l2o.envs.runtime.threads import one_thread
 from l2o.files.atomic import write_atomically
-from l2o.files.seals import write_json
+from l2o.files.seals import read_json, write_json
 from l2o.guidance.rows import GuidanceRows
 
 EVALUATIONS = 20
@@ -40,10 +42,11 @@ def run_finetune(config: FinetuneConfig, out: str | Path) -> Path:
     with run_lock(out), one_thread():
         load_family(config.task.model_dump_json()).prepare(progress=sys.stderr.isatty())
         record = measure(_cell(config))
-        results = {"kind": "finetune", "choice": describe(config.choice), **record}
+        plain = record.model_dump(mode="json", exclude={"error", "traceback"})
+        results = {"kind": "finetune", "choice": describe(config.choice), **plain}
         path = out / "results.json"
         write_json(path, results, indent=2)
-        title = f"{describe(config.choice)}, base LR {record['learning_rates']['base_lr']:g}"
+        title = f"{describe(config.choice)}, base LR {record.rates.base_lr:g}"
         picture = to_picture("learning_rates", title, "", draw_learning_rates(record, title))
         write_atomically(out / "figures" / "learning_rates.png", picture.png)
     return path
@@ -89,10 +92,12 @@ def describe(choice: PolicyChoice) -> str:
     return ", ".join(parts + (["early stopping"] if choice.early_stopping is not None else []))
 
 
-def summary(record: Record) -> str:
-    """Return one line on how a fine-tune ended, for the terminal."""
+def summary(path: Path) -> str:
+    """Return one line on how the fine-tune of a `results.json` ended, for the terminal."""
+    plain = read_json(path, "run it again")
+    record = Record.model_validate({k: v for k, v in plain.items() if k in Record.model_fields})
+    target, kept, source = (QUANTITIES[name] for name in (TARGET, KEPT, SOURCE))
     return (
-        f"target accuracy {record['target_accuracy']:.3f}, proxy accuracy kept "
-        f"{record['proxy_accuracy']:.3f}, source accuracy {record['source_accuracy']:.3f}"
-        + (", diverged" if record["diverged"] else "")
+        f"{target.words} {target.of(record):.3f}, {kept.words} kept {kept.of(record):.3f}, "
+        f"{source.words} {source.of(record):.3f}" + ", diverged" * record.diverged
     )

@@ -9,12 +9,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from l2o.benchmarks.comparisons.results_file import REMEDY, RESULTS
 from l2o.benchmarks.comparisons.table.plan import fingerprint
 from l2o.benchmarks.comparisons.zero_shot.cost import training_cost
 from l2o.configs.load import config_data, load_config
+from l2o.configs.schema import Options
 from l2o.deciding.bundle import CARD, load_policy, read_card, save_policy
 from l2o.files.seals import read_json
 from l2o.files.streams import forgive_encodings
@@ -84,7 +84,7 @@ def sentences(known_limits: Sequence[str]) -> list[str]:
     return list(known_limits)
 
 
-def kept_limits(card: dict[str, Any], zoo: Path) -> list[str]:
+def kept_limits(card: Options, zoo: Path) -> list[str]:
     """Return the known limits that a policy's card or its shipped one has already."""
     told = card.get("known_limits", [])
     shipped = zoo / str(card["name"])
@@ -95,7 +95,7 @@ def kept_limits(card: dict[str, Any], zoo: Path) -> list[str]:
     return sentences(told)
 
 
-def whole_run(run: Path, config: dict[str, Any]) -> dict[str, Any]:
+def whole_run(run: Path, config: Options) -> Options:
     """Return what learning a policy took in all: its whole run, and that of a policy it imitated.
 
     The policy that ships is the best of its run by evaluation, and so may be of an earlier moment.
@@ -110,7 +110,7 @@ def whole_run(run: Path, config: dict[str, Any]) -> dict[str, Any]:
     return told if cost is None else told | {"fine_tunes_of_the_teacher": cost}
 
 
-def headline(benchmark: Path, mark: str) -> dict[str, Any]:
+def headline(benchmark: Path, mark: str) -> Options:
     """Return a benchmark's headline comparisons.
 
     Raises:

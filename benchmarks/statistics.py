@@ -1,19 +1,29 @@
-"""Statistics of benchmarks: pure functions on a runs x tasks matrix."""
+"""Statistics of benchmarks: pure functions on matrices of scores, `[runs, tasks]` everywhere.
+
+Several matrices, one for each family of tasks, are *strata*: statistics pool them, resampling stays
+within each.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 Array = NDArray[np.float64]
 Matrix = Array
 """Scores `[runs, tasks]`; a run that is missing is NaN."""
-Statistic = Callable[[Array], Array]
-"""Reduces the last two axes, runs and tasks: `[..., R, T] -> [...]`."""
+Strata = Sequence[Matrix]
+"""The matrices of several families."""
+Statistic = Callable[[Strata], Array]
+"""Reduces runs and tasks of all strata together: `[..., R, T]` each -> `[...]`."""
+LEVEL = 0.95
+"""Coverage aimed at by every interval."""
+NAN = float("nan")
 
 
 @dataclass(frozen=True)
@@ -21,80 +31,131 @@ class Estimate:
     """A statistic and its bootstrap interval.
 
     Attributes:
-        value: the statistic; NaN without any complete run.
-        low: lower end of the interval; NaN with fewer than two runs.
+        value: the statistic; NaN without any run.
+        low: lower end of the interval; NaN where there is too little to resample.
         high: upper end.
-        runs: complete runs it rests on, per task.
+        tasks: tasks that it rests on.
+        runs: runs that it rests on, those of all tasks together.
     """
 
-    value: float
-    low: float
-    high: float
-    runs: int
+    value: float = NAN
+    low: float = NAN
+    high: float = NAN
+    tasks: int = 0
+    runs: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data; what is not known is null."""
-        ends = {"value": self.value, "low": self.low, "high": self.high}
-        return {key: _finite(value) for key, value in ends.items()} | {"runs": self.runs}
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return what `to_json` was made of.
+
+        Raises:
+            TypeError: fields that are no numbers, or not those of an estimate.
+        """
+        return cls(**{name: _read(value) for name, value in data.items()})
+
+    def scaled(self, by: float) -> Estimate:
+        """Return the same in another unit."""
+        return Estimate(by * self.value, by * self.low, by * self.high, self.tasks, self.runs)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a value."""
+        return bool(np.isfinite(self.value))
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether there is an interval."""
+        return bool(np.isfinite(self.low))
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The interval, or the value twice where there is none."""
+        return (self.low, self.high) if self.has_interval else (self.value, self.value)
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A paired comparison of two sets of runs.
+class Difference(Estimate):
+    """A paired comparison of two sets of runs; `value` is that of the first minus the second.
 
     Attributes:
-        estimate: mean of the paired differences, first minus second, and its interval.
-        new_tasks: interval of that mean when tasks are resampled, too: what to expect on tasks like
-            these, not only on these; NaN with fewer than three tasks.
-        improvement: probability that a run of the first beats a run of the second on a task.
+        mean: plain mean of the paired differences.
+        improvement: probability that a run of the first beats one of the second on a task.
         tasks_better: tasks on which the first is better in the mean.
-        tasks: number of tasks.
+        new_tasks: interval of the mean when tasks are resampled, then runs within them: what to
+            expect on tasks like these, not only on these; NaN with fewer than three tasks.
     """
 
-    estimate: Estimate
-    new_tasks: tuple[float, float]
-    improvement: float
-    tasks_better: int
-    tasks: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON data, flat."""
-        return self.estimate.to_json() | {
-            "new_tasks": [_finite(end) for end in self.new_tasks],
-            "improvement": _finite(self.improvement),
-            "tasks_better": self.tasks_better,
-            "tasks": self.tasks,
-        }
+    mean: float = NAN
+    improvement: float = NAN
+    tasks_better: int = 0
+    new_tasks: tuple[float, float] = (NAN, NAN)
 
 
-def interquartile_mean(scores: Array) -> Array:
+@dataclass(frozen=True)
+class Design:
+    """What a resample draws with replacement.
+
+    Attributes:
+        tasks: whether tasks are drawn; an incomplete task is then left out, else an incomplete run.
+        runs: "" for none; "within": anew within each task; "across": the same for all tasks.
+        least: runs and tasks without which there is no interval.
+    """
+
+    tasks: bool
+    runs: str
+    least: tuple[int, int]
+
+    def draw(self, rng: np.random.Generator, scores: Matrix, resamples: int) -> Array:
+        """Return resamples `[B, R, T]` of scores `[R, T]`: tasks are drawn before runs are."""
+        runs, tasks = scores.shape
+        columns, rows = np.arange(tasks), np.arange(runs)[:, None]
+        if self.tasks:
+            columns = rng.integers(tasks, size=(resamples, 1, tasks))
+        if self.runs:
+            within = tasks if self.runs == "within" else 1
+            rows = rng.integers(runs, size=(resamples, runs, within))
+        return np.asarray(scores[rows, columns])
+
+
+RUNS = Design(tasks=False, runs="within", least=(2, 1))
+"""Tasks are fixed strata: the chance in the runs (heads, batches), not in the choice of tasks."""
+TASKS = Design(tasks=True, runs="", least=(1, 2))
+"""Whole tasks, each with all its runs: the choice of tasks."""
+TASKS_AND_RUNS = Design(tasks=True, runs="within", least=(2, 3))
+"""Two stages (Davison & Hinkley, Bootstrap Methods and their Application, 1997, section 3.8)."""
+CROSSED = Design(tasks=True, runs="across", least=(1, 2))
+"""Tasks, and independently runs that all tasks share (Owen, The Pigeonhole Bootstrap, 2007)."""
+
+
+def interquartile_mean(strata: Strata) -> Array:
     """Return the mean of the middle half of all runs on all tasks.
 
     A quarter of the values (rounded down) is cut off at each end (Agarwal et al., "Deep
     Reinforcement Learning at the Edge of the Statistical Precipice", NeurIPS 2021).
 
-    Args:
-        scores: `[..., R, T]`.
-
-    Returns:
-        `[...]`.
-
     Example:
-        >>> float(interquartile_mean(np.array([[0.0], [1.0], [3.0], [100.0]])))
+        >>> float(interquartile_mean([np.array([[0.0], [1.0]]), np.array([[3.0], [100.0]])]))
         2.0
     """
-    flat = np.sort(scores.reshape(*scores.shape[:-2], -1), axis=-1)
-    cut = flat.shape[-1] // 4
-    return np.asarray(flat[..., cut : flat.shape[-1] - cut].mean(axis=-1))
+    return np.asarray(stats.trim_mean(_pooled(strata), 0.25, axis=-1))
 
 
-def mean(scores: Array) -> Array:
-    """Return the plain mean of all runs on all tasks: `[..., R, T] -> [...]`."""
-    return np.asarray(scores.mean(axis=(-2, -1)))
+def mean(strata: Strata) -> Array:
+    """Return the plain mean of all runs on all tasks."""
+    return np.asarray(_pooled(strata).mean(axis=-1))
 
 
-def complete(*matrices: Matrix) -> tuple[Matrix, ...]:
-    """Leave out tasks that any matrix lacks altogether, then runs that any lacks on any task.
+def complete(*matrices: Matrix, by_task: bool = False) -> tuple[Matrix, ...]:
+    """Leave out what any matrix lacks, from all of them.
+
+    Args:
+        *matrices: of one shape `[R, T]`.
+        by_task: leave out tasks that lack a run; else tasks that lack every run, then runs that are
+            lacking on any task.
 
     Raises:
         ValueError: matrices of different shapes, or not two-dimensional.
@@ -103,83 +164,61 @@ def complete(*matrices: Matrix) -> tuple[Matrix, ...]:
     if len(shapes) != 1 or len(next(iter(shapes))) != 2:
         raise ValueError(f"need runs x tasks matrices of one shape, got shapes {sorted(shapes)}")
     missing = np.isnan(np.stack(matrices))
-    tasks = ~missing.all(axis=1).any(axis=0)
+    tasks = ~(missing.any(axis=1) if by_task else missing.all(axis=1)).any(axis=0)
     runs = ~missing[:, :, tasks].any(axis=(0, 2))
     return tuple(matrix[np.ix_(runs, tasks)] for matrix in matrices)
 
 
-def resample(scores: Matrix, resamples: int, seed: int = 0) -> Array:
-    """Draw runs with replacement within each task (the stratified bootstrap).
+def bootstrap(
+    strata: Strata, statistic: Statistic, design: Design, *, resamples: int, seed: int
+) -> tuple[float, float]:
+    """Return the percentile-bootstrap interval of a statistic at `LEVEL`.
 
-    Args:
-        scores: `[R, T]`.
-        resamples: number of draws B.
-        seed: of the draws; the same seed and shape give the same draws.
-
-    Returns:
-        `[B, R, T]`.
+    The draws are numpy's `default_rng(seed)`, stratum by stratum: equal seeds and shapes give equal
+    draws. Drawing whole tasks, they are those of `scipy.stats.bootstrap`.
     """
     rng = np.random.default_rng(seed)
-    drawn = rng.integers(scores.shape[0], size=(resamples, *scores.shape))
-    return np.take_along_axis(scores[None], drawn, axis=1)
+    draws = statistic([design.draw(rng, scores, resamples) for scores in strata])
+    tail = (1.0 - LEVEL) / 2.0
+    low, high = np.quantile(draws, [tail, 1.0 - tail])
+    return float(low), float(high)
 
 
 def estimate(
-    scores: Matrix,
+    scores: Matrix | Strata,
     statistic: Statistic = interquartile_mean,
+    design: Design = RUNS,
     *,
     resamples: int = 2000,
-    level: float = 0.95,
     seed: int = 0,
 ) -> Estimate:
-    """Return a statistic with its stratified percentile-bootstrap interval.
+    """Return a statistic with its bootstrap interval.
 
-    Tasks are fixed strata: the interval covers the chance in the runs (heads, batches), not the
-    choice of tasks. With a handful of runs per task such intervals are somewhat too narrow.
+    With a handful of runs or tasks such intervals are somewhat too narrow.
 
     Args:
-        scores: `[R, T]`; incomplete runs are left out.
+        scores: `[R, T]`, or that of each family; what is incomplete is left out.
         statistic: what to compute.
+        design: what is resampled.
         resamples: bootstrap draws.
-        level: coverage aimed at.
         seed: of the draws.
 
     Example:
         >>> estimate(np.array([[1.0], [1.0], [1.0]])).low
         1.0
     """
-    (scores,) = complete(scores)
-    runs = scores.shape[0]
-    if runs == 0 or scores.shape[1] == 0:
-        return Estimate(np.nan, np.nan, np.nan, 0)
-    value = float(statistic(scores))
-    if runs < 2:
-        return Estimate(value, np.nan, np.nan, runs)
-    tail = (1.0 - level) / 2.0
-    draws = statistic(resample(scores, resamples, seed))
-    low, high = np.quantile(draws, [tail, 1.0 - tail])
-    return Estimate(value, float(low), float(high), runs)
-
-
-def task_interval(
-    scores: Matrix, *, resamples: int = 2000, level: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
-    """Return the interval of the mean from the two-stage bootstrap: tasks, then runs within them.
-
-    Source: Davison & Hinkley, Bootstrap Methods and their Application, 1997, section 3.8.
-
-    Returns:
-        Low and high; NaN with fewer than three tasks or two runs.
-    """
-    runs, tasks = scores.shape
-    if runs < 2 or tasks < 3:
-        return (float("nan"), float("nan"))
-    rng = np.random.default_rng(seed)
-    drawn_tasks = rng.integers(tasks, size=(resamples, 1, tasks))
-    drawn_runs = rng.integers(runs, size=(resamples, runs, tasks))
-    tail = (1.0 - level) / 2.0
-    low, high = np.quantile(mean(scores[drawn_runs, drawn_tasks]), [tail, 1.0 - tail])
-    return float(low), float(high)
+    given = [scores] if isinstance(scores, np.ndarray) else scores
+    kept = [complete(each, by_task=design.tasks)[0] for each in given]
+    kept = [each for each in kept if each.size]
+    if not kept:
+        return Estimate()
+    value = float(statistic(kept))
+    tasks, runs = sum(each.shape[1] for each in kept), sum(each.size for each in kept)
+    least = np.array([each.shape for each in kept]).min(axis=0)
+    if (least < design.least).any():
+        return Estimate(value, NAN, NAN, tasks, runs)
+    ends = bootstrap(kept, statistic, design, resamples=resamples, seed=seed)
+    return Estimate(value, *ends, tasks, runs)
 
 
 def probability_of_improvement(first: Matrix, second: Matrix) -> float:
@@ -193,41 +232,100 @@ def probability_of_improvement(first: Matrix, second: Matrix) -> float:
     """
     first, second = complete(first, second)
     if first.size == 0:
-        return float("nan")
+        return NAN
     above = first[:, None, :] > second[None, :, :]
     equal = first[:, None, :] == second[None, :, :]
     return float((above + 0.5 * equal).mean())
 
 
 def paired_difference(
-    first: Matrix, second: Matrix, *, resamples: int = 2000, level: float = 0.95, seed: int = 0
+    first: Matrix, second: Matrix, *, resamples: int = 2000, seed: int = 0
 ) -> Difference:
-    """Compare two sets of runs that share tasks, seeds and base learning rates.
+    """Return the mean difference of runs that share task, seed and base learning rate.
 
-    Entry `[r, t]` of both must come from the same task and the same run seed. The mean difference
-    is resampled in pairs within each task.
-
-    Args:
-        first: `[R, T]`.
-        second: `[R, T]`.
-        resamples: bootstrap draws.
-        level: coverage aimed at.
-        seed: of the draws.
+    Entry `[r, t]` of both must come from the same task and the same run seed. Runs are resampled in
+    pairs within each task.
 
     Raises:
         ValueError: matrices of different shapes.
     """
     first, second = complete(first, second)
-    gaps = first - second
-    by_task = gaps.mean(axis=0) if len(gaps) else np.zeros(gaps.shape[1])
+    found = estimate(first - second, mean, resamples=resamples, seed=seed)
+    further = estimate(first - second, mean, TASKS_AND_RUNS, resamples=resamples, seed=seed)
+    return _difference(found, [first], [second], (further.low, further.high))
+
+
+def difference_of_means(
+    first: Strata, second: Strata, *, resamples: int = 2000, seed: int = 0
+) -> Difference:
+    """Return the difference of the interquartile means of runs on the same tasks.
+
+    The interval resamples whole tasks within each family, with what both scored there.
+
+    Args:
+        first: of each family, `[runs, tasks]`; tasks that either lacks a run of are left out.
+        second: in the same order, of the same shapes.
+        resamples: bootstrap draws.
+        seed: of the draws.
+
+    Raises:
+        ValueError: shapes differ.
+
+    Example:
+        >>> one, other = np.array([[0.6, 0.8]]), np.array([[0.5, 0.5]])
+        >>> round(difference_of_means([one], [other], resamples=50).value, 3)
+        0.2
+    """
+    shapes = [scores.shape for scores in first], [scores.shape for scores in second]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"need scores on the same tasks and runs, got shapes {shapes}")
+    pairs = [complete(*pair, by_task=True) for pair in zip(first, second, strict=True)]
+    joined = [np.concatenate(pair) for pair in pairs]
+    found = estimate(joined, _between_halves, TASKS, resamples=resamples, seed=seed)
+    whole = Estimate(found.value, found.low, found.high, found.tasks, found.runs // 2)
+    return _difference(whole, [one for one, _ in pairs], [other for _, other in pairs])
+
+
+def _between_halves(strata: Strata) -> Array:
+    """Return the difference of interquartile means of the first and the second half of the runs."""
+    halves = [np.split(scores, 2, axis=-2) for scores in strata]
+    first, second = ([pair[place] for pair in halves] for place in (0, 1))
+    return interquartile_mean(first) - interquartile_mean(second)
+
+
+def _difference(
+    found: Estimate, first: Strata, second: Strata, new_tasks: tuple[float, float] = (NAN, NAN)
+) -> Difference:
+    if found.tasks == 0:
+        return Difference()
+    one, other = (
+        np.concatenate([s for s in strata if s.size], axis=1) for strata in (first, second)
+    )
+    gaps = (one - other).mean(axis=0)
     return Difference(
-        estimate(gaps, mean, resamples=resamples, level=level, seed=seed),
-        task_interval(gaps, resamples=resamples, level=level, seed=seed),
-        probability_of_improvement(first, second),
-        int((by_task > 0).sum()),
-        gaps.shape[1],
+        **vars(found),
+        mean=float(gaps.mean()),
+        improvement=probability_of_improvement(one, other),
+        tasks_better=int((gaps > 0).sum()),
+        new_tasks=new_tasks,
     )
 
 
-def _finite(value: float) -> float | None:
-    return round(value, 6) if np.isfinite(value) else None
+def _pooled(strata: Strata) -> Array:
+    return np.concatenate([s.reshape(*s.shape[:-2], -1) for s in strata], axis=-1)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, int):
+        return value
+    return round(float(value), 6) if np.isfinite(value) else None
+
+
+def _read(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_read(each) for each in value)
+    if value is not None and not isinstance(value, int | float):
+        raise TypeError(f"must be a number or null, got {value!r:.80}")
+    return NAN if value is None else value

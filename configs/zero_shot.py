@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 
 from l2o.configs.schema import (
+    Claim,
     Factor,
     FineTuning,
     Grid,
@@ -60,6 +61,8 @@ class ZeroShotConfig(Strict):
     """Schedules x profiles x base LRs, tuned per task; untuned, each is a rival, too."""
     rows: tuple[Row, ...] = ()
     """Further rivals, untuned."""
+    claims: tuple[Claim, ...] = ()
+    """What the policy is held to."""
     evaluations: Number = 3
     """Points of the accuracy-over-training curve, at decisions, the end included."""
     bootstrap: Number = 2000

@@ -17,6 +17,7 @@ from l2o.service.benchmark import benchmark
 from l2o.service.finetune import finetune
 from l2o.service.policies import policies
 from l2o.service.report import report
+from l2o.service.study import PASSED_ON, SPEED, STUDIES, listing, speed, study
 from l2o.service.texts import examples, presets_text
 from l2o.service.train import train
 
@@ -73,6 +74,16 @@ app.command(
     )
 )(benchmark)
 app.command(epilog=examples("l2o report runs/benchmark-demo"))(report)
+app.command(
+    context_settings=PASSED_ON,
+    epilog=f"\b\n{listing('study', STUDIES)}\n\n"
+    + examples("l2o study importance asg-base --out runs/importance", "l2o study harm --help"),
+)(study)
+app.command(
+    context_settings=PASSED_ON,
+    epilog=f"\b\n{listing('speed', SPEED)}\n\n"
+    + examples("l2o speed controller --quick", "l2o speed stacked --numbers 1,16"),
+)(speed)
 app.command(epilog=examples("l2o policies", "l2o policies runs/train-demo"))(policies)
 
 

@@ -43,14 +43,13 @@ def finetune(
     with explained(folder, command="finetune"):
         from l2o.benchmarks.fine_tune import run_finetune, summary
         from l2o.envs.runtime.run_lock import run_lock
-        from l2o.files.seals import read_json
 
         run_folder.require_folder(folder)
         with run_lock(folder):
             run_folder.require_unused(folder)
             run_folder.write_config(folder, settings)
             path = run_finetune(settings, folder)
-            typer.echo(summary(read_json(path, "run it again")))
+            typer.echo(summary(path))
     typer.echo(f"results: {path}")
     for figure in sorted(folder.glob("figures/*.png")):
         typer.echo(f"picture: {figure}")

@@ -15,7 +15,7 @@ from l2o.benchmarks.cells.queue import CellQueue
 from l2o.benchmarks.cells.runner import run_here
 from l2o.benchmarks.cells.stacked import Note
 from l2o.benchmarks.cells.target_measures import ENERGIES
-from l2o.benchmarks.comparisons.table.run import signals_of
+from l2o.benchmarks.comparisons.table.missing_cells import signals_of
 from l2o.configs.schema import BenchmarkConfig, FineTuning, Named, Row
 from l2o.deciding.bundle import save_policy
 from l2o.deciding.learned import LearnedPolicy
@@ -154,7 +154,7 @@ def stacked_records(config):
     """Return the records of all cells, stacked, by id, and what was noted."""
     plan = make_plan(config)
     results = list(run_here(CellQueue(plan.cells, takers=1), signals_of(plan)))
-    records = {result["id"]: result for result in results if not isinstance(result, Note)}
+    records = {result.id: result for result in results if not isinstance(result, Note)}
     assert len(records) == len(plan.cells) == sum(not isinstance(r, Note) for r in results)
     return records, [result.text for result in results if isinstance(result, Note)]
 
@@ -168,39 +168,49 @@ def assert_alike(mine, theirs, loss, images=0):
         loss: relative tolerance of losses.
         images: of the 30 that accuracies are measured on, how many may be on another side.
     """
-    assert mine.keys() == theirs.keys()
     same = ("id", "task_seed", "seed", "base_lr_factor", "error", "diverged", "chance", "steps")
     for key in same:
-        assert mine.get(key) == theirs.get(key), key
-    if theirs["error"] is not None:
+        assert getattr(mine, key) == getattr(theirs, key), key
+    if theirs.error is not None:
         return
-    accuracies = ("target_accuracy", "source_accuracy")
-    for key in (*accuracies, "proxy_accuracy"):
-        assert mine[key] == pytest.approx(theirs[key], abs=images / 30 + 1.5e-6), key
+    assert_scores_alike(mine.scores, theirs.scores, loss, images)
+    assert mine.measures.keys() == theirs.measures.keys()
     for key in ENERGIES:
-        known = theirs[key] is not None
-        wanted = pytest.approx(theirs[key], rel=max(100 * loss, 1e-5)) if known else None
-        assert mine[key] == wanted, key
+        wanted = theirs.measures[key]
+        if wanted is not None:
+            wanted = pytest.approx(wanted, rel=max(100 * loss, 1e-5))
+        assert mine.measures[key] == wanted, key
     if not images:
-        assert mine["class_accuracy"] == theirs["class_accuracy"]
-    for point, other in zip(mine["curve"], theirs["curve"], strict=True):
-        assert point["step"] == other["step"]
-        for key in accuracies:
-            assert point[key] == pytest.approx(other[key], abs=images / 30 + 1.5e-6)
+        assert mine.class_accuracy == theirs.class_accuracy
+    for point, other in zip(mine.curve, theirs.curve, strict=True):
+        assert point.step == other.step
+        assert_scores_alike(point.scores, other.scores, loss, images)
         # Means over steps are float32, whatever the network is.
-        for key, tolerance in (("proxy_kl", max(loss, 1e-6)), ("loss", loss)):
-            if other[key] is None:
-                assert point[key] is None
-            else:
-                assert point[key] == pytest.approx(other[key], rel=tolerance, abs=tolerance), (
-                    key,
-                    mine["id"],
-                )
-    rates, others = mine["learning_rates"], theirs["learning_rates"]
+        assert_near(point.proxy_kl, other.proxy_kl, max(loss, 1e-6), mine.id)
+    rates, others = mine.rates, theirs.rates
     for key in ("step", "groups", "base_lr"):
-        assert rates[key] == others[key]
-    for row, other in zip(rates["multipliers"], others["multipliers"], strict=True):
+        assert getattr(rates, key) == getattr(others, key)
+    for row, other in zip(rates.multipliers, others.multipliers, strict=True):
         assert row == pytest.approx(other, rel=2e-3)
+
+
+def assert_scores_alike(mine, theirs, loss, images):
+    assert mine.keys() == theirs.keys()
+    for split, values in theirs.items():
+        assert mine[split].keys() == values.keys()
+        for metric, value in values.items():
+            if metric == "loss":
+                assert_near(mine[split][metric], value, loss, split)
+            else:
+                tolerance = images / 30 + 1.5e-6
+                assert mine[split][metric] == pytest.approx(value, abs=tolerance), split
+
+
+def assert_near(mine, theirs, tolerance, told):
+    if theirs is None:
+        assert mine is None, told
+    else:
+        assert mine == pytest.approx(theirs, rel=tolerance, abs=tolerance), told
 
 
 def bundle(folder, range_, recurrent=False, signals=None):

@@ -10,14 +10,16 @@ import torch
 from rich.console import Console
 from tiny import TinyFamily
 
-import l2o.benchmarks.comparisons.ablation.run as ablation_run
+import l2o.benchmarks.comparisons.ablation.comparison as ablation_run
 from l2o.benchmarks import print_table, run_benchmark, write_report
-from l2o.benchmarks.cells.record_file import CELLS, read
-from l2o.benchmarks.comparisons.ablation.intervals import estimate_mean
+from l2o.benchmarks.cells.record_file import CELLS, read_records
+from l2o.benchmarks.comparisons.ablation.comparison import ABLATION
 from l2o.benchmarks.comparisons.ablation.learn import is_learned, scoring_config
 from l2o.benchmarks.comparisons.ablation.plan import check_run, make_runs
-from l2o.benchmarks.comparisons.ablation.report import draw_all
+from l2o.benchmarks.comparisons.ablation.result_models import RunRecord
 from l2o.benchmarks.comparisons.ablation.summary import summarise
+from l2o.benchmarks.comparisons.results_file import Failure, Finished
+from l2o.benchmarks.statistics import CROSSED, estimate, mean
 from l2o.configs.ablation import AblationConfig
 from l2o.configs.errors import ConfigError
 from l2o.configs.load import check_config, dump_config, load_config, load_table
@@ -261,14 +263,17 @@ def made_up(settings, scores):
     for run in make_runs(settings):
         if run.seed in scores[run.label]:
             accuracies = scores[run.label][run.seed]
-            record = {
-                "id": run.id,
-                "fine_tunes": 8 + run.seed,
-                "seconds": 60.0 + run.seed,
-                "accuracy": accuracies,
-                "chance": [0.32] * len(accuracies),
-                "diverged": [accuracy == 0.0 for accuracy in accuracies],
-            }
+            record = RunRecord(
+                id=run.id,
+                label=run.label,
+                seed=run.seed,
+                folder=run.folder,
+                fine_tunes=8 + run.seed,
+                seconds=60.0 + run.seed,
+                scores=accuracies,
+                chance=[0.32] * len(accuracies),
+                diverged=[accuracy == 0.0 for accuracy in accuracies],
+            )
             found.append((run, record))
     return found
 
@@ -282,7 +287,7 @@ def test_the_summary_against_a_plain_reference(config):
         "shifted": {0: [0.5, 0.7, 0.9], 1: [0.4, 0.8, 0.6]},
     }
     settings = config(seeds=[0, 1])
-    data = summarise(settings, made_up(settings, scores), [])
+    data = summarise(settings, made_up(settings, scores), []).model_dump(mode="json")
     rows = {row["label"]: row for row in data["rows"]}
     assert [row["label"] for row in data["rows"]] == list(VARIANTS)
     for label, other in [("few signals", "base"), ("evolution", "base"), ("smaller", FEW_LABEL)]:
@@ -291,7 +296,7 @@ def test_the_summary_against_a_plain_reference(config):
         assert rows[label]["against"] == other
         assert rows[label]["difference"]["value"] == pytest.approx(statistics.mean(gaps), abs=1e-6)
     assert rows["base"]["difference"] is None
-    assert rows["base"]["accuracy"]["value"] == pytest.approx(0.65)
+    assert rows["base"]["score"]["value"] == pytest.approx(0.65)
     assert rows["few signals"]["at_chance"] == 3  # 0.4, 0.0 and 0.45 are at most 1.5 x 0.32
     assert rows["few signals"]["diverged"] == 1
     assert (rows["base"]["fine_tunes"], rows["base"]["minutes"]) == (8, 1.01)
@@ -307,7 +312,7 @@ def test_the_summary_against_a_plain_reference(config):
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_intervals_against_loops(seeds):
     scores = np.random.default_rng(7).random((seeds, 5))
-    found = estimate_mean(scores, resamples=100, seed=3)
+    found = estimate(scores, mean, CROSSED, resamples=100, seed=3)
     rng = np.random.default_rng(3)
     episodes = rng.integers(5, size=(100, 1, 5))
     chosen = rng.integers(seeds, size=(100, seeds, 1))
@@ -322,8 +327,8 @@ def test_intervals_against_loops(seeds):
 
 
 def test_one_seed_resamples_episodes_alone():
-    assert estimate_mean(np.full((1, 4), 0.25), resamples=50).high == 0.25
-    unsure = estimate_mean(np.array([[0.0] * 4, [1.0] * 4]), resamples=50)
+    assert estimate(np.full((1, 4), 0.25), mean, CROSSED, resamples=50).high == 0.25
+    unsure = estimate(np.array([[0.0] * 4, [1.0] * 4]), mean, CROSSED, resamples=50)
     assert (unsure.low, unsure.high) == (0.0, 1.0)
 
 
@@ -331,12 +336,13 @@ def test_a_variant_without_its_reference_has_no_difference(config):
     settings = config()
     scores = {"base": {}, "few signals": {0: [0.5, 0.6, 0.7]}, "evolution": {}, "smaller": {}}
     scores["shifted"] = {}
-    data = summarise(settings, made_up(settings, scores), [{"label": "base", "error": "oh"}])
-    rows = {row["label"]: row for row in data["rows"]}
-    assert rows["few signals"]["difference"] is None
-    assert rows["few signals"]["accuracy"]["value"] == pytest.approx(0.6)
-    assert rows["base"]["accuracy"] is None
-    assert draw_all(data) == []
+    failures = [Failure(label="base", error="oh")]
+    results = summarise(settings, made_up(settings, scores), failures)
+    rows = {row.label: row for row in results.rows}
+    assert rows["few signals"].difference is None
+    assert rows["few signals"].score.value == pytest.approx(0.6)
+    assert rows["base"].score is None
+    assert ABLATION.draw(Finished(None, results, {})) == []
 
 
 # --- from end to end
@@ -364,8 +370,8 @@ def test_a_small_one_goes_on_after_a_kill(config, tmp_path, monkeypatch):
     monkeypatch.setattr(ablation_run, "learn", kill_before_the_third)
     with pytest.raises(KeyboardInterrupt):
         run_benchmark(settings, out, progress=False)
-    first = read(out / CELLS)
-    assert [record["label"] for record in first.values()] == ["base", "few signals"]
+    first = read_records(out / CELLS, RunRecord)
+    assert [record.label for record in first.values()] == ["base", "few signals"]
     assert not (out / "results.json").exists()
     rows = (half / "metrics.jsonl").read_text().splitlines()
     assert rows[: len(before)] == before
@@ -373,7 +379,7 @@ def test_a_small_one_goes_on_after_a_kill(config, tmp_path, monkeypatch):
 
     run_benchmark(settings, out, progress=False)
     assert learned == ["base", "few signals", "evolution", "evolution", "broken"]
-    assert {id: read(out / CELLS)[id] for id in first} == first
+    assert {id: read_records(out / CELLS, RunRecord)[id] for id in first} == first
     check_folder(out)
 
 

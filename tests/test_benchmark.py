@@ -15,10 +15,12 @@ import torch
 from tiny import TinyFamily
 
 from l2o.benchmarks import make_plan, run_benchmark
-from l2o.benchmarks.cells.cell import finite, run_cell, stops
-from l2o.benchmarks.cells.record_file import append, mend, read
+from l2o.benchmarks.cells.cell import run_cell, stops
+from l2o.benchmarks.cells.code_hash import hash_code
+from l2o.benchmarks.cells.record import RECORD_VERSION, Record, finite
+from l2o.benchmarks.cells.record_file import append, mend, read, read_records
 from l2o.benchmarks.cells.target_measures import ENERGIES
-from l2o.benchmarks.comparisons.results_file import load_results
+from l2o.benchmarks.comparisons.table.comparison import TABLE
 from l2o.benchmarks.comparisons.table.plan import LEARNED, fingerprint
 from l2o.configs.catalog import list_presets
 from l2o.configs.load import load_config, load_table
@@ -26,6 +28,7 @@ from l2o.configs.schema import BenchmarkConfig, Claim, FineTuning, Grid, Named, 
 from l2o.deciding.bundle import save_policy
 from l2o.deciding.learned import LearnedPolicy
 from l2o.deciding.policy import Policy
+from l2o.files.atomic import DamagedFileError
 from l2o.multipliers import LogRange
 from l2o.networks.layer_shared import LayerPolicyNetwork
 from l2o.signals.spec import SignalSpec
@@ -148,7 +151,7 @@ def test_a_retrained_policy_makes_new_cells(bundle):
         ({"rows": (Row(label="a"), Row(label="a"))}, "'a' is used more than once"),
         ({"rows": (Row(label="cosine, flat"),)}, "'cosine, flat' is used more than once"),
         (
-            {"claims": (Claim(claim="c", better="plane", worse="plain"),)},
+            {"claims": (Claim(claim="c", row="plane", rival="plain"),)},
             "'plane'. Did you mean 'plain'",
         ),
         ({"policy": "no-such-policy"}, "no-such-policy"),
@@ -181,28 +184,29 @@ def test_presets_plan(name, bundle):
 
 def test_a_cell_measures_what_a_report_needs():
     record = run_cell(one_cell(schedule="cosine"))
-    assert record["error"] is None
-    assert record["diverged"] is False
-    assert [point["step"] for point in record["curve"]] == [10, 20]
-    assert record["target_accuracy"] == record["curve"][-1]["target_accuracy"]
-    assert 0 <= record["proxy_accuracy"] <= 1
-    rates = record["learning_rates"]
-    assert rates["base_lr"] == pytest.approx(0.05 * 0.1)
-    assert len(rates["multipliers"][0]) == len(rates["groups"])
-    json.dumps(record, allow_nan=False)
+    assert record.error is None
+    assert record.diverged is False
+    assert [point.step for point in record.curve] == [10, 20]
+    assert set(record.scores) == {"target_test", "source_validation", "proxy_test"}
+    assert record.scores["target_test"] == record.curve[-1].scores["target_test"]
+    assert 0 <= record.scores["proxy_test"]["accuracy"] <= 1
+    rates = record.rates
+    assert rates.base_lr == pytest.approx(0.05 * 0.1)
+    assert len(rates.multipliers[0]) == len(rates.groups)
+    json.dumps(record.model_dump(), allow_nan=False)
 
 
 def test_a_cell_is_a_function_of_its_settings():
     first, second = (run_cell(one_cell(schedule="cosine")) for _ in range(2))
-    assert first | {"seconds": 0} == second | {"seconds": 0}
+    assert timeless(first) == timeless(second)
 
 
 def test_a_diverged_cell_is_valid_json():
     record = run_cell(one_cell(policy="test_benchmark:Explodes"))
-    assert record["error"] is None
-    assert record["diverged"] is True
-    assert record["source_validation_loss"] is None
-    json.dumps(record, allow_nan=False)
+    assert record.error is None
+    assert record.diverged is True
+    assert record.scores["source_validation"]["loss"] is None
+    json.dumps(record.model_dump(), allow_nan=False)
 
 
 def test_early_stopping_sees_the_validation_loss():
@@ -214,7 +218,7 @@ def test_early_stopping_sees_the_validation_loss():
                 finetuning=FineTuning(steps=100, interval=2),
             )
         ).cells[0]
-    )["learning_rates"]["multipliers"]
+    ).rates.multipliers
     assert multipliers[0][0] == 1.0
     assert multipliers[-1][0] == 0.0
 
@@ -262,32 +266,84 @@ def test_records_refuse_what_is_not_json(tmp_path):
     assert not (tmp_path / "cells.jsonl").exists()
 
 
+def test_records_are_checked_when_read(tmp_path):
+    path = tmp_path / "cells.jsonl"
+    record = run_cell(one_cell())
+    append(path, record)
+    assert read_records(path, Record) == {record.id: record}
+    append(path, record.model_dump() | {"steps": "many"})
+    told = r"cells\.jsonl holds no record in line 2 \('steps': .*integer.*delete that line"
+    with pytest.raises(DamagedFileError, match=told):
+        read_records(path, Record)
+    path.unlink()
+    append(path, record.model_dump() | {"version": RECORD_VERSION + 1})
+    with pytest.raises(DamagedFileError, match=r"newer release in line 1.*update l2o"):
+        read_records(path, Record)
+
+
+def test_records_of_an_earlier_release_are_run_again_with_a_word(tmp_path, caplog):
+    settings = config(rows=(), tasks=1, seeds=1)
+    old = {"id": "0" * 16, "error": None, "target_accuracy": 0.5}
+    append(tmp_path / "cells.jsonl", old)
+    run_benchmark(settings, tmp_path, workers=1, progress=False)
+    assert len(read(tmp_path / "cells.jsonl")) == 1 + len(make_plan(settings).cells)
+    assert "1 records in" in caplog.text
+    assert "of an earlier release; what they hold is run again" in caplog.text
+
+
+def test_changed_code_of_a_policy_makes_new_cells(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    source = textwrap.dedent(
+        """
+        import torch
+        from l2o.deciding.policy import Policy
+from l2o.files.atomic import DamagedFileError
+        class Mine(Policy):
+            def __call__(self, observation, state):
+                return torch.full(observation.shape[:1], {factor}), state
+        """
+    )
+    ids = []
+    for factor in (1.0, 0.5, 1.0):
+        path = tmp_path / "own_policy.py"
+        path.write_text(source.format(factor=factor))
+        os.utime(path, ns=(len(ids) * 10**9, len(ids) * 10**9))
+        ids.append(one_cell(policy="own_policy:Mine").id)
+    assert ids[0] == ids[2] != ids[1]
+    assert set(hash_code({"guidance": {"own_policy:Mine": {}}, "name": "a b:c"})) == {
+        "own_policy:Mine"
+    }
+    assert hash_code(["no_such_module_here:Mine"]) == {}
+
+
 # --- run
 
 
 def test_a_benchmark_end_to_end_in_processes(tmp_path, bundle):
-    claims = (
-        Claim(claim="training helps", better="cosine, flat", worse="cosine, frozen backbone"),
-    )
+    claims = (Claim(claim="training helps", row="cosine, flat", rival="cosine, frozen backbone"),)
     settings = config(policy=bundle(), claims=claims)
     path = run_benchmark(settings, tmp_path / "out", workers=2, progress=False)
-    results = load_results(path.parent)
-    assert results.data["counts"]["fine_tunes"] == 32
-    assert results.data["failures"] == []
-    assert {entry["selection"] for entry in results.data["tuned"]} == {
+    folder = TABLE.load(path.parent)
+    results = folder.results
+    assert results.counts.fine_tunes == 32
+    assert results.failures == ()
+    assert {entry.selection for entry in results.tuned} == {
         "source_validation",
         "target_accuracy",
     }
-    assert results.data["tuned"][0]["fine_tunes_per_task"] == 2 * 2 * 2
-    assert results.data["claims"][0]["verdict"]
-    assert {"figure", "value", "must", "goal", "holds"} <= set(results.data["figures"][0])
+    assert results.tuned[0].fine_tunes_per_task == 2 * 2 * 2
+    assert results.claims[0].verdict
+    assert {"figure", "value", "must", "goal", "holds"} <= set(results.figures[0].model_dump())
     assert load_config("benchmark", path.parent / "config.yaml") == settings
     assert multiprocessing.active_children() == []
     for cell in make_plan(settings).cells[::10]:
-        there, here = results.records[cell.id], run_cell(cell)
+        there, here = (timeless(each) for each in (folder.records[cell.id], run_cell(cell)))
+        measured = there.pop("measures"), here.pop("measures")
         for name in ENERGIES:  # stacked, they are rounded a little otherwise
-            assert there.pop(name) == pytest.approx(here.pop(name), rel=1e-4)
-        assert there | {"seconds": 0} == here | {"seconds": 0}
+            mine, alone = (each.pop(name) for each in measured)
+            assert mine == pytest.approx(alone, rel=1e-4)
+        assert measured[0] == measured[1]
+        assert there == here
 
 
 def test_it_goes_on_where_it_stopped(tmp_path):
@@ -321,7 +377,7 @@ def test_a_failing_cell_is_reported_and_not_fatal(tmp_path, capsys):
     data = json.loads(path.read_text())
     assert (data["counts"]["fine_tunes"], data["counts"]["planned"]) == (4, 8)
     assert data["failures"][0]["error"] == "OSError: no such data"
-    assert data["rows"][0]["default"]["target_accuracy"]["runs"] == 1
+    assert data["rows"][0]["default"]["scores"]["target_accuracy"]["runs"] == 1
     assert "no such data" in capsys.readouterr().err
     # Failed cells are tried again.
     assert len((tmp_path / "cells.jsonl").read_text().splitlines()) == 8
@@ -367,6 +423,10 @@ def test_a_stop_keeps_what_is_finished_and_leaves_no_process(how, tmp_path):
         assert "KeyboardInterrupt" in (tmp_path / "messages").read_text()
     lines = cells.read_text().splitlines()
     assert len(read(cells)) >= len(lines) - 1
+
+
+def timeless(record):
+    return record.model_dump() | {"seconds": 0}
 
 
 def wait_for(condition, alive):

@@ -1,10 +1,10 @@
 """The Grad-CAM figure of benchmark rows, end to end."""
 
-import pytest
 import torch
+from commands import run, succeed
 from PIL import Image
 
-from l2o.benchmarks.studies.attention import main, one_of_each
+from l2o.benchmarks.studies.attention import one_of_each
 
 
 def test_order_of_images():
@@ -25,8 +25,10 @@ def test_command(tmp_path, monkeypatch):
     monkeypatch.setenv("L2O_CACHE", str(tmp_path))
     out = tmp_path / "figures" / "attention.png"
     rows = ["--rows", "large LR", "small LR + guidance"]
-    main(["asg-table", *SMALL, *rows, "--layer", "conv2", "--images", "3", "--out", str(out)])
+    drawn = ["--layer", "conv2", "--images", 3, "--out", out]
+    succeed("study", "attention", "asg-table", *SMALL, *rows, *drawn)
     with Image.open(out) as picture:
         assert picture.width > 300
-    with pytest.raises(ValueError, match="Did you mean 'large LR'"):
-        main(["asg-table", "--rows", "large", "--layer", "conv2", "--out", str(out)])
+    ended = run("study", "attention", "asg-table", "--rows", "large", *drawn)
+    assert ended.exit_code == 2
+    assert "Did you mean 'large LR'" in ended.stderr

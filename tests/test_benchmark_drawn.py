@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from commands import run, succeed
 from test_train import config
 
 from l2o.benchmarks.studies import drawn_episodes as drawn
@@ -9,6 +10,11 @@ from l2o.configs.load import dump_config
 from l2o.deciding.bundle import save_policy
 from l2o.policies.common.evaluation import Ended, Evaluator
 from l2o.policies.common.networks import build_layer_network, export_policy
+
+
+def compare(names, config, episodes, by):
+    study = drawn.DrawnEpisodes(policies=tuple(names), episodes=episodes, by=by)
+    return study.compare(config)
 
 
 @pytest.fixture
@@ -23,21 +29,21 @@ def given(tmp_path):
     return tmp_path, made
 
 
-def test_rows_are_means_over_the_same_episodes(given, capsys):
+def test_rows_are_means_over_the_same_episodes(given):
     folder, made = given
     names = [str(folder / "one"), str(folder / "same")]
-    rows = drawn.run(names, made, episodes=4, by="network")
-    assert [row["episodes"] for row in rows if row["part"] == "all"] == [4, 4]
-    assert sum(row["episodes"] for row in rows if row["policy"] == names[0]) == 2 * 4
-    assert {row["difference"]["value"] for row in rows} == {0.0}
+    rows = compare(names, made, 4, "network")
+    assert [row.episodes for row in rows if row.part == "all"] == [4, 4]
+    assert sum(row.episodes for row in rows if row.policy == names[0]) == 2 * 4
+    assert {row.difference.value for row in rows} == {0.0}
     evaluator = Evaluator(made)
     ended = evaluator.drawn(drawn.load_policy(names[0]), range(2**21, 2**21 + 4))
     evaluator.close()
     expected = np.mean([each.accuracy for each in ended])
-    assert rows[0]["accuracy"]["value"] == pytest.approx(expected, abs=1e-6)
-    told = ["--config", str(folder / "config.yaml"), "--episodes", "2"]
-    drawn.main([names[0], *told, "--json", str(folder / "new" / "rows.json")])
-    assert "all" in capsys.readouterr().out
+    assert rows[0].accuracy.value == pytest.approx(expected, abs=1e-6)
+    told = ["--config", folder / "config.yaml", "--episodes", 2]
+    path = folder / "new" / "rows.json"
+    assert "all" in succeed("study", "drawn-episodes", names[0], *told, "--json", path)
     assert (folder / "new" / "rows.json").is_file()
 
 
@@ -54,7 +60,7 @@ def test_a_policy_is_told_what_it_was_told_while_it_learned(given, told, monkeyp
         return [Ended(0.5, 0.1, False) for _ in numbers]
 
     monkeypatch.setattr(Evaluator, "drawn", watched)
-    drawn.run([str(folder / "one")], made, episodes=2, by=None)
+    compare([str(folder / "one")], made, 2, None)
     assert shown == [told]
 
 
@@ -62,8 +68,7 @@ def test_what_it_does_not_look_at(given):
     folder, made = given
     heldout = config(task={"name": "digits", "options": {"split": "heldout"}})
     with pytest.raises(ValueError, match="split='heldout' is not looked at here"):
-        drawn.run([str(folder / "one")], heldout, episodes=2, by=None)
+        compare([str(folder / "one")], heldout, 2, None)
     with pytest.raises(ValueError, match=r"tasks have no 'colour'; they have .*network"):
-        drawn.run([str(folder / "one")], made, episodes=2, by="colour")
-    with pytest.raises(SystemExit):
-        drawn.main(["asg-base", "--episodes", "1"])
+        compare([str(folder / "one")], made, 2, "colour")
+    assert run("study", "drawn-episodes", "asg-base", "--episodes", 1).exit_code == 2

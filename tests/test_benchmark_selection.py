@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from l2o.benchmarks.comparisons.table.selection import SELECTIONS, GridScores, select
+from l2o.benchmarks.comparisons.table.tuning import PER_TASK, GridScores, select
 
 # 3 points, 2 runs, 2 tasks.
 VALIDATION = np.array([[[0.9, 0.5], [0.9, 0.5]], [[0.9, 0.8], [0.9, 0.6]], [[0.2, 0.1]] * 2])
@@ -49,7 +49,7 @@ def test_the_budget_counts_fine_tunes_per_task():
 def test_no_selection_beats_the_oracle(target):
     grid = GridScores(target[::-1], np.zeros_like(target), target)
     best = select("target_accuracy", grid)[1].mean()
-    for rule in SELECTIONS:
+    for rule in PER_TASK:
         assert select(rule, grid)[1].mean() <= best + 1e-9
 
 

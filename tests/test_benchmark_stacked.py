@@ -19,12 +19,13 @@ from tiny import TinyFamily
 
 from l2o.benchmarks import make_plan, run_benchmark
 from l2o.benchmarks.cells import cell as cell_module
-from l2o.benchmarks.cells.cell import finite, run_cell
+from l2o.benchmarks.cells.cell import run_cell
 from l2o.benchmarks.cells.queue import CellQueue
-from l2o.benchmarks.cells.record_file import read
+from l2o.benchmarks.cells.record import Record, finite
+from l2o.benchmarks.cells.record_file import read_records
 from l2o.benchmarks.cells.stackable import ALONE, stack_key, why_alone
 from l2o.benchmarks.cells.stacked import StackedCells, period
-from l2o.benchmarks.comparisons.table.run import signals_of
+from l2o.benchmarks.comparisons.table.missing_cells import signals_of
 from l2o.configs.schema import FineTuning, Grid, Named, Row
 from l2o.deciding.learned import LearnedPolicy
 from l2o.deciding.schedule_policy import SchedulePolicy
@@ -55,8 +56,8 @@ def test_records_are_those_of_cells_run_one_by_one(family, loss, tmp_path, unrou
     for cell in plan.cells:
         theirs = run_cell(cell)
         assert_alike(records[cell.id], theirs, 1e-5 if cell.id in learned else loss)
-        outcomes.add((theirs.get("diverged"), theirs["error"] is None))
-    assert outcomes == {(True, True), (False, True), (None, False)}, "the rows show every outcome"
+        outcomes.add((theirs.error is None and theirs.diverged, theirs.error is None))
+    assert outcomes == {(True, True), (False, True), (False, False)}, "the rows show every outcome"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_slots_are_filled_as_cells_end(unrounded):
         return [left.pop(0) for _ in range(min(count, len(left)))]
 
     stacked = StackedCells(cells[0], signals_of(plan), slots=3)
-    records = {record["id"]: record for record in stacked.run(take)}
+    records = {record.id: record for record in stacked.run(take)}
     assert asked[0] == (3, 12)
     assert any(count < 3 and left for count, left in asked), "filled while others went on"
     for cell in cells:
@@ -113,13 +114,13 @@ def test_one_that_fails_never_takes_its_neighbours_down():
     records, notes = stacked_records(config)
     for cell in make_plan(config).cells:
         assert_alike(records[cell.id], run_cell(cell), 1e-5)
-    errors = {record["error"] for record in records.values()}
+    errors = {record.error for record in records.values()}
     assert {error.partition(":")[0] for error in errors if error} == {
         "OSError",
         "AttributeError",
         "IndexError",
     }
-    assert sum(error is None for error in (r["error"] for r in records.values())) == 2 * 2 * 2
+    assert sum(error is None for error in (r.error for r in records.values())) == 2 * 2 * 2
     assert all("run one by one" in note for note in notes)
 
 
@@ -134,13 +135,13 @@ def test_what_has_no_stacked_form_is_run_alone_and_said_once(tmp_path, capsys):
     said = capsys.readouterr().err
     assert said.count("has no stacked form") == 1
     assert "OwnGuidance" in said
-    records = read(tmp_path / "cells.jsonl")
+    records = read_records(tmp_path / "cells.jsonl", Record)
     own, known = make_plan(config).rows
     for one, other in zip(own.cells, known.cells, strict=True):
         assert stack_key(one) == ALONE != stack_key(other)
         # An own guidance that does the same gives the same.
         changed = {"id": one.id}
-        assert_alike(records[one.id], records[other.id] | changed, 1e-5)
+        assert_alike(records[one.id], records[other.id].model_copy(update=changed), 1e-5)
     optimizer = FineTuning(optimizer=Named(name=f"{mine}:OwnSGD"))
     cell = make_plan(settings(rows=rows[:1], finetuning=optimizer)).cells[0]
     assert why_alone(cell) == f"optimizer {mine}:OwnSGD"
@@ -207,11 +208,13 @@ def test_a_benchmark_is_the_same_stacked_and_not(workers, tmp_path):
     for name, chosen in (("stacked", config), ("apart", apart)):
         there = workers if name == "stacked" else 1
         run_benchmark(chosen, tmp_path / name, workers=there, progress=False)
-    records, others = (read(tmp_path / name / "cells.jsonl") for name in ("stacked", "apart"))
+    records, others = (
+        read_records(tmp_path / name / "cells.jsonl", Record) for name in ("stacked", "apart")
+    )
     assert records.keys() == others.keys()
     for id, record in records.items():
         assert_alike(record, others[id], 1e-5)
-        assert record["seconds"] > 0
+        assert record.seconds > 0
     # A benchmark goes on where it stopped, whichever way.
     before = (tmp_path / "stacked" / "cells.jsonl").read_text()
     run_benchmark(apart, tmp_path / "stacked", workers=1, progress=False)
@@ -229,17 +232,16 @@ def test_bf16_makes_other_cells_and_near_numbers(tmp_path):
     rows = (Row(label="a", schedule="cosine"),)
     config = settings(rows=rows, precision="bf16", base_lr_factors=(0.1,))
     others = stacked_records(settings(rows=rows, base_lr_factors=(0.1,)))[0].values()
-    plain = {(record["task_seed"], record["seed"]): record for record in others}
+    plain = {(record.task_seed, record.seed): record for record in others}
     records, _ = stacked_records(config)
     for id, record in records.items():
-        other = plain[record["task_seed"], record["seed"]]
-        assert id != other["id"]
-        assert record["source_validation_loss"] != other["source_validation_loss"]
-        assert record["source_validation_loss"] == pytest.approx(
-            other["source_validation_loss"], rel=0.05
-        )
+        other = plain[record.task_seed, record.seed]
+        assert id != other.id
+        mine, theirs = (r.scores["source_validation"]["loss"] for r in (record, other))
+        assert mine != theirs
+        assert mine == pytest.approx(theirs, rel=0.05)
     alone = run_cell(make_plan(config).cells[0])
-    assert "precision bf16 is for stacked" in alone["error"]
+    assert "precision bf16 is for stacked" in alone.error
 
 
 def test_bf16_computes_each_step_with_the_weights_of_that_step():
@@ -329,8 +331,8 @@ def test_a_policy_that_fails_leaves_those_that_decide_with_it_alone():
 
 def test_records_are_json():
     records, _ = stacked_records(settings(rows=(Row(label="a", base_lr=WILD["Varied"]),)))
-    assert all(record["diverged"] for record in records.values())
-    assert json.loads(json.dumps(list(records.values()), allow_nan=False))
+    assert all(record.diverged for record in records.values())
+    assert json.loads(json.dumps([r.model_dump() for r in records.values()], allow_nan=False))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -340,9 +342,13 @@ def test_cells_are_stacked_on_cuda(unrounded):
     records, notes = stacked_records(config.model_copy(update={"finetuning": on_cuda}))
     assert notes == []
     place = ("task_seed", "seed", "base_lr_factor")
-    mine = sorted(records.values(), key=lambda r: [r[key] for key in place])
-    theirs = sorted(stacked_records(config)[0].values(), key=lambda r: [r[key] for key in place])
-    seen = [[record[key] for record in mine] for key in ("source_validation_loss", "steps")]
-    expected = [[record[key] for record in theirs] for key in ("source_validation_loss", "steps")]
+    mine = sorted(records.values(), key=lambda r: [getattr(r, key) for key in place])
+    theirs = sorted(
+        stacked_records(config)[0].values(), key=lambda r: [getattr(r, key) for key in place]
+    )
+    seen, expected = (
+        [[r.scores["source_validation"]["loss"] for r in rs], [r.steps for r in rs]]
+        for rs in (mine, theirs)
+    )
     for row, other in zip(seen, expected, strict=True):
         assert sorted(row) == pytest.approx(sorted(other), rel=1e-6)

@@ -6,7 +6,11 @@ import pytest
 import torch
 
 from l2o.benchmarks import run_benchmark
-from l2o.benchmarks.cells.target_measures import ENERGIES, target_record
+from l2o.benchmarks.cells.target_measures import (
+    ENERGIES,
+    class_accuracies,
+    target_measures,
+)
 from l2o.configs.schema import BenchmarkConfig, FineTuning, Named, Row
 from l2o.envs.fine_tune import FineTune
 from l2o.measures import Outputs, hyperspherical_energy
@@ -17,17 +21,16 @@ def test_record():
     outputs = Outputs(
         logits=torch.eye(3).repeat(2, 1), labels=torch.tensor([0, 1, 0] * 2), features=features
     )
-    record = target_record(outputs)
-    assert record["class_accuracy"] == [0.5, 1.0, None]
+    record = target_measures(outputs)
+    assert class_accuracies(outputs) == (0.5, 1.0, None)
     for s, name in enumerate(ENERGIES):
         wanted = hyperspherical_energy(features.flatten(1), s)
         assert record[name] == pytest.approx(wanted, abs=1e-6)
-    lost = target_record(
-        Outputs(
-            logits=outputs.logits * torch.nan, labels=outputs.labels, features=features * torch.nan
-        )
+    nothing = Outputs(
+        logits=outputs.logits * torch.nan, labels=outputs.labels, features=features * torch.nan
     )
-    assert lost["class_accuracy"] == [0.0, 0.0, None]
+    lost = target_measures(nothing)
+    assert class_accuracies(nothing) == (0.0, 0.0, None)
     assert lost["energy_1"] is None
     json.dumps(lost, allow_nan=False)
 
@@ -52,9 +55,11 @@ def test_results_hold_them(tmp_path):
     for row in results["rows"]:
         mine = [by_id[cell] for cell in row["cells"]]
         for name in ENERGIES:
-            values = [record[name] for record in mine]
-            assert row["default"][name]["value"] == pytest.approx(sum(values) / 2, abs=1e-5)
-        classes = row["default"]["class_accuracy"]
+            values = [record["measures"][name] for record in mine]
+            assert row["default"]["scores"][name]["value"] == pytest.approx(
+                sum(values) / 2, abs=1e-5
+            )
+        classes = row["class_accuracy"]
         assert len(classes) == 3
         for k, accuracy in enumerate(classes):
             wanted = sum(record["class_accuracy"][k] for record in mine) / 2
@@ -71,4 +76,4 @@ def test_results_hold_them(tmp_path):
     run.advance(run.steps)
     first = min((by_id[c] for c in results["rows"][0]["cells"]), key=lambda record: record["seed"])
     energy = hyperspherical_energy(run.outputs("target_test").features, 2)
-    assert first["energy_2"] == pytest.approx(energy, rel=1e-3)
+    assert first["measures"]["energy_2"] == pytest.approx(energy, rel=1e-3)

@@ -6,24 +6,25 @@ import math
 import numpy as np
 import pytest
 import torch
+from commands import run, succeed
 from torch import nn
 
 from l2o.benchmarks.speed import controller, footprint
-from l2o.benchmarks.speed.__main__ import main
-from l2o.benchmarks.speed.models import ResNet, VisionTransformer
+from l2o.benchmarks.speed.large import RESNET, RESNET50, VIT, vision, vit
 from l2o.benchmarks.speed.overhead import overhead
 from l2o.benchmarks.speed.syncs import HostReads
-from l2o.benchmarks.speed.training import RESNET, RESNET50, VIT, Seconds, Training, Workload
+from l2o.benchmarks.speed.training import Seconds, Training, Workload
 
-TINY = Workload("tiny", lambda: VisionTransformer(8, 4, width=8, depth=1, heads=2), 2, 8)
+TINY = Workload("tiny", lambda: vit(8, 4, width=8, depth=1, heads=2), 2, 8)
 
 
-def test_measures_and_writes(monkeypatch, tmp_path, capsys):
+def test_measures_and_writes(monkeypatch, tmp_path):
     monkeypatch.setattr(controller, "RESNET", TINY)
     monkeypatch.setattr(controller, "GROUPS", (3, 32))
     monkeypatch.setattr(footprint, "_IMPORTS", {"import json": "import json"})
     path = tmp_path / "controller.json"
-    main(["controller", "--quick", "--rounds", "3", "--json", str(path)])
+    printed = succeed("speed", "controller", "--quick", "--rounds", 3, "--json", path)
+    assert "Added to a step" in printed
     results = json.loads(path.read_text())
     cells = {(row["optimizer"], row["mode"], row["interval"]) for row in results["rows"]}
     assert len(cells) == len(results["rows"]) == 2 * 2 * 3
@@ -33,15 +34,16 @@ def test_measures_and_writes(monkeypatch, tmp_path, capsys):
     assert len(results["figures"]) == 3
     assert all(row["holds"] in (True, False) for row in results["figures"])
     assert results["machine"]["threads_per_process"] == 1
+    assert results["benchmark"] == "controller"
+    assert results["rounds"] == 3
     assert results["seeds"]
-    main(["page", str(path)])
-    assert "| tiny | SGD | `groups` | 10 |" in capsys.readouterr().out
+    assert "| tiny | SGD | `groups` | 10 |" in succeed("speed", "page", path)
 
 
-def test_the_footprint_of_large_models_is_measured(monkeypatch, tmp_path, capsys):
+def test_the_footprint_of_large_models_is_measured(monkeypatch, tmp_path):
     monkeypatch.setattr(footprint, "LARGE", {"tiny": TINY})
     path = tmp_path / "footprint.json"
-    main(["footprint", "--models", "tiny", "--rounds", "3", "--json", str(path)])
+    printed = succeed("speed", "footprint", "--models", "tiny", "--rounds", 3, "--json", path)
     results = json.loads(path.read_text())
     assert [row["mode"] for row in results["memory"]] == ["groups", "update_scale"]
     plain, scaled = results["memory"]
@@ -62,9 +64,10 @@ def test_the_footprint_of_large_models_is_measured(monkeypatch, tmp_path, capsys
     name = "update_scale: memory held over the weights, beyond the guard's copy and its own"
     assert values[name] == pytest.approx(scaled["per_weight"] - both, abs=1e-3)
     assert values["the guard's copy over the weights"] == round(plain["guard_per_weight"], 3)
-    assert "| tiny | `groups` |" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="tiny"):
-        main(["footprint", "--models", "tine"])
+    assert "| tiny | `groups` |" in printed
+    ended = run("speed", "footprint", "--models", "tine")
+    assert ended.exit_code == 2
+    assert "tiny" in ended.stderr
 
 
 def test_overhead_is_of_both_kinds_of_steps():
@@ -73,13 +76,13 @@ def test_overhead_is_of_both_kinds_of_steps():
     mine = [[Seconds(0.101, 0.011), Seconds(0.105, 0.015)]] * 8 + [[Seconds(3.0, 2.0)] * 2]
     for interval, percent in ((1, 5.0), (10, 1.4), (50, 1.08)):
         found = overhead(bare, mine, interval)
-        assert found["percent"] == pytest.approx(percent)
-        assert found["whole_percent"] == pytest.approx(percent)
-        low, high = found["percent_interval"]
-        assert low <= found["percent"] <= high
-    assert found["step_ms"] == pytest.approx(100.0)
-    assert found["quiet_ms"] == pytest.approx(1.0)
-    assert found["deciding_ms"] == pytest.approx(5.0)
+        assert found.percent == pytest.approx(percent)
+        assert found.whole_percent == pytest.approx(percent)
+        low, high = found.percent_interval
+        assert low <= found.percent <= high
+    assert found.step_ms == pytest.approx(100.0)
+    assert found.quiet_ms == pytest.approx(1.0)
+    assert found.deciding_ms == pytest.approx(5.0)
 
 
 def test_networks_have_the_sizes_that_they_are_named_for():
@@ -89,7 +92,7 @@ def test_networks_have_the_sizes_that_they_are_named_for():
 
     assert [round(millions(w), 1) for w in (RESNET, VIT, RESNET50)] == [11.7, 21.8, 25.6]
     with torch.device("meta"):
-        assert ResNet((1, 1, 1, 1), True, 7)(torch.zeros(2, 3, 64, 64)).shape == (2, 7)
+        assert vision("resnet50", num_classes=7)(torch.zeros(2, 3, 64, 64)).shape == (2, 7)
 
 
 def test_with_and_without_a_controller_at_ones_the_training_is_the_same():

@@ -6,22 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from l2o.benchmarks.cells.target_measures import HALVES, halves
-from l2o.benchmarks.comparisons.table.score_matrices import RowScores
-from l2o.benchmarks.comparisons.table.tuning import cross_fitted
+from l2o.benchmarks.cells.target_measures import halves
+from l2o.benchmarks.comparisons.table.tuning import GridScores, cross_fitted
 
 
-def _row(first: np.ndarray, second: np.ndarray) -> RowScores:
-    """Return a row's scores `[factors, runs, tasks]`; what else it holds does not matter."""
-    values = dict(zip(HALVES, (first, second), strict=True))
-    factors = tuple(float(i) for i in range(len(first)))
-    return RowScores(None, factors, values, ())  # type: ignore[arg-type]
+def _scored(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return what the oracle scores on halves `[points, runs, tasks]`; nothing else matters."""
+    picks, scores = cross_fitted(GridScores(first, first, first, (first, second)))
+    assert picks is None
+    return scores
 
 
 def test_against_a_loop():
     rng = np.random.default_rng(0)
-    rows = [_row(rng.random((3, 2, 5)), rng.random((3, 2, 5))) for _ in range(2)]
-    first, second = (np.concatenate([row.values[half] for row in rows]) for half in HALVES)
+    first, second = rng.random((2, 6, 2, 5))
     expected = np.zeros((2, 5))
     for task in range(5):
         by_first = max(range(6), key=lambda point: first[point, :, task].mean())
@@ -29,13 +27,13 @@ def test_against_a_loop():
         for run in range(2):
             other = second[by_first, run, task], first[by_second, run, task]
             expected[run, task] = sum(other) / 2
-    np.testing.assert_allclose(cross_fitted(rows), expected)
+    np.testing.assert_allclose(_scored(first, second), expected)
 
 
 def test_noise_is_not_rewarded():
     """Among settings that are all alike, the maximum is optimistic; this oracle is not."""
     hits = np.random.default_rng(1).binomial(256, 0.5, size=(2, 48, 1, 400)) / 256
-    fair = cross_fitted([_row(hits[0], hits[1])]).mean()
+    fair = _scored(hits[0], hits[1]).mean()
     optimistic = hits.mean(axis=0).mean(axis=1).max(axis=0).mean()
     assert fair == pytest.approx(0.5, abs=0.005)
     assert optimistic > 0.54
@@ -43,7 +41,7 @@ def test_noise_is_not_rewarded():
 
 def test_a_setting_without_halves_is_unknown():
     missing = np.full((2, 1, 1), np.nan)
-    assert np.isnan(cross_fitted([_row(missing, missing)])).all()
+    assert np.isnan(_scored(missing, missing)).all()
 
 
 def test_halves_share_every_class_and_make_up_the_whole():

@@ -6,14 +6,15 @@ import os
 import numpy as np
 import pytest
 import torch
+from commands import run, succeed
 
 from l2o.files.atomic import DamagedFileError, write_atomically
 from l2o.files.jsonl import append_row, end_torn_row, read_rows
 from l2o.files.seals import open_json, read_json, read_sealed, seal_bytes, write_json
 from l2o.policies.common.checkpoint import CHECKPOINT, PREVIOUS, load_checkpoint, save_checkpoint
-from l2o.service.damage.__main__ import table
 from l2o.service.damage.damages import DAMAGES
 from l2o.service.damage.kinds import kinds
+from l2o.service.damage.study import Damage, table
 from l2o.service.damage.templates import make_templates
 from l2o.service.damage.trial import READ, REFUSED, Outcome, Trials
 
@@ -68,7 +69,20 @@ def test_the_table_shows_what_went_wrong():
         Outcome("results", "cut", REFUSED, "said", ""),
         Outcome("results", "cut", READ, "", "read"),
     ]
-    assert "| results | 1 + 1 (1 WRONG) |" in table(outcomes)
+    assert table(outcomes).rows == [("results", "1 + 1 (1 WRONG)")]
+
+
+def test_the_command_ends_well_only_if_nothing_went_wrong(monkeypatch, tmp_path):
+    outcomes = [Outcome("results", "cut", REFUSED, "said", "")]
+    monkeypatch.setattr("l2o.service.damage.study.run", lambda *_, **__: outcomes)
+    printed = succeed("study", "damage", "--files", 1, "--json", tmp_path / "damage.json")
+    assert "1 damaged files" in printed
+    assert read_json(tmp_path / "damage.json", "")["outcomes"][0]["ended"] == REFUSED
+    outcomes.append(Outcome("results", "cut", READ, "", "it was read"))
+    ended = run("study", "damage", "--files", 2)
+    assert ended.exit_code == 1
+    assert "it was read" in ended.output
+    assert Damage(files=2).holds(Damage(files=2).answer()) is False
 
 
 # --- the parts

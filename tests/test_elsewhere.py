@@ -3,6 +3,7 @@
 import json
 
 import torch
+from commands import succeed
 
 from l2o.benchmarks.studies import foreign_task as elsewhere
 from l2o.deciding.schedule_policy import SchedulePolicy
@@ -26,7 +27,7 @@ def test_fine_tuning_learns_the_glyphs_and_repeats_itself(monkeypatch):
     assert first > 0.2
 
 
-def test_a_row_per_optimizer_and_contender(monkeypatch, tmp_path, capsys):
+def test_a_row_per_optimizer_and_contender(monkeypatch, tmp_path):
     calls = []
 
     def scored(policy, optimizer, factor, seed):
@@ -34,10 +35,12 @@ def test_a_row_per_optimizer_and_contender(monkeypatch, tmp_path, capsys):
         return 0.5 + 0.1 * seed
 
     monkeypatch.setattr(elsewhere, "fine_tune", scored)
-    elsewhere.main(["asg-lite", "--seeds", "2", "--json", str(tmp_path / "told.json")])
+    path = tmp_path / "told.json"
+    printed = succeed("study", "foreign-task", "asg-lite", "--seeds", 2, "--json", path)
     told = json.loads((tmp_path / "told.json").read_text())
     assert len(told["rows"]) == 2 * 4
     assert len(calls) == 2 * 4 * 2 * 5
     assert told["rows"][0]["mean"] == 0.55
     assert (told["rows"][0]["low"], told["rows"][0]["high"]) == (0.5, 0.6)
-    assert "asg-lite" in capsys.readouterr().out
+    assert "asg-lite" in printed
+    assert told["rows"][0]["accuracies"] == [[0.5] * 5, [0.6] * 5]

@@ -35,7 +35,7 @@ def test_under_a_schedule(tmp_path):
     assert rates["groups"] == ["first", "second", "head"]
     assert rates["multipliers"][0] == [0.1, 0.1, 1.0]
     assert rates["step"] == [0, 5, 10, 15, 20]
-    assert 0 <= results["target_accuracy"] <= 1
+    assert 0 <= results["scores"]["target_test"]["accuracy"] <= 1
     picture = imread(tmp_path / "figures" / "learning_rates.png")
     assert picture.shape[0] > 400
     assert picture.std() > 0.05, "the picture is not blank"

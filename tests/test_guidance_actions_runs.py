@@ -312,12 +312,12 @@ def test_benchmarks_stack_such_policies_among_themselves(tmp_path, interval):
     for cell in plan.cells:
         alone = run_cell(cell)
         assert_alike(records[cell.id], alone, loss=1e-6)
-        chosen = alone["learning_rates"].get("guidance")
+        chosen = alone.rates.guidance
         assert (chosen is not None) == (cell.choice.policy is not None)
         if chosen is not None:
-            stacked = records[cell.id]["learning_rates"]["guidance"]
+            stacked = records[cell.id].rates.guidance
             assert stacked["proxy_kl"] == pytest.approx(chosen["proxy_kl"], rel=2e-3)
-            assert len(chosen["proxy_kl"]) == len(alone["learning_rates"]["step"])
+            assert len(chosen["proxy_kl"]) == len(alone.rates.step)
 
 
 def test_a_benchmark_or_fine_tune_without_the_term_is_refused_before_any_work(tmp_path):

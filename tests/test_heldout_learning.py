@@ -3,12 +3,16 @@
 import json
 
 import pytest
+from commands import run as command
+from commands import succeed
 from test_train import config as train_config
 
-from l2o.benchmarks.cells.record_file import CELLS, read
-from l2o.benchmarks.comparisons.table.comparison import DEFAULT, MISJUDGED
+from l2o.benchmarks.cells.quantities import QUANTITIES, TARGET
+from l2o.benchmarks.cells.record import Record
+from l2o.benchmarks.cells.record_file import CELLS, read_records
+from l2o.benchmarks.comparisons.claims import DEFAULT, MISJUDGED
 from l2o.benchmarks.comparisons.table.plan import make_plan
-from l2o.benchmarks.studies.heldout_learning_curves import find_snapshots, main, snapshot_benchmark
+from l2o.benchmarks.studies.heldout_learning_curves import find_snapshots, snapshot_benchmark
 from l2o.configs.load import load_config
 from l2o.configs.yaml_text import format_yaml
 from l2o.policies.train import train
@@ -32,7 +36,8 @@ def compare(tmp_path, **changes):
 
 def test_every_snapshot_is_scored_on_the_same_held_out_tasks(tmp_path, run):
     out = tmp_path / "out"
-    main([str(run), "--out", str(out), "--config", compare(tmp_path), "--workers", "1"])
+    asked = ["--out", out, "--config", compare(tmp_path), "--workers", 1]
+    succeed("study", "heldout-learning-curves", run, *asked)
     told = json.loads((out / "heldout_learning.json").read_text())
     evaluations = json.loads((run / "results.json").read_text())["evaluations"]
     assert [s["fine_tunes"] for s in told["snapshots"]] == [e["episodes"] for e in evaluations]
@@ -49,9 +54,9 @@ def test_every_snapshot_is_scored_on_the_same_held_out_tasks(tmp_path, run):
         means = []
         for name in ("one", "other"):
             row = make_plan(snapshot_benchmark(config, name, snapshots)).rows[place]
-            records = read(out / name / CELLS)
+            records = read_records(out / name / CELLS, Record)
             scores = {
-                (cell.task_seed, cell.base_lr_factor): records[cell.id]["target_accuracy"]
+                (cell.task_seed, cell.base_lr_factor): QUANTITIES[TARGET].of(records[cell.id])
                 for cell in row.cells
             }
             means += [(scores[task, 0.1] + scores[task, 1.0]) / 2 for task in range(2)]
@@ -63,21 +68,22 @@ def test_every_snapshot_is_scored_on_the_same_held_out_tasks(tmp_path, run):
 
 
 def test_few_points_keep_the_first_and_the_last(run):
-    every = [s["fine_tunes"] for s in find_snapshots(run, 100)]
-    few = [s["fine_tunes"] for s in find_snapshots(run, 2)]
+    every = [s.fine_tunes for s in find_snapshots(run, 100).values()]
+    few = [s.fine_tunes for s in find_snapshots(run, 2).values()]
     assert len(every) > 2
     assert few == [every[0], every[-1]]
 
 
-def test_a_run_without_snapshots_is_named(tmp_path, capsys):
+def test_a_run_without_snapshots_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="snapshots"):
         find_snapshots(tmp_path, 3)
-    with pytest.raises(SystemExit):
-        main([str(tmp_path), "--out", str(tmp_path)])
-    assert "snapshots" in capsys.readouterr().err
+    ended = command("study", "heldout-learning-curves", tmp_path, "--out", tmp_path)
+    assert ended.exit_code == 2
+    assert "snapshots" in ended.stderr
 
 
-def test_a_table_of_one_family_is_refused(tmp_path, run, capsys):
-    with pytest.raises(SystemExit):
-        main([str(run), "--out", str(tmp_path), "--config", "demo"])
-    assert "families" in capsys.readouterr().err
+def test_a_table_of_one_family_is_refused(tmp_path, run):
+    asked = [run, "--out", tmp_path, "--config", "demo"]
+    ended = command("study", "heldout-learning-curves", *asked)
+    assert ended.exit_code == 2
+    assert "families" in ended.stderr

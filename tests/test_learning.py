@@ -3,16 +3,18 @@
 import json
 
 import pytest
+from commands import succeed
 from test_train import config
 
-from l2o.benchmarks.studies.learning_curves import main, read_run
+from l2o.benchmarks.studies.learning_curves import read_run
 from l2o.policies.train import train
 
 
 def test_curves_and_what_differs_of_several_runs(tmp_path):
     train(config(), tmp_path / "one")
     train(config(seed=3), tmp_path / "other")
-    main([f"{tmp_path}/one", f"{tmp_path}/other=another seed", "--out", f"{tmp_path}/out"])
+    runs = [f"{tmp_path}/one", f"{tmp_path}/other=another seed"]
+    succeed("study", "learning-curves", *runs, "--out", tmp_path / "out")
     told = json.loads((tmp_path / "out" / "learning.json").read_text())["runs"]
     assert [run["label"] for run in told] == ["one", "another seed"]
     assert told[0]["differs"] == []

@@ -6,20 +6,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from commands import run, succeed
 from PIL import Image
 from tiny import TinyNetwork
 
 import l2o
-from l2o.benchmarks.studies.portrait.__main__ import main
+from l2o.benchmarks.cells.record import LearningRates
 from l2o.benchmarks.studies.portrait.base_lr import draw_base_lr, leftover
+from l2o.benchmarks.studies.portrait.drawing import HEAD, draw_multipliers
 from l2o.benchmarks.studies.portrait.importance import training_config
-from l2o.benchmarks.studies.portrait.layers import HEAD, log_multipliers, parts
-from l2o.benchmarks.studies.portrait.multipliers import draw_multipliers
 from l2o.benchmarks.studies.portrait.permutation import LAYER, Variant, list_variants, permute
 from l2o.benchmarks.studies.portrait.player import Player
-from l2o.benchmarks.studies.portrait.spike import describe_spike
-from l2o.benchmarks.studies.portrait.tasks import ShownTask, choose_tasks
-from l2o.benchmarks.studies.portrait.trace import Spike, record_trace
+from l2o.benchmarks.studies.portrait.spike import Change, describe_spike
+from l2o.benchmarks.studies.portrait.trace import (
+    Losses,
+    ShownTask,
+    Spike,
+    Trace,
+    choose_tasks,
+    record_trace,
+)
 from l2o.configs.schema import FineTuning, Named, TrainConfig
 from l2o.deciding.policy import Policy
 from l2o.envs.build import build
@@ -48,24 +54,23 @@ class Constant(Policy):
 
 
 def made_up(factor=1.0, multipliers=((0.1, 0.01, 1.0), (0.0, 1.0, 10.0))):
-    rates = {
-        "step": [0, 10],
-        "groups": ["first", "second", "head"],
-        "multipliers": [list(row) for row in multipliers],
-        "base_lr": 0.05 * factor,
-    }
-    return {
-        "family": "tiny",
-        "task_seed": 0,
-        "network": "TinyNetwork",
-        "base_lr_factor": factor,
-        "steps": 20,
-        "target_accuracy": 0.614,
-        "diverged": False,
-        "loss": {"step": [10, 20], "value": [2.0, 1.0]},
-        "heads": [False, False, True],
-        "learning_rates": rates,
-    }
+    return Trace(
+        family="tiny",
+        task_seed=0,
+        network="TinyNetwork",
+        base_lr_factor=factor,
+        steps=20,
+        target_accuracy=0.614,
+        diverged=False,
+        loss=Losses([10, 20], [2.0, 1.0]),
+        heads=[False, False, True],
+        learning_rates=LearningRates(
+            step=(0, 10),
+            groups=("first", "second", "head"),
+            multipliers=multipliers,
+            base_lr=0.05 * factor,
+        ),
+    )
 
 
 # --- fine-tunes and pictures
@@ -81,28 +86,28 @@ def test_a_spike_is_noise_of_the_stated_size_and_leaves_all_before_it_as_it_was(
         assert noise.square().mean().sqrt() == pytest.approx(float(expected), rel=0.35)
     plain = record_trace(SHOWN, Corrects())
     spiked = record_trace(SHOWN, Corrects(), spike=Spike(size=3.0))
-    assert plain["loss"]["step"] == [5, 10, 15, 20]
-    assert plain["learning_rates"]["step"] == [0, 5, 10, 15]
-    assert spiked["spike"]["step"] == 10
-    assert spiked["loss"]["value"][:2] == plain["loss"]["value"][:2]
-    assert spiked["loss"]["value"][2] > plain["loss"]["value"][2]
+    assert plain.loss.step == [5, 10, 15, 20]
+    assert plain.learning_rates.step == (0, 5, 10, 15)
+    assert spiked.spike.step == 10
+    assert spiked.loss.value[:2] == plain.loss.value[:2]
+    assert spiked.loss.value[2] > plain.loss.value[2]
     told = describe_spike(plain, spiked)
-    assert (told["loss_before"], told["loss_after"]) == tuple(spiked["loss"]["value"][1:3])
+    assert (told.loss_before, told.loss_after) == tuple(spiked.loss.value[1:3])
     # A policy that looks at the base LR only does not care.
-    assert told["log10_change"] == {k: {"first": 0.0, "mean": 0.0} for k in ("head", "backbone")}
+    assert told.log10_change == {k: Change(first=0.0, mean=0.0) for k in ("head", "backbone")}
 
 
 def test_spike_figures_by_hand():
-    plain = made_up() | {"loss": {"step": [5, 10, 15, 20], "value": [2.0, 1.0, 1.0, 1.0]}}
+    steps = [5, 10, 15, 20]
+    plain = replace(made_up(), loss=Losses(steps, [2.0, 1.0, 1.0, 1.0]))
     changed = made_up(multipliers=((0.1, 0.01, 1.0), (0.0, 0.1, 1.0)))
-    changed |= {"loss": {"step": [5, 10, 15, 20], "value": [2.0, 1.0, 9.0, 1.05]}}
-    changed["spike"] = {"step": 5}
+    changed = replace(changed, loss=Losses(steps, [2.0, 1.0, 9.0, 1.05]), spike=Spike(step=5))
     told = describe_spike(plain, changed)
-    assert told["recovered_after"] == 5
-    assert told["log10_change"]["head"] == {"first": -1.0, "mean": -1.0}
-    assert told["log10_change"]["backbone"] == {"first": -1.0, "mean": -1.0}
-    changed["loss"]["value"][1:] = [9.0, 9.0, None]
-    assert describe_spike(plain, changed)["recovered_after"] is None
+    assert told.recovered_after == 5
+    assert told.log10_change["head"] == Change(first=-1.0, mean=-1.0)
+    assert told.log10_change["backbone"] == Change(first=-1.0, mean=-1.0)
+    changed = replace(changed, loss=Losses(steps, [2.0, 9.0, 9.0, None]))
+    assert describe_spike(plain, changed).recovered_after is None
 
 
 def test_what_is_left_of_a_wrong_base_lr_is_nothing_or_all_of_it():
@@ -114,10 +119,10 @@ def test_what_is_left_of_a_wrong_base_lr_is_nothing_or_all_of_it():
 
 
 def test_frozen_layers_are_gaps_and_means_are_over_the_others():
-    logs = log_multipliers(made_up())
+    logs = made_up().logs
     assert np.isnan(logs[1, 0])
-    assert parts(made_up(), logs)["backbone"] == pytest.approx([-1.5, 0.0])
-    assert parts(made_up(), logs)["head"] == pytest.approx([0.0, 1.0])
+    assert made_up().parts(logs)["backbone"] == pytest.approx([-1.5, 0.0])
+    assert made_up().parts(logs)["head"] == pytest.approx([0.0, 1.0])
 
 
 def test_figures_have_a_panel_per_task_the_accuracies_and_the_head_in_its_colour():
@@ -285,12 +290,14 @@ def test_a_card_that_does_not_tell_the_training_needs_a_config(bundle):
 # --- from end to end
 
 
-def test_commands_write_pictures_table_and_one_file_of_numbers(bundle, tmp_path, capsys):
+def test_commands_write_pictures_table_and_one_file_of_numbers(bundle, tmp_path):
     out, benchmark = tmp_path / "out", tmp_path / "own.yaml"
     benchmark.write_text("task: {name: 'tiny:TinyFamily', options: {split: heldout}}")
-    common = [str(bundle), "--out", str(out)]
-    main(["pictures", *common, "--config", str(benchmark), "--quick", "finetuning.interval=5"])
-    main(["importance", *common, "--fine-tunes", "3", "--resamples", "50"])
+    common = [bundle, "--out", out]
+    tasks = ["--config", benchmark, "--quick", "finetuning.interval=5"]
+    printed = succeed("study", "portrait", *common, *tasks)
+    assert printed.split() == [str(out / f"{n}.png") for n in ("multipliers", "base_lr", "spike")]
+    table = succeed("study", "importance", *common, "--fine-tunes", 3, "--resamples", 50)
     for name in ("multipliers", "base_lr", "spike", "importance"):
         with Image.open(out / f"{name}.png") as picture:
             assert picture.width > 300
@@ -311,15 +318,41 @@ def test_commands_write_pictures_table_and_one_file_of_numbers(bundle, tmp_path,
         gap = data["importance"]["accuracy"] - row["accuracy"]
         assert row["loss"]["value"] == pytest.approx(gap, abs=2e-6)
         assert row["loss"]["low"] <= row["loss"]["value"] <= row["loss"]["high"]
-    assert (out / "importance.md").read_text() in capsys.readouterr().out
+    assert f"without permutation {100 * data['importance']['accuracy']:.1f} %" in " ".join(
+        table.split()
+    )
+    lines = (out / "importance.md").read_text().splitlines()
+    assert len(lines) == 2 + len(rows) + 2
+    for row, line in zip(rows, lines[2:]):
+        assert row["name"] in table
+        assert row["name"] in line
     # Another policy's numbers do not mix with these.
     card = bundle / "card.json"
     change_card(card, interval=7)
-    main(["importance", *common, "--quick"])
+    succeed("study", "importance", *common, "--quick")
     assert "spike" not in json.loads((out / "results.json").read_text())
 
 
-def test_unknown_arguments_are_refused(capsys):
-    with pytest.raises(SystemExit):
-        main(["pictures", "asg-base", "--out", "x", "--taskz", "3"])
-    assert "--taskz" in capsys.readouterr().err
+def test_a_picture_alone_joins_the_others(bundle, tmp_path):
+    benchmark = tmp_path / "own.yaml"
+    benchmark.write_text("task: {name: 'tiny:TinyFamily', options: {split: heldout}}")
+    out, shared = tmp_path / "out", [bundle, "--config", benchmark, "--quick"]
+    succeed("study", "spike", *shared, "--out", out)
+    spike = json.loads((out / "results.json").read_text())["spike"]
+    succeed("study", "base-lr", *shared, "--out", out)
+    data = json.loads((out / "results.json").read_text())
+    assert data["spike"] == spike
+    assert len(data["base_lr"]["tasks"]) == 2
+    assert "multipliers" not in data
+
+
+def test_unknown_arguments_are_refused():
+    ended = run("study", "portrait", "asg-base", "--out", "x", "--taskz", "3")
+    assert ended.exit_code == 2
+    assert "--taskz" in ended.stderr
+
+
+def test_more_tasks_in_later_pictures_than_in_the_first_are_refused():
+    ended = run("study", "portrait", "asg-base", "--out", "x", "--tasks", "2", "--few", "3")
+    assert ended.exit_code == 2
+    assert "--few must be between 1 and --tasks=2, got 3" in ended.stderr

@@ -11,16 +11,19 @@ from rich.console import Console
 from tiny import TinyFamily
 
 from l2o.benchmarks import print_table, run_benchmark, write_report
+from l2o.benchmarks.cells.record import Point, Record
 from l2o.benchmarks.cells.samples import load_samples, save_samples
-from l2o.benchmarks.comparisons.results_file import Results, curves, load_results
+from l2o.benchmarks.comparisons.table.comparison import TABLE
+from l2o.benchmarks.comparisons.table.figures import FIGURES
+from l2o.benchmarks.comparisons.table.figures.focus import focus
+from l2o.benchmarks.comparisons.table.figures.over_training import curves
+from l2o.benchmarks.comparisons.table.result_models import Block, RowResult, TableResults
 from l2o.benchmarks.report.factors import show_factor
-from l2o.benchmarks.report.figures import FIGURES
-from l2o.benchmarks.report.figures.style import focus
 from l2o.benchmarks.report.markdown import to_markdown
 from l2o.benchmarks.report.page import duration
 from l2o.benchmarks.report.tables import Table, percent, points
-from l2o.benchmarks.report.write import make_page
-from l2o.configs.schema import BenchmarkConfig, Claim, Grid, Named, Row
+from l2o.benchmarks.statistics import Estimate
+from l2o.configs.schema import BenchmarkConfig, Bound, Claim, Grid, Named, Row
 from l2o.deciding.policy import Policy
 from l2o.envs.tasks import Examples
 from l2o.files.seals import write_json
@@ -33,6 +36,7 @@ class Halve(Policy):
         return 0.5 ** torch.arange(len(observation)).flip(0).float(), state
 
 
+ABOVE = Bound(at_least=0.0, clear=True)
 CONFIG = BenchmarkConfig(
     title="<b>Fair & square</b>",
     task=Named(name="tiny:TinyFamily"),
@@ -42,7 +46,13 @@ CONFIG = BenchmarkConfig(
     policy="test_report:Halve",
     rows=(Row(label="frozen", profile="frozen_backbone"), Row(label="plain", guidance={})),
     grid=Grid(schedules=("constant", "cosine"), profiles=("flat", "small_backbone")),
-    claims=(Claim(claim="training the backbone helps", better="plain", worse="frozen"),),
+    claims=(
+        Claim(claim="training the backbone helps", row="plain", rival="frozen"),
+        Claim(claim="above one LR", rival="best one-LR schedule"),
+        Claim(rival="best schedule", base_lrs=("mean", "default"), must=None, goal=ABOVE),
+        Claim(rival="source_validation", must=None, goal=ABOVE),
+        Claim(rival="target_accuracy", must=None, goal=ABOVE),
+    ),
     evaluations=3,
     bootstrap=50,
 )
@@ -126,7 +136,9 @@ def test_the_terminal_table_fits_100_columns(folder):
 def test_a_report_is_made_from_the_folder_alone(folder, tmp_path):
     for name in ("results.json", "cells.jsonl"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
-    assert make_page(load_results(tmp_path), []) == make_page(load_results(folder), [])
+    pages = [TABLE.page(TABLE.load(place), []) for place in (tmp_path, folder)]
+    assert pages[0].to_html() == pages[1].to_html()
+    assert pages[0].to_markdown() == pages[1].to_markdown()
 
 
 def test_reports_on_the_least_possible_benchmark(tmp_path):
@@ -150,7 +162,7 @@ def test_missing_fine_tunes_are_said_aloud(folder, tmp_path):
     data["failures"] = [{"id": "x", "label": "cosine, flat", "error": "OSError: <gone>"}]
     write_json(tmp_path / "results.json", data)
     (tmp_path / "cells.jsonl").write_bytes((folder / "cells.jsonl").read_bytes())
-    page = make_page(load_results(tmp_path), []).to_html()
+    page = TABLE.page(TABLE.load(tmp_path), []).to_html()
     assert "1 fine-tunes are missing" in page
     assert "OSError: &lt;gone&gt;" in page
     console = Console(file=io.StringIO(), width=100, color_system=None)
@@ -167,33 +179,42 @@ def test_folders_without_results_say_what_to_do(tmp_path):
 
 
 def test_results_of_another_layout_are_refused(tmp_path):
-    (tmp_path / "results.json").write_text('{"format": 2}')
-    with pytest.raises(ValueError, match="format 2"):
-        load_results(tmp_path)
+    for format in (1, 3):
+        (tmp_path / "results.json").write_text(json.dumps({"format": format}))
+        with pytest.raises(ValueError, match=f"format {format}.*run the benchmark command again"):
+            TABLE.load(tmp_path)
 
 
 def test_figures_name_few_rows_and_the_learned_policy_first(folder):
-    looks = focus(load_results(folder), limit=4)
+    looks = focus(TABLE.load(folder).results, limit=4)
     assert list(looks)[:3] == ["learned policy", "frozen", "plain"]
     assert len(looks) == 4
     assert len({(look.color, look.marker, str(look.linestyle)) for look in looks.values()}) == 4
 
 
 @pytest.mark.parametrize("kinds", [["row"] * 12, ["policy"] * 12, ["policy", *["row"] * 12]])
-def test_however_many_rows_each_named_one_has_a_look_of_its_own(kinds, tmp_path):
-    score = {"target_accuracy": {"value": 0.5}}
-    rows = [{"label": str(n), "kind": kind, "misjudged": score} for n, kind in enumerate(kinds)]
-    looks = focus(Results(tmp_path, {"rows": rows}, {}), limit=99)
+def test_however_many_rows_each_named_one_has_a_look_of_its_own(kinds):
+    block = Block(factors=(1.0,), scores={"target_accuracy": Estimate(0.5)}, plain_mean=0.5)
+    rows = [
+        RowResult.model_construct(label=str(n), kind=kind, profile="", misjudged=block)
+        for n, kind in enumerate(kinds)
+    ]
+    looks = focus(TableResults.model_construct(rows=rows), limit=99)
     assert len(looks) == (8 if "policy" in kinds else 7)
     assert len({(look.color, look.marker) for look in looks.values()}) == len(looks)
 
 
 def test_curves_hold_the_last_value_of_what_ended_early():
     def record(*values):
-        points = [{"step": 10 * (i + 1), "x": value} for i, value in enumerate(values)]
-        return {"steps": 30, "curve": points}
+        points = [
+            Point(step=10 * (i + 1), scores={}, proxy_kl=value) for i, value in enumerate(values)
+        ]
+        return Record.model_construct(steps=30, curve=points)
 
-    progress, values = curves([record(1.0, None), record(1.0, 2.0, 3.0)], "x")
+    def kl(point):
+        return point.proxy_kl
+
+    progress, values = curves([record(1.0, None), record(1.0, 2.0, 3.0)], kl)
     np.testing.assert_allclose(progress, [1 / 3, 2 / 3, 1])
     np.testing.assert_array_equal(values, [[1, np.nan, np.nan], [1, 2, 3]])
 
@@ -216,9 +237,9 @@ def test_samples_are_kept_as_pictures(tmp_path):
 def test_numbers_are_written_plainly():
     assert show_factor(0.0333333) == "1/30"
     assert show_factor(30.0) == "30"
-    assert percent({"value": 0.5, "low": None, "high": None}) == "50.0"
-    assert percent({"value": None, "low": None, "high": None}) == "–"
-    assert points({"value": 0.02, "low": -0.01, "high": 0.05}) == "+2.0 [-1.0, +5.0]"
+    assert percent(Estimate(0.5)) == "50.0"
+    assert percent(Estimate()) == "–"
+    assert points(Estimate(0.02, -0.01, 0.05)) == "+2.0 [-1.0, +5.0]"
     assert (duration(42), duration(9000)) == ("42 s", "2.5 h")
 
 

@@ -15,7 +15,7 @@ from tiny import TinyFamily
 import l2o.rules
 from l2o.benchmarks import make_plan
 from l2o.benchmarks.cells.cell import run_cell
-from l2o.benchmarks.comparisons.table.run import run_benchmark
+from l2o.benchmarks.comparisons.kinds import run_benchmark
 from l2o.configs.schema import FineTuning, Named, PolicyChoice, Row
 from l2o.envs.fine_tune import FineTune
 from l2o.envs.policy_choice import build_policy
@@ -136,7 +136,7 @@ def test_rows_under_rules_are_the_same_stacked_and_alone():
     for cell in make_plan(config).cells:
         assert_alike(records[cell.id], run_cell(cell), loss=1e-3, images=1)
     drawn = [r for c, r in _pairs(config, records) if c.choice.rule == Named(name="random")]
-    assert len({tuple(r["learning_rates"]["multipliers"][0]) for r in drawn}) == 2  # seeds
+    assert len({r.rates.multipliers[0] for r in drawn}) == 2  # seeds
 
 
 def _pairs(config, records):
@@ -160,12 +160,12 @@ def test_rows_have_their_own_optimizer_and_base_lr(tmp_path):
     theirs, _, absolute = results["rows"]
     assert [block["factor"] for block in absolute["by_factor"]] == [0.1, 3.0]
     first, second = absolute["by_factor"]
-    assert first["target_accuracy"] == second["target_accuracy"]
+    assert first["scores"] == second["scores"]
     assert first["fine_tunes"] == second["fine_tunes"] == 2
     assert absolute["missing"] == theirs["missing"] == 0
     records, _ = stacked_records(config)
     for row, rates in zip(plan.rows, ([0.005, 0.15], [0.005, 0.15], [0.001]), strict=True):
-        made = {records[cell.id]["learning_rates"]["base_lr"] for cell in row.cells}
+        made = {records[cell.id].rates.base_lr for cell in row.cells}
         assert sorted(made) == pytest.approx(rates)
 
 

@@ -4,14 +4,14 @@ import json
 
 import pytest
 import torch
+from commands import run, succeed
 from tiny import Many, TinyFamily
 
 from l2o.benchmarks.speed import contenders, stacked
-from l2o.benchmarks.speed.__main__ import main
 from l2o.benchmarks.speed.bare import BareLoop
+from l2o.benchmarks.speed.base import Times, ratio
 from l2o.benchmarks.speed.figures import Figure
 from l2o.benchmarks.speed.memory import measured_on_host
-from l2o.benchmarks.speed.timing import Times, ratio
 from l2o.configs.schema import FineTuning
 from l2o.envs.stacked import StackedFineTune, Start
 
@@ -21,9 +21,9 @@ def tiny(monkeypatch):
     monkeypatch.setattr(stacked, "FewTasks", lambda width: TinyFamily())
 
 
-def test_measures_and_writes(tiny, tmp_path, capsys):
+def test_measures_and_writes(tiny, tmp_path):
     path, picture = tmp_path / "stacked.json", tmp_path / "stacked.png"
-    main(["stacked", "--numbers", "1,16", "--rounds", "2", "--json", str(path)])
+    succeed("speed", "stacked", "--numbers", "1,16", "--rounds", 2, "--json", path)
     results = json.loads(path.read_text())
     names = {(row["width"], row["name"]) for row in results["rows"]}
     assert {(8, "stacked 1"), (16, "stacked 16"), (8, "bare loop"), (8, "FineTuneEnv")} <= names
@@ -31,9 +31,14 @@ def test_measures_and_writes(tiny, tmp_path, capsys):
     assert all(row["holds"] in (True, False) for row in results["figures"])
     assert all(row["not_captured"] == {} for row in results["rows"] if row["runs"] == 16)
     assert results["machine"]["threads_per_process"] == 1
-    main(["page", str(path), "--picture", str(picture)])
-    assert "| 8 | stacked 16 |" in capsys.readouterr().out
+    assert "| 8 | stacked 16 |" in succeed("speed", "page", path, "--picture", picture)
     assert picture.stat().st_size > 1000
+
+
+def test_sizes_that_are_none_are_told():
+    ended = run("speed", "stacked", "--numbers", "1,x")
+    assert ended.exit_code == 2
+    assert "'1,x' are no sizes: write numbers above 0" in ended.stderr
 
 
 def test_the_bare_loop_does_the_same_work():
@@ -50,17 +55,27 @@ def test_the_bare_loop_does_the_same_work():
 
 
 def test_figures_hold_or_not():
-    assert Figure("time", 1.2, 1.15, 1.05, at_least=False).to_dict()["holds"] is False
+    assert Figure("time", 1.2, 1.15, 1.05, at_least=False).verdict.holds is False
     assert Figure("ratio", 3.0, 2.5, 4.0).to_dict()["reaches_goal"] is False
+    measured = {
+        "FineTuneEnv": (1, 1.0, 1.0),
+        "stacked 32": (32, 4.0, 9.0),
+        "stacked 256": (256, 5.0, 9.0),
+        "stacked 512": (512, 2.0, 9.0),
+    }
     gpu = [
-        {"width": 8, "name": "FineTuneEnv", "runs": 1, "ratio": 1.0},
-        {"width": 8, "name": "stacked 32", "runs": 32, "microseconds_per_step": 4.0, "ratio": 9.0},
-        {"width": 8, "name": "stacked 256", "runs": 256, "microseconds_per_step": 5.0, "ratio": 9},
-        {"width": 8, "name": "stacked 512", "runs": 512, "microseconds_per_step": 2.0, "ratio": 9},
+        stacked.Row(
+            width=8,
+            name=name,
+            runs=runs,
+            steps_per_second=30_000.0,
+            microseconds_per_step=microseconds,
+            best_microseconds_per_step=microseconds,
+            ratio=ratio,
+        )
+        for name, (runs, microseconds, ratio) in measured.items()
     ]
-    for row in gpu:
-        row.setdefault("steps_per_second", 30_000.0)
-    made = {f.figure: f.to_dict()["holds"] for f in stacked._figures(gpu, torch.device("cuda"))}
+    made = {f.figure: f.to_dict()["holds"] for f in stacked.figures_on_gpu(gpu)}
     assert made == {
         "GPU, N = 256, width 8: ratio to the bare loop": False,
         "GPU, largest N: fine-tune steps per second": True,

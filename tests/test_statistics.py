@@ -6,14 +6,19 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from l2o.benchmarks.statistics import (
+    CROSSED,
+    RUNS,
+    TASKS,
+    TASKS_AND_RUNS,
+    Difference,
+    Estimate,
     complete,
+    difference_of_means,
     estimate,
     interquartile_mean,
     mean,
     paired_difference,
     probability_of_improvement,
-    resample,
-    task_interval,
 )
 
 scores = arrays(
@@ -29,23 +34,23 @@ def normal(seed, shape=(10, 4)):
 
 @given(scores)
 def test_interquartile_mean_is_scipys_trimmed_mean(matrix):
-    assert interquartile_mean(matrix) == pytest.approx(stats.trim_mean(matrix.ravel(), 0.25))
+    assert interquartile_mean([matrix]) == pytest.approx(stats.trim_mean(matrix.ravel(), 0.25))
 
 
 def test_interquartile_mean_by_hand():
     matrix = np.array([[0.0, 8.0], [1.0, 2.0], [3.0, 4.0], [-50.0, 900.0]])
-    assert interquartile_mean(matrix) == (1 + 2 + 3 + 4) / 4
+    assert interquartile_mean([matrix]) == (1 + 2 + 3 + 4) / 4
 
 
 def test_interquartile_mean_of_many_resamples_at_once():
     stacked = normal(0, (3, 5, 4))
-    expected = [interquartile_mean(matrix) for matrix in stacked]
-    np.testing.assert_array_equal(interquartile_mean(stacked), expected)
+    expected = [interquartile_mean([matrix]) for matrix in stacked]
+    np.testing.assert_array_equal(interquartile_mean([stacked]), expected)
 
 
 @given(scores, st.integers(0, 5))
 def test_resamples_stay_within_their_task(matrix, seed):
-    drawn = resample(matrix, 20, seed)
+    drawn = RUNS.draw(np.random.default_rng(seed), matrix, 20)
     assert drawn.shape == (20, *matrix.shape)
     for task in range(matrix.shape[1]):
         assert np.isin(drawn[:, :, task], matrix[:, task]).all()
@@ -88,9 +93,9 @@ def test_one_run_has_no_interval_and_none_has_no_value():
     one = estimate(np.array([[0.5, 0.7]]))
     assert one.value == pytest.approx(0.6)
     assert np.isnan(one.low)
-    assert one.to_json() == {"value": 0.6, "low": None, "high": None, "runs": 1}
+    assert one.to_json() == {"value": 0.6, "low": None, "high": None, "tasks": 2, "runs": 2}
     none = estimate(np.full((3, 2), np.nan))
-    assert none.to_json() == {"value": None, "low": None, "high": None, "runs": 0}
+    assert none.to_json() == {"value": None, "low": None, "high": None, "tasks": 0, "runs": 0}
 
 
 def test_runs_that_any_matrix_lacks_are_left_out_of_both():
@@ -115,15 +120,15 @@ def test_shapes_that_cannot_be_paired_are_refused(shapes):
 def test_pairing_takes_out_what_both_share():
     shared = 10 * normal(3)
     found = paired_difference(shared + 0.1, shared)
-    assert found.estimate.value == pytest.approx(0.1)
-    assert found.estimate.low == pytest.approx(0.1)
+    assert found.value == pytest.approx(0.1)
+    assert found.low == pytest.approx(0.1)
     assert (found.tasks_better, found.tasks) == (4, 4)
 
 
 def test_new_tasks_widen_the_interval_by_what_tasks_differ():
     gaps = normal(4) * 0.01 + np.array([0.0, 1.0, 2.0, 3.0])
     found = paired_difference(gaps, np.zeros_like(gaps))
-    assert found.estimate.high - found.estimate.low < 0.02
+    assert found.high - found.low < 0.02
     # The mean of 4 draws of 4 tasks: 2.5 % and 97.5 % quantiles of its exact distribution.
     means = np.array(np.meshgrid(*[range(4)] * 4)).mean(axis=0).ravel()
     low, high = np.quantile(means, [0.025, 0.975])
@@ -132,7 +137,7 @@ def test_new_tasks_widen_the_interval_by_what_tasks_differ():
 
 @pytest.mark.parametrize("shape", [(1, 5), (5, 2)])
 def test_few_runs_or_tasks_say_nothing_of_new_tasks(shape):
-    assert np.isnan(task_interval(normal(0, shape))).all()
+    assert np.isnan(paired_difference(normal(0, shape), np.zeros(shape)).new_tasks).all()
 
 
 @given(scores, st.integers(0, 3))
@@ -140,7 +145,7 @@ def test_differences_are_antisymmetric(matrix, seed):
     other = np.random.default_rng(seed).permutation(matrix.ravel()).reshape(matrix.shape)
     there = paired_difference(matrix, other, resamples=50)
     back = paired_difference(other, matrix, resamples=50)
-    assert there.estimate.value == pytest.approx(-back.estimate.value, abs=1e-9)
+    assert there.value == pytest.approx(-back.value, abs=1e-9)
     assert there.improvement == pytest.approx(1 - back.improvement)
 
 
@@ -155,3 +160,58 @@ def test_probability_of_improvement_is_mann_whitneys(matrix):
         ]
     )
     assert probability_of_improvement(matrix, other) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("families", [[(4, 3)], [(4, 3), (6, 3)]])
+def test_drawing_tasks_is_scipys_bootstrap(families):
+    """The very draws, so the very interval: of indices of tasks, stratum by stratum."""
+    strata = [normal(seed, shape).T for seed, shape in enumerate(families)]
+
+    def of_tasks(*drawn, axis):
+        picked = [scores[:, index.astype(int)] for scores, index in zip(strata, drawn, strict=True)]
+        return interquartile_mean([np.moveaxis(each, 0, -2) for each in picked])
+
+    theirs = stats.bootstrap(
+        [np.arange(scores.shape[1]) for scores in strata],
+        of_tasks,
+        n_resamples=300,
+        method="percentile",
+        vectorized=True,
+        axis=-1,
+        rng=np.random.default_rng(5),
+    ).confidence_interval
+    ours = estimate(strata, design=TASKS, resamples=300, seed=5)
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("design", "low", "high"),
+    [
+        (RUNS, 0.39166666666666666, 0.5333333333333333),
+        (TASKS, 0.325, 0.65),
+        (TASKS_AND_RUNS, 0.2833333333333334, 0.6420833333333335),
+        (CROSSED, 0.29125, 0.6504166666666668),
+    ],
+)
+def test_exact_numbers_of_each_design(design, low, high):
+    scores = np.array([[0.1, 0.5, 0.9], [0.3, 0.3, 0.6], [0.2, 0.7, 0.5], [0.4, 0.4, 0.6]])
+    found = estimate(scores, mean, design, resamples=200, seed=1)
+    assert found.value == pytest.approx(scores.mean())
+    assert (found.low, found.high) == pytest.approx((low, high))
+
+
+def test_incomplete_runs_or_tasks_are_left_out_as_the_design_resamples():
+    scores = np.array([[0.1, np.nan, 0.9], [0.3, 0.3, 0.6], [0.2, 0.7, 0.5]])
+    by_run, by_task = (estimate(scores, mean, design) for design in (RUNS, TASKS))
+    assert (by_run.tasks, by_run.runs) == (3, 6)
+    assert (by_task.tasks, by_task.runs) == (2, 6)
+    assert by_task.value == pytest.approx(np.delete(scores, 1, axis=1).mean())
+
+
+def test_estimates_are_read_as_they_were_written():
+    for found in (Estimate(), Estimate(0.25, 0.125, 0.5, 2, 6)):
+        assert Estimate.from_json(found.to_json()).to_json() == found.to_json()
+    found = difference_of_means([normal(1)], [normal(2)], resamples=50)
+    assert Difference.from_json(found.to_json()).to_json() == found.to_json()
+    with pytest.raises(TypeError, match="number or null"):
+        Estimate.from_json({"value": "0.5"})

@@ -102,6 +102,8 @@ def test_it_goes_on_where_it_stopped(folder, tmp_path):
         ({"rows": [{"label": "Halve"}]}, "label 'Halve' is that of a policy"),
         ({"rows": [{"label": "constant, flat"}]}, "choose another"),
         ({"rows": [{"label": "a", "schedule": "cosin"}]}, "Did you mean 'cosine'"),
+        ({"claims": [{"claim": "c", "rival": "oracel"}]}, "unknown row in the claim 'c'"),
+        ({"claims": [{"claim": "c", "metric": "fail", "rival": "lite"}]}, "Did you mean 'failed'"),
     ],
 )
 def test_impossible_comparisons_fail_before_any_work(changes, message, tmp_path):

@@ -3,8 +3,9 @@
 import torch
 
 from l2o.benchmarks import make_plan
+from l2o.benchmarks.cells.record import LearningRates, Record
 from l2o.benchmarks.comparisons.zero_shot.plan import family_config
-from l2o.configs.load import check_config
+from l2o.configs.load import check_config, load_config
 from l2o.configs.zero_shot import ZeroShotConfig
 from l2o.deciding.policy import Policy
 
@@ -28,6 +29,12 @@ class Lite(Halve):
     pass
 
 
+def claimed():
+    """Return what the preset claims."""
+    claims = load_config("benchmark", "zero-shot").claims
+    return [claim.model_dump(mode="json") for claim in claims]
+
+
 def config(**changes):
     data = {
         "families": {
@@ -44,6 +51,7 @@ def config(**changes):
             "base_lr_factors": [1.0, 3.0],
         },
         "bootstrap": 200,
+        "claims": claimed(),
     }
     return check_config(ZeroShotConfig, {**data, **changes}, "a test")
 
@@ -59,22 +67,27 @@ def made_up(family, cell):
     # Both settings of `flat` look perfect on source images; the loss tells which is preferred.
     liked = 1.0 if family == "seen" else 3.0
     first = (name, family, cell.task_seed, cell.base_lr_factor) == ("Halve", "seen", 0, 0.1)
-    return {
-        "id": cell.id,
-        "error": None,
-        "task_seed": cell.task_seed,
-        "seed": cell.seed,
-        "base_lr_factor": cell.base_lr_factor,
-        "target_accuracy": target,
-        "proxy_accuracy": 0.5,
-        "source_accuracy": 1.0 if name == "flat" else 0.9,
-        "source_validation_loss": 0.2 if cell.base_lr_factor == liked else 0.3,
-        "diverged": first,
-        "chance": 0.1,
-        "steps": 20,
-        "seconds": 0.5,
-        "learning_rates": {"base_lr": 0.05 * cell.base_lr_factor},
-    }
+    return Record(
+        id=cell.id,
+        task_seed=cell.task_seed,
+        seed=cell.seed,
+        base_lr_factor=cell.base_lr_factor,
+        scores={
+            "target_test": {"accuracy": target},
+            "proxy_test": {"accuracy": 0.5},
+            "source_validation": {
+                "accuracy": 1.0 if name == "flat" else 0.9,
+                "loss": 0.2 if cell.base_lr_factor == liked else 0.3,
+            },
+        },
+        diverged=first,
+        chance=0.1,
+        steps=20,
+        seconds=0.5,
+        learning_rates=LearningRates(
+            step=(), groups=(), multipliers=(), base_lr=0.05 * cell.base_lr_factor
+        ),
+    )
 
 
 def records_of(settings):

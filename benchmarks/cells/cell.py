@@ -7,24 +7,21 @@ import json
 import math
 import time
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from l2o.configs.schema import FineTuning, Named, PolicyChoice
+from l2o.benchmarks.cells.code_hash import hash_code
+from l2o.benchmarks.cells.record import RECORD_VERSION, LearningRates, Point, Record, finite
+from l2o.benchmarks.cells.scores_by_name import ON_THE_WAY, PROXY, score
+from l2o.configs.schema import FineTuning, Named, Options, PolicyChoice
 from l2o.intervals import Interval, Windows
 from l2o.intervals.plain import as_interval
 
 if TYPE_CHECKING:
     from l2o.measures import Outputs
-
-CELL_VERSION = 3
-"""Raised when the measurement of a cell changes its meaning, so that old results are not reused."""
-
-Record = dict[str, Any]
-"""What a cell gives: plain JSON data."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +69,9 @@ class Cell:
 
     @cached_property
     def id(self) -> str:
-        """Hash of the content: equal settings of one release have equal ids, on any machine."""
-        content: dict[str, Any] = {
-            "version": CELL_VERSION,
+        """Hash of settings, and of the code they name: equal ones of one release have equal ids."""
+        content: Options = {
+            "version": RECORD_VERSION,
             "l2o": metadata.version("l2o"),
             "task": self.task.model_dump(mode="json"),
             "task_seed": self.task_seed,
@@ -87,46 +84,37 @@ class Cell:
         }
         if self.precision != "float32":
             content["precision"] = self.precision
-        if self.choice.rule is None:
-            # What was run before there were rules is not run anew.
-            del content["choice"]["rule"]
         if self.base_lr is not None:
             # One fine-tune stands for all factors.
             content |= {"base_lr": self.base_lr, "base_lr_factor": 1.0}
+        if code := hash_code(content):
+            content["code"] = code
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def run_cell(cell: Cell) -> Record:
-    """Run one fine-tune and return its record; what fails is recorded, too, never raised.
-
-    Example of a record (shortened):
-        {"id": "9f...", "target_accuracy": 0.61, "diverged": false, "error": null, ...}
-    """
+    """Run one fine-tune and return its record; what fails is recorded, too, never raised."""
     try:
-        return finished(cell, measure(cell))
+        return measure(cell)
     except Exception as error:
         return failed(cell, error)
 
 
-def finished(cell: Cell, measured: Record) -> Record:
-    """Return the record of a cell that was measured."""
-    return _settings(cell) | {"error": None} | measured
-
-
 def failed(cell: Cell, error: Exception) -> Record:
     """Return the record of a cell that failed."""
-    reason = f"{type(error).__name__}: {error}"
     trace = "".join(traceback.format_exception(error))
-    return _settings(cell) | {"error": reason, "traceback": trace}
+    return record_of(cell, error=f"{type(error).__name__}: {error}", traceback=trace)
 
 
-def _settings(cell: Cell) -> Record:
-    return {
-        "id": cell.id,
-        "task_seed": cell.task_seed,
-        "seed": cell.seed,
-        "base_lr_factor": cell.base_lr_factor,
-    }
+def record_of(cell: Cell, **found: Any) -> Record:
+    """Return the record of a cell with what was found."""
+    return Record(
+        id=cell.id,
+        task_seed=cell.task_seed,
+        seed=cell.seed,
+        base_lr_factor=cell.base_lr_factor,
+        **found,
+    )
 
 
 def measure(cell: Cell) -> Record:
@@ -154,11 +142,11 @@ def measure(cell: Cell) -> Record:
         run.advance(taken)
         curve.advance(taken, run.last_proxy_kl, run.diverged)
         if curve.due:
-            source = run.accuracy("source_validation"), run.loss("source_validation")
-            curve.add(run.accuracy("target_test"), *source)
+            curve.add({split: score(run, split) for split in ON_THE_WAY})
     return measured_record(
+        cell,
         curve,
-        run.proxy_accuracy(),
+        score(run, PROXY),
         run.outputs("target_test"),
         chance=1.0 / task.num_classes,
         steps=run.steps,
@@ -173,7 +161,7 @@ def measure(cell: Cell) -> Record:
 
 
 class Curve:
-    """The accuracy over training of one fine-tune: when it is measured, and what.
+    """The scores over training of one fine-tune: when they are measured, and what.
 
     Args:
         stops: steps at which it is measured, the end included.
@@ -188,7 +176,7 @@ class Curve:
         self.stops = list(stops)
         self.step = 0
         self.diverged = False
-        self.points: list[Record] = []
+        self.points: list[Point] = []
         self._kl, self._since = 0.0, 0
 
     def advance(self, steps: int, proxy_kl: float, diverged: bool) -> None:
@@ -214,55 +202,48 @@ class Curve:
 
     @property
     def _measured(self) -> bool:
-        return bool(self.points) and self.points[-1]["step"] == self.step
+        return bool(self.points) and self.points[-1].step == self.step
 
-    def add(self, target_accuracy: float, source_accuracy: float, loss: float) -> None:
-        """Add a point.
-
-        Args:
-            target_accuracy: on the real test images.
-            source_accuracy: on the synthetic validation images.
-            loss: mean cross-entropy on the synthetic validation images.
-        """
-        self.points.append(
-            {
-                "step": self.step,
-                "target_accuracy": finite(target_accuracy),
-                "source_accuracy": finite(source_accuracy),
-                "proxy_kl": finite(self._kl / self._since),
-                "loss": finite(loss),
-            }
-        )
+    def add(self, scores: Mapping[str, Mapping[str, float]]) -> None:
+        """Add a point: split -> metric -> value."""
+        plain = {split: to_plain(values) for split, values in scores.items()}
+        proxy_kl = finite(self._kl / self._since)
+        self.points.append(Point(step=self.step, scores=plain, proxy_kl=proxy_kl))
         self._kl, self._since = 0.0, 0
 
 
+def to_plain(values: Mapping[str, float]) -> dict[str, float | None]:
+    """Return values as a record has them."""
+    return {name: finite(value) for name, value in values.items()}
+
+
 def measured_record(
+    cell: Cell,
     curve: Curve,
-    proxy_accuracy: float,
+    proxy: Mapping[str, float],
     outputs: Outputs,
     *,
     chance: float,
     steps: int,
     seconds: float,
-    learning_rates: Record,
+    learning_rates: LearningRates,
 ) -> Record:
     """Return what is measured of a fine-tune that has ended; its scores are the curve's last."""
-    from l2o.benchmarks.cells.target_measures import target_record
+    from l2o.benchmarks.cells.target_measures import class_accuracies, target_measures
 
-    last = curve.points[-1]
-    return {
-        "target_accuracy": last["target_accuracy"],
-        "proxy_accuracy": finite(proxy_accuracy),
-        "source_accuracy": last["source_accuracy"],
-        "source_validation_loss": last["loss"],
-        **target_record(outputs),
-        "diverged": curve.diverged or last["loss"] is None,
-        "chance": chance,
-        "steps": steps,
-        "seconds": round(seconds, 3),
-        "curve": curve.points,
-        "learning_rates": learning_rates,
-    }
+    last = curve.points[-1].scores
+    return record_of(
+        cell,
+        scores={**last, PROXY: to_plain(proxy)},
+        measures=target_measures(outputs),
+        class_accuracy=class_accuracies(outputs),
+        diverged=curve.diverged or last["source_validation"]["loss"] is None,
+        chance=chance,
+        steps=steps,
+        seconds=round(seconds, 3),
+        curve=tuple(curve.points),
+        learning_rates=learning_rates,
+    )
 
 
 def learning_rates(
@@ -270,7 +251,7 @@ def learning_rates(
     decisions: Iterable[tuple[int, Sequence[float]]],
     base_lr: float,
     guidance: Sequence[str] = (),
-) -> Record:
+) -> LearningRates:
     """Return what was decided: steps and multipliers, shortened to four digits.
 
     Args:
@@ -280,20 +261,16 @@ def learning_rates(
         guidance: names of guidance terms whose weights were scaled; their multipliers come after
             those of the groups, and are recorded as `guidance`.
     """
-    chosen = list(decisions)
+    chosen = [(step, tuple(map(_short, multipliers))) for step, multipliers in decisions]
     layers = len(groups)
-    found = {
-        "step": [step for step, _ in chosen],
-        "groups": list(groups),
-        "multipliers": [[_short(m) for m in multipliers[:layers]] for _, multipliers in chosen],
-        "base_lr": base_lr,
-    }
-    if guidance:
-        scales = zip(*(multipliers[layers:] for _, multipliers in chosen), strict=True)
-        found["guidance"] = {
-            name: [_short(m) for m in row] for name, row in zip(guidance, scales, strict=True)
-        }
-    return found
+    scales = zip(*(multipliers[layers:] for _, multipliers in chosen), strict=True)
+    return LearningRates(
+        step=tuple(step for step, _ in chosen),
+        groups=tuple(groups),
+        multipliers=tuple(multipliers[:layers] for _, multipliers in chosen),
+        base_lr=base_lr,
+        guidance=dict(zip(guidance, scales, strict=True)) if guidance else None,
+    )
 
 
 def stops(steps: int, evaluations: int, interval: Interval | int = 1) -> list[int]:
@@ -312,11 +289,6 @@ def stops(steps: int, evaluations: int, interval: Interval | int = 1) -> list[in
     wanted = [steps * i / evaluations for i in range(1, evaluations + 1)]
     nearest = {min(ends, key=lambda end: (abs(end - at), -end)) for at in wanted}
     return sorted({min(end, steps) for end in nearest} | {steps})
-
-
-def finite(value: float, digits: int = 6) -> float | None:
-    """Return the rounded number, or None for what JSON cannot hold."""
-    return round(float(value), digits) if math.isfinite(value) else None
 
 
 @lru_cache(maxsize=1)

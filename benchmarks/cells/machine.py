@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import platform
-from typing import Any
 
 from l2o.benchmarks.cells.cores import usable_cores
 
 
-def machine_facts(workers: int) -> dict[str, Any]:
+def machine_facts(workers: int) -> dict[str, int | str]:
     """Return what a reader needs to judge the times: cores, processes, versions."""
     from importlib import metadata
 

@@ -6,8 +6,9 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from l2o.benchmarks.cells.cell import Cell, Record, run_cell
+from l2o.benchmarks.cells.cell import Cell, run_cell
 from l2o.benchmarks.cells.queue import CellQueue
+from l2o.benchmarks.cells.record import Record
 from l2o.benchmarks.cells.stackable import ALONE
 from l2o.benchmarks.cells.stacked import Note, StackedCells
 from l2o.envs.runtime.executor import Executor, Here, Processes, Take

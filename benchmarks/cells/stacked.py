@@ -14,9 +14,7 @@ import torch
 from l2o.benchmarks.cells.cell import (
     Cell,
     Curve,
-    Record,
     failed,
-    finished,
     learning_rates,
     load_family,
     load_task,
@@ -24,6 +22,8 @@ from l2o.benchmarks.cells.cell import (
     run_cell,
     stops,
 )
+from l2o.benchmarks.cells.record import Record
+from l2o.benchmarks.cells.scores_by_name import ON_THE_WAY, PROXY, score_stacked
 from l2o.benchmarks.cells.stackable import guidance_actions, guidance_weights
 from l2o.deciding.policy import Policy
 from l2o.envs.fine_tune import decision_interval
@@ -38,7 +38,6 @@ from l2o.signals.spec import SignalSpec
 CPU_CHUNKS, LARGEST = 2, 256
 """Fine-tunes at once: so many full chunks on CPU; elsewhere, at most so many."""
 
-_SPLITS = ("source_validation", "target_test", "proxy_test")
 _SHARE = 0.8
 """Of the free memory, what may be planned with."""
 
@@ -207,13 +206,11 @@ class StackedCells:
 
     def _evaluate(self, due: list[int]) -> Iterator[Record]:
         """Measure cells; yield the records of those that have ended."""
-        target = self._stack.accuracy("target_test", due).tolist()
-        source = self._stack.accuracy("source_validation", due).tolist()
-        loss = self._stack.loss("source_validation", due).tolist()
+        scores = {split: score_stacked(self._stack, split, due) for split in ON_THE_WAY}
         for slot in due:
-            self._runs[slot].curve.add(target[slot], source[slot], loss[slot])
+            self._runs[slot].curve.add({split: scores[split][slot] for split in ON_THE_WAY})
         ended = [slot for slot in due if self._runs[slot].curve.complete]
-        kept = self._stack.proxy_accuracy(ended).tolist() if ended else []
+        kept = score_stacked(self._stack, PROXY, ended)
         outputs = self._stack.outputs("target_test", ended)
         self._charge()
         for slot in ended:
@@ -246,7 +243,7 @@ def choose_slots(like: Cell, signals: SignalSpec, sharing: int = 1) -> int:
     stack = make_stack(like, signals, LARGEST)
     wanted = CPU_CHUNKS * stack.chunk if stack.device.type == "cpu" else LARGEST
     try:
-        need = predict_memory(_start(_prepare(like)), stack, _SPLITS)
+        need = predict_memory(_start(_prepare(like)), stack, (*ON_THE_WAY, PROXY))
     except Exception:  # a cell that fails says so when it is run
         return wanted
     memory = int(_SHARE * free_memory(stack.device) / sharing)
@@ -289,10 +286,11 @@ def _start(run: _Run) -> Start:
     return Start(run.task, run.cell.seed, run.base_lr, guidance_weights=guidance_weights(run.cell))
 
 
-def _record(run: _Run, proxy_accuracy: float, outputs: Outputs) -> Record:
-    measured = measured_record(
+def _record(run: _Run, proxy: dict[str, float], outputs: Outputs) -> Record:
+    return measured_record(
+        run.cell,
         run.curve,
-        proxy_accuracy,
+        proxy,
         outputs,
         chance=1.0 / run.task.num_classes,
         steps=run.curve.stops[-1],
@@ -301,4 +299,3 @@ def _record(run: _Run, proxy_accuracy: float, outputs: Outputs) -> Record:
             run.groups, run.decisions, run.base_lr, guidance_actions(run.cell)
         ),
     )
-    return finished(run.cell, measured)

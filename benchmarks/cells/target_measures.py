@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from l2o.benchmarks.cells.record import finite
 from l2o.measures import HypersphericalEnergy, Outputs, class_accuracy
 
 ENERGIES = ("energy_0", "energy_1", "energy_2")
@@ -16,8 +14,8 @@ HALVES = ("target_half_0", "target_half_1")
 """Accuracies on two halves of the images, for choosing by one and scoring by the other."""
 
 
-def target_record(outputs: Outputs) -> dict[str, Any]:
-    """Return energies, accuracies of halves and of each class, as JSON data; None where undefined.
+def target_measures(outputs: Outputs) -> dict[str, float | None]:
+    """Return energies, and accuracies of halves; None where undefined.
 
     Args:
         outputs: of the fine-tuned network on the target test set; features of any shape.
@@ -25,14 +23,18 @@ def target_record(outputs: Outputs) -> dict[str, Any]:
     assert outputs.features is not None
     assert outputs.logits is not None
     assert outputs.labels is not None
-    flat = Outputs(features=outputs.features.flatten(1))
-    energies = HypersphericalEnergy()(flat)
-    each = class_accuracy(outputs.logits, outputs.labels).tolist()
+    energies = HypersphericalEnergy()(Outputs(features=outputs.features.flatten(1)))
     return {
-        **{name: _finite(energies[name]) for name in ENERGIES},
+        **{name: finite(energies[name]) for name in ENERGIES},
         **dict(zip(HALVES, halves(outputs.logits, outputs.labels), strict=True)),
-        "class_accuracy": [_finite(accuracy) for accuracy in each],
     }
+
+
+def class_accuracies(outputs: Outputs) -> tuple[float | None, ...]:
+    """Return the accuracy of each class; None for one without images."""
+    assert outputs.logits is not None
+    assert outputs.labels is not None
+    return tuple(map(finite, class_accuracy(outputs.logits, outputs.labels).tolist()))
 
 
 def halves(logits: Tensor, labels: Tensor) -> tuple[float | None, float | None]:
@@ -45,9 +47,5 @@ def halves(logits: Tensor, labels: Tensor) -> tuple[float | None, float | None]:
     """
     hits = (logits.argmax(dim=1) == labels) & torch.isfinite(logits).all(dim=1)
     hits = hits[labels.argsort(stable=True)].double()
-    first, second = (_finite(float(hits[start::2].mean())) for start in (0, 1))
+    first, second = (finite(float(hits[start::2].mean())) for start in (0, 1))
     return first, second
-
-
-def _finite(value: float) -> float | None:
-    return round(value, 6) if math.isfinite(value) else None

@@ -1,22 +1,28 @@
-"""The kinds of benchmark behind one door: a family's table, several families, an ablation."""
+"""The kinds of comparison behind one door: a family's table, several families, an ablation."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from l2o.benchmarks.comparisons.results_file import REMEDY, RESULTS, ours, read_results
-from l2o.benchmarks.comparisons.table import run
-from l2o.benchmarks.report import terminal
-from l2o.benchmarks.report import write as report
+from l2o.benchmarks.comparisons.base import Comparison
+from l2o.benchmarks.comparisons.results_file import kind_of
 from l2o.configs.ablation import AblationConfig
 from l2o.configs.schema import BenchmarkConfig
 from l2o.configs.zero_shot import ZeroShotConfig
 from l2o.envs.runtime.run_lock import run_lock
-from l2o.files.seals import read_json
+from l2o.registry import lookup
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+KINDS = {
+    "table": "l2o.benchmarks.comparisons.table.comparison:TABLE",
+    "zero_shot": "l2o.benchmarks.comparisons.zero_shot.comparison:ZERO_SHOT",
+    "ablation": "l2o.benchmarks.comparisons.ablation.comparison:ABLATION",
+}
+"""Kind -> where its member is: what it needs is imported when it is used."""
+CONFIGS = {BenchmarkConfig: "table", ZeroShotConfig: "zero_shot", AblationConfig: "ablation"}
 
 
 def run_benchmark(
@@ -27,19 +33,31 @@ def run_benchmark(
 ) -> Path:
     """Run what is missing of a benchmark and write its results.
 
-    See `l2o.benchmarks.comparisons.table.run.run_benchmark`,
-    `l2o.benchmarks.comparisons.zero_shot.run.run_zero_shot` and
-    `l2o.benchmarks.comparisons.ablation.run.run_ablation`.
+    Each finished piece (a fine-tune, or an ablation's learned policy) is one line of `cells.jsonl`.
+    Calling it again with the same folder goes on where it stopped; what has changed is run anew.
+
+    Args:
+        config: the benchmark.
+        out: folder of the results; made when missing.
+        workers: processes, one torch thread each; null takes one per usable core, or one where
+            fine-tunes are stacked on a GPU; of an ablation, the training config's. 1 runs a
+            benchmark in this process.
+        progress: show a progress bar, if stderr is a terminal.
+
+    Returns:
+        The path of `results.json`.
+
+    Raises:
+        ValueError: a config that cannot run, before any work.
+        FolderInUseError: another run is at work in the folder.
+        DamagedFileError: a file that it goes on from is damaged; nothing is changed.
+        RuntimeError: a worker process died, or everything failed.
+        KeyboardInterrupt: passed on after the workers are stopped; what is finished is kept.
+
+    Example:
+        run_benchmark(config, Path("runs/asg-table"), workers=2)
     """
-    if isinstance(config, BenchmarkConfig):
-        return run.run_benchmark(config, out, workers, progress)
-    if isinstance(config, AblationConfig):
-        from l2o.benchmarks.comparisons.ablation.run import run_ablation
-
-        return run_ablation(config, out, workers, progress)
-    from l2o.benchmarks.comparisons.zero_shot.run import run_zero_shot
-
-    return run_zero_shot(config, out, workers, progress)
+    return member(CONFIGS[type(config)]).run(config, out, workers, progress)
 
 
 def write_report(directory: Path) -> Path:
@@ -51,17 +69,8 @@ def write_report(directory: Path) -> Path:
         FolderInUseError: a run is at work in the folder.
         ValueError: results of another layout.
     """
-    with run_lock(directory), ours(directory):
-        kind = kind_of(directory)
-        if kind == "zero_shot":
-            from l2o.benchmarks.comparisons.zero_shot.report import write_report as write_zero_shot
-
-            return write_zero_shot(directory)
-        if kind == "ablation":
-            from l2o.benchmarks.comparisons.ablation.report import write_report as write_ablation
-
-            return write_ablation(directory)
-        return report.write_report(directory)
+    with run_lock(directory):
+        return member(kind_of(directory)).write_report(directory)
 
 
 def print_table(directory: Path, console: Console | None = None) -> None:
@@ -76,29 +85,10 @@ def print_table(directory: Path, console: Console | None = None) -> None:
         DamagedFileError: results or records are not what was written.
         ValueError: results of another layout.
     """
-    with ours(directory):
-        kind = kind_of(directory)
-        if kind is None:
-            return terminal.print_table(directory, console)
-        missing = "fine-tunes"
-        if kind == "zero_shot":
-            from l2o.benchmarks.comparisons.zero_shot.tables import terminal_tables
-        else:
-            from l2o.benchmarks.comparisons.ablation.tables import terminal_tables
-
-            missing = "policies"
-        data = read_results(directory)
-        terminal.print_tables(terminal_tables(data), data["failures"], console, missing)
+    member(kind_of(directory)).print_table(directory, console)
 
 
-def kind_of(directory: Path) -> str | None:
-    """Return "zero_shot" or "ablation" where a folder holds such results, else None.
-
-    Raises:
-        DamagedFileError: the results are not what was written.
-    """
-    path = directory / RESULTS
-    if not path.exists():
-        return None
-    kind = read_json(path, REMEDY).get("kind")
-    return kind if kind in ("zero_shot", "ablation") else None
+def member(kind: str) -> Comparison[Any, Any, Any, Any]:
+    """Return the comparison of a kind; of what no comparison wrote, that of a table."""
+    found: Comparison[Any, Any, Any, Any] = lookup("benchmark", {}, KINDS.get(kind, KINDS["table"]))
+    return found

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from l2o.benchmarks.report.markdown import to_markdown
 from l2o.benchmarks.report.tables import Table
+from l2o.benchmarks.report.terminal import Missing
 from l2o.files.atomic import write_atomically
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Page:
     Attributes:
         title: its heading.
         summary: one paragraph that says what was run.
-        failures: what is missing: `label` and `error` of each.
+        failures: what is missing.
         main: tables at the top.
         details: tables after the figures.
         pictures: the figures.
@@ -61,7 +62,7 @@ class Page:
 
     title: str
     summary: str
-    failures: Sequence[dict[str, Any]]
+    failures: Sequence[Missing]
     main: Sequence[Table]
     details: Sequence[Table]
     pictures: Sequence[Picture]
@@ -102,11 +103,6 @@ def to_picture(name: str, title: str, caption: str, figure: Figure) -> Picture:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return Picture(name, title, caption, buffer.getvalue())
-
-
-def present(*tables: Table | None) -> list[Table]:
-    """Return the tables that there are."""
-    return [table for table in tables if table is not None]
 
 
 def duration(seconds: float) -> str:

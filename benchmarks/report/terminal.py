@@ -1,52 +1,33 @@
-"""The results in a terminal, narrow enough for 100 columns."""
+"""Tables in a terminal, narrow enough for 100 columns."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
-from l2o.benchmarks.comparisons.results_file import load_results
-from l2o.benchmarks.report.page import present
-from l2o.benchmarks.report.tables import (
-    Table,
-    claims_table,
-    headline_table,
-    results_table,
-    tuned_table,
-)
+from l2o.benchmarks.report.tables import Table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-MAX_GRID_ROWS = 12
 WIDTH = 100
 
 
-def print_table(directory: Path, console: Console | None = None) -> None:
-    """Print the main tables of a benchmark's folder.
+class Missing(Protocol):
+    """Something that failed or was not run: what, and why."""
 
-    Args:
-        directory: what `run_benchmark` wrote.
-        console: where to; None prints to stdout, at full width if that is no terminal.
+    @property
+    def label(self) -> str:
+        """What it is of."""
 
-    Raises:
-        FileNotFoundError: no results there.
-        ValueError: results of another layout.
-    """
-    results = load_results(directory)
-    tables = present(
-        results_table(results, MAX_GRID_ROWS),
-        tuned_table(results),
-        claims_table(results),
-        headline_table(results),
-    )
-    print_tables(tables, results.data["failures"], console)
+    @property
+    def error(self) -> str:
+        """What went wrong."""
 
 
 def print_tables(
     tables: Sequence[Table],
-    failures: Sequence[dict[str, Any]],
+    failures: Sequence[Missing],
     console: Console | None = None,
     missing: str = "fine-tunes",
 ) -> None:
@@ -54,8 +35,8 @@ def print_tables(
 
     Args:
         tables: in this order.
-        failures: `label` and `error` of each missing fine-tune.
-        console: as `print_table` takes it.
+        failures: what is missing.
+        console: where to; None prints to stdout, at full width if that is no terminal.
         missing: what the failures are, in the plural.
     """
     from rich.console import Console
@@ -68,8 +49,8 @@ def print_tables(
         _print(table, console)
     if failures:
         first = failures[0]
-        text = f"{len(failures)} {missing} are missing; the first, of {first['label']!r}: "
-        console.print(text + first["error"], style="bold red", markup=False)
+        text = f"{len(failures)} {missing} are missing; the first, of {first.label!r}: "
+        console.print(text + first.error, style="bold red", markup=False)
 
 
 def _print(table: Table, console: Console) -> None:

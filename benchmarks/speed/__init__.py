@@ -1,1 +1,24 @@
-"""Speed comparisons: every claim is a ratio measured side by side in one run."""
+"""Speed comparisons, each a command `l2o speed NAME`: a claim is a ratio measured in one run."""
+
+_HERE = "l2o.benchmarks.speed"
+
+SPEED: dict[str, tuple[str, str]] = {
+    "stacked": (
+        f"{_HERE}.stacked:Stacked",
+        "How fast are stacked fine-tunes, against a bare loop?",
+    ),
+    "cells": (f"{_HERE}.cells:Cells", "How many fine-tunes a minute, stacked and one by one?"),
+    "controller": (
+        f"{_HERE}.controller:Controller",
+        "What does a controller add to a training step?",
+    ),
+    "decision": (f"{_HERE}.decision:Decision", "How long does one decision take, by layer groups?"),
+    "footprint": (f"{_HERE}.held:Footprint", "What does a controller take with large networks?"),
+    "guidance": (
+        f"{_HERE}.guidance:Guidance",
+        "What does each guidance term cost per training step?",
+    ),
+    "precision": (f"{_HERE}.precision:Precision", "What does a number format cost in accuracy?"),
+    "page": (f"{_HERE}.page:Page", "Tables of written results, as Markdown; a picture."),
+}
+"""Name -> where the measurement is, and the question it answers; imported when used."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+import typer
 
 from l2o.envs.environment import FineTuneEnv
 from l2o.envs.stacked import StackedFineTuneEnv, Start
@@ -100,6 +100,20 @@ def predicted_memory(contender: StackedEnvironments, task: Task) -> int:
     return need.total(runs.runs, runs.chunk)
 
 
-def numbers_of(text: str) -> Sequence[int]:
-    """Return the numbers of a list such as "1,8,32"."""
-    return tuple(int(part) for part in text.split(","))
+Numbers = Annotated[str, typer.Option(metavar="N,N,...", help="Sizes, as 1,8,32.")]
+
+
+def numbers_of(text: str) -> tuple[int, ...]:
+    """Return the numbers of a list.
+
+    Raises:
+        ValueError: something else than whole numbers above 0, with commas between.
+
+    Example:
+        >>> numbers_of("1,8,32")
+        (1, 8, 32)
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise ValueError(f"{text!r} are no sizes: write numbers above 0 with commas, as 1,8,32")
+    return tuple(map(int, parts))

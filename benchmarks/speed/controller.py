@@ -1,172 +1,181 @@
-"""A training step with and without the controller, the decision, import time and memory.
-
-python -m l2o.benchmarks.speed controller --json controller.json
-python -m l2o.benchmarks.speed controller --device cuda --json controller-cuda.json
-"""
+"""A training step with and without the controller, the decision, import time and memory."""
 
 from __future__ import annotations
 
-import argparse
-import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import torch
 
-from l2o.benchmarks.cells.machine import machine_facts
-from l2o.benchmarks.speed.decision import GROUPS, time_decision
-from l2o.benchmarks.speed.figures import Figure
+from l2o.benchmarks.report.tables import Table
+from l2o.benchmarks.speed.base import Measured, Measurement, mebibytes
+from l2o.benchmarks.speed.decision import GROUPS, Decided, Decision, time_decision
+from l2o.benchmarks.speed.figures import Figure, Verdict
 from l2o.benchmarks.speed.footprint import memory_added, time_imports
-from l2o.benchmarks.speed.overhead import MODES, overhead_of_steps, overhead_of_windows
-from l2o.benchmarks.speed.page import controller_tables
+from l2o.benchmarks.speed.large import RESNET, RESNET50, VIT
+from l2o.benchmarks.speed.overhead import MODES, Row, rows_of_steps, rows_of_windows
 from l2o.benchmarks.speed.syncs import HostReads, cuda_syncs
-from l2o.benchmarks.speed.training import (
-    OPTIMIZERS,
-    POLICY,
-    RESNET,
-    RESNET50,
-    VIT,
-    Training,
-    Workload,
-)
-from l2o.envs.runtime.device import resolve_device
-from l2o.envs.runtime.threads import one_thread
-from l2o.files.atomic import write_atomically
+from l2o.benchmarks.speed.training import OPTIMIZERS, POLICY, Training, Workload
+from l2o.benchmarks.studies.options import Device, Quick, count
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
-    parser.add_argument("--rounds", type=int, help="pairs of steps (cuda: windows) per row")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, the ResNet alone")
-    parser.add_argument("--json", type=Path, help="file to write the results to")
+@dataclass(frozen=True)
+class Held:
+    """Bytes that a controller holds; over those of the weights, and of that its copy of them."""
+
+    model: str
+    mode: str
+    bytes: int
+    weights: int
+    per_weight: float
+    copy_per_weight: float
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Measure, print, and write the results."""
-    results = measure(arguments.device, arguments.rounds, arguments.quick)
-    print(controller_tables(results))
-    if arguments.json:
-        write_atomically(arguments.json, json.dumps(results, indent=2) + "\n")
+@dataclass(frozen=True)
+class Waits:
+    """How often the host waits for the device, per step between decisions.
 
-
-@one_thread()
-def measure(
-    device: str = "cpu",
-    rounds: int | None = None,
-    quick: bool = False,
-    workloads: tuple[Workload, ...] | None = None,
-) -> dict[str, Any]:
-    """Return rows (one per network, optimizer, mode and interval), figures and the facts.
-
-    Args:
-        device: where the networks train.
-        rounds: repetitions per row; None takes the usual number.
-        quick: fewer repetitions, and one network.
-        workloads: what is trained; None takes the usual networks of the device.
+    `cuda_syncs` are those that CUDA reports beyond the ones of the step without a controller; None
+    where there is no CUDA device.
     """
-    where = resolve_device(device)
-    on_cpu = where.type == "cpu"
-    chosen = workloads or ((RESNET, VIT) if on_cpu else (RESNET50,))
-    chosen = chosen[:1] if quick else chosen
-    number = rounds or {(True, True): 6, (True, False): 20}.get((on_cpu, quick), 6 if quick else 15)
-    rows = [
-        row
-        for workload in chosen
-        for optimizer in OPTIMIZERS
-        for row in (
-            overhead_of_steps(workload, optimizer, number, _say)
-            if on_cpu
-            else overhead_of_windows(workload, optimizer, where, number)
+
+    mode: str
+    per_step: float
+    cuda_syncs: float | None = None
+
+
+@dataclass(frozen=True)
+class Costs(Measured[Row]):
+    """A row per network, optimizer, mode and interval; other costs; figures."""
+
+    rows: Sequence[Row]
+    figures: Sequence[Verdict] = ()
+    policy: str = POLICY
+    seeds: Sequence[int] = (0, 1)
+    decisions: Sequence[Decided] = ()
+    imports_ms: Mapping[str, float] = field(default_factory=dict)
+    memory: Sequence[Held] = ()
+    host_reads: Sequence[Waits] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Controller(Measurement[Row]):
+    """Measure what a controller adds to a training step, to memory and to imports."""
+
+    examples = (
+        "l2o speed controller --json controller.json",
+        "l2o speed controller --device cuda --json controller-cuda.json",
+    )
+    device: Device = "cpu"
+    rounds: Annotated[int | None, count("Pairs of steps (cuda: windows) per row.")] = None
+    quick: Quick = False
+
+    @property
+    def workloads(self) -> tuple[Workload, ...]:
+        """What is trained."""
+        chosen = (RESNET, VIT) if self.where.type == "cpu" else (RESNET50,)
+        return chosen[:1] if self.quick else chosen
+
+    def rows(self) -> Iterator[Row]:
+        """Measure what is added to a step."""
+        on_cpu = self.where.type == "cpu"
+        rounds = self.rounds or (6 if self.quick else 20 if on_cpu else 15)
+        for workload in self.workloads:
+            for optimizer in OPTIMIZERS:
+                if on_cpu:
+                    say = partial(print, flush=True)
+                    yield from rows_of_steps(workload, optimizer, rounds, say)
+                else:
+                    yield from rows_of_windows(workload, optimizer, self.where, rounds)
+
+    def answer(self) -> Costs:
+        """Measure all of it."""
+        rows, where = list(self.rows()), self.where
+        memory = [memory_added(w, "SGD", where, mode) for w in self.workloads for mode in MODES]
+        repeats, imports = (200, 3) if self.quick else (2000, 7)
+        costs = Costs(
+            rows,
+            decisions=[time_decision(n, where, repeats) for n in GROUPS],
+            imports_ms=time_imports(imports),
+            memory=[Held(**row) for row in memory],
+            host_reads=[host_reads(self.workloads[0], where, mode) for mode in MODES],
         )
-    ]
-    repeats = 200 if quick else 2000
-    results = {
-        "benchmark": "controller",
-        "device": "cpu" if on_cpu else torch.cuda.get_device_name(where),
-        "policy": POLICY,
-        "seeds": [0, 1],
-        "machine": machine_facts(1),
-        "rows": rows,
-        "decisions": [time_decision(groups, where, repeats) for groups in GROUPS],
-        "imports_ms": time_imports(3 if quick else 7),
-        "memory": [
-            memory_added(workload, "SGD", where, mode) for workload in chosen for mode in MODES
-        ],
-        "host_reads": [host_reads(chosen[0], where, mode) for mode in MODES],
-    }
-    return results | {"figures": [figure.to_dict() for figure in _figures(results, on_cpu)]}
+        figures = self._figures(costs)
+        return replace(costs, figures=[figure.verdict for figure in figures])
 
-
-def host_reads(workload: Workload, device: torch.device, mode: str) -> dict[str, Any]:
-    """Return how often the host waits for the device, per step between decisions.
-
-    `cuda_syncs` are those that CUDA reports beyond the ones of the step without a controller;
-    null where there is no CUDA device.
-    """
-    steps = 4
-    training = Training(workload, "AdamW, fused", device, mode, interval=steps + 1)
-    for _ in range(steps + 1):
-        training.step()
-    with HostReads() as reads:
-        for _ in range(steps):
-            training.step()
-    row: dict[str, Any] = {"mode": mode, "per_step": reads.total / steps, "cuda_syncs": None}
-    if device.type == "cuda":
-        bare = Training(workload, "AdamW, fused", device)
-        bare.step()
-        training.step()
-        syncs = [cuda_syncs(partial(_take, each, steps)) for each in (training, bare)]
-        row["cuda_syncs"] = (syncs[0] - syncs[1]) / steps
-    return row
-
-
-def _take(training: Training, steps: int) -> None:
-    for _ in range(steps):
-        training.step()
-
-
-def _figures(results: dict[str, Any], on_cpu: bool) -> list[Figure]:
-    def worst(mode: str) -> float:
-        """The largest overhead over networks and optimizers."""
-        found = (r for r in results["rows"] if (r["mode"], r["interval"]) == (mode, 10))
-        return max(row["percent"] for row in found)
-
-    if not on_cpu:
-        name = results["device"]
-        syncs = max(row["cuda_syncs"] for row in results["host_reads"])
+    def _figures(self, costs: Costs) -> list[Figure]:
+        plain, scaled = (_worst(costs, mode) for mode in MODES)
+        if self.where.type != "cpu":
+            syncs = max(each.cuda_syncs or 0.0 for each in costs.host_reads)
+            name = f"{self.device_name}, ResNet-50-size, bf16, groups, K = 10: overhead per step, %"
+            waits = f"{self.device_name}: host syncs per optimizer step between decisions"
+            return [Figure(name, plain, 1.0, 0.2, False), Figure(waits, syncs, 0, 0, False)]
+        decision = next(each for each in costs.decisions if each.groups == 32).decision_us / 1e3
         return [
-            Figure(
-                f"{name}, ResNet-50-size, bf16, groups, K = 10: overhead per step, %",
-                worst("groups"),
-                1.0,
-                0.2,
-                at_least=False,
-            ),
-            Figure(f"{name}: host syncs per optimizer step between decisions", syncs, 0, 0, False),
+            Figure("CPU, groups, K = 10: overhead per step, %", plain, 2.0, 0.5, False),
+            Figure("CPU, update_scale, K = 10: overhead per step, %", scaled, 6.0, 3.0, False),
+            Figure("CPU, 32 groups: one decision, ms", decision, 0.5, 0.1, False),
         ]
-    decision = next(row for row in results["decisions"] if row["groups"] == 32)
-    return [
-        Figure(
-            "CPU, groups, K = 10: overhead per step, %", worst("groups"), 2.0, 0.5, at_least=False
-        ),
-        Figure(
-            "CPU, update_scale, K = 10: overhead per step, %",
-            worst("update_scale"),
-            6.0,
-            3.0,
-            at_least=False,
-        ),
-        Figure(
-            "CPU, 32 groups: one decision, ms",
-            decision["decision_us"] / 1e3,
-            0.5,
-            0.1,
-            at_least=False,
-        ),
+
+    def table(self, rows: Sequence[Row]) -> Table:
+        """Return what is added to a step."""
+        columns = ("network", "optimizer", "mode", "K", "step, ms", "added, %", "by whole steps, %")
+        cells = [
+            (
+                *(row.model, row.optimizer, f"`{row.mode}`", str(row.interval)),
+                f"{row.step_ms:,.0f}",
+                _percent(row.percent, row.percent_interval),
+                _percent(row.whole_percent, row.whole_percent_interval),
+            )
+            for row in rows
+        ]
+        return Table("Added to a step", columns, cells)
+
+    def tables(self, answer: Measured[Row]) -> list[Table]:
+        """Return what is added to a step, decisions, other costs and figures."""
+        first, *others = super().tables(answer)
+        if isinstance(answer, Costs):
+            others = [Decision().table(answer.decisions), other_costs(answer), *others]
+        return [first, *others]
+
+
+def host_reads(workload: Workload, device: torch.device, mode: str) -> Waits:
+    """Count how often the host waits in four steps between decisions."""
+    steps, optimizer = 4, "AdamW, fused"
+    training = Training(workload, optimizer, device, mode, interval=steps + 1)
+    training.steps(steps + 1)
+    with HostReads() as reads:
+        training.steps(steps)
+    if device.type != "cuda":
+        return Waits(mode, reads.total / steps)
+    bare = Training(workload, optimizer, device)
+    bare.step()
+    training.step()
+    mine, plain = (cuda_syncs(partial(each.steps, steps)) for each in (training, bare))
+    return Waits(mode, reads.total / steps, (mine - plain) / steps)
+
+
+def _worst(costs: Costs, mode: str) -> float:
+    """Return the largest overhead at K = 10 over networks and optimizers."""
+    return max(row.percent for row in costs.rows if (row.mode, row.interval) == (mode, 10))
+
+
+def other_costs(costs: Costs) -> Table:
+    """Return import times, memory and host reads."""
+    rows = [(name, f"{value:,.0f} ms") for name, value in costs.imports_ms.items()]
+    rows += [
+        (
+            f"memory held, {held.model}, `{held.mode}`",
+            f"{mebibytes(held.bytes)}, {held.per_weight:.2f} times the weights",
+        )
+        for held in costs.memory
     ]
+    reads = "values read by the host per step between decisions"
+    rows += [(f"{reads}, `{waits.mode}`", f"{waits.per_step:g}") for waits in costs.host_reads]
+    return Table("Other costs", ("what", "measured"), rows)
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)
+def _percent(value: float, ends: Sequence[float]) -> str:
+    return f"{value:.2f} [{ends[0]:.2f}, {ends[1]:.2f}]"

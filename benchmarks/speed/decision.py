@@ -4,19 +4,67 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from l2o.benchmarks.report.tables import Table
+from l2o.benchmarks.speed.base import Measurement
+from l2o.benchmarks.speed.contenders import Numbers, numbers_of
 from l2o.benchmarks.speed.training import POLICY
+from l2o.benchmarks.studies.options import Device, count
 from l2o.control.controller import LRController
 from l2o.deciding.bundle import load_policy
 
 GROUPS = (8, 32, 128)
 _WARM_UP = 20
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Medians of one decision and what comes with it, in microseconds.
+
+    Attributes:
+        decision_us: all else that a step which decides takes beyond one that does not: signals,
+            guard, policy, new multipliers, history.
+        reading_us: what looks at parameters and gradients: the copy before the step and the sums of
+            squares after it, up to one small array on the host. It grows with the network.
+        quiet_us: both hooks of a step that does not decide.
+    """
+
+    groups: int
+    decision_us: float
+    reading_us: float
+    quiet_us: float
+    repeats: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision(Measurement[Decided]):
+    """Measure how long one decision takes, over the number of layer groups.
+
+    Layers are tiny (16 x 16), and the optimizer does nothing.
+    """
+
+    examples = ("l2o speed decision --groups 8,32 --repeats 200",)
+    device: Device = "cpu"
+    groups: Numbers = "8,32,128"
+    repeats: Annotated[int, count("Decisions timed.")] = 2000
+
+    def rows(self) -> Iterator[Decided]:
+        """Time the decisions."""
+        for groups in numbers_of(self.groups):
+            yield time_decision(groups, self.where, self.repeats)
+
+    def table(self, rows: Sequence[Decided]) -> Table:
+        """Return the times."""
+        columns = ("layer groups", "decision, µs", "reading the parameters, µs")
+        cells = [(str(d.groups), f"{d.decision_us:,.0f}", f"{d.reading_us:,.0f}") for d in rows]
+        return Table("Decisions", columns, cells)
 
 
 class Still(Optimizer):
@@ -49,40 +97,20 @@ class Clock:
         setattr(owner, name, timed)
 
 
-def time_decision(groups: int, device: torch.device, repeats: int) -> dict[str, Any]:
-    """Return the medians of one decision and what comes with it, in microseconds.
-
-    - *Reading* is what looks at parameters and gradients: the copy before the step and the sums
-      of squares after it, up to one small array on the host. It grows with the network.
-    - The *decision* is all else that a step which decides takes beyond one that does not: signals,
-      guard, policy, new multipliers, history.
-    - A *quiet* step is both hooks of a step that does not decide.
-
-    Layers are tiny (16 x 16), and the optimizer does nothing.
-
-    Args:
-        groups: number of layer groups, of two tensors each.
-        device: of the parameters.
-        repeats: decisions timed.
-    """
+def time_decision(groups: int, device: torch.device, repeats: int) -> Decided:
+    """Time so many decisions over so many layer groups, of two tensors each."""
     torch.manual_seed(0)
     model = nn.Sequential(*[nn.Linear(16, 16) for _ in range(groups)]).to(device)
     for parameter in model.parameters():
         parameter.grad = torch.randn_like(parameter)
     optimizer = Still(model.parameters())
-    controller = LRController(
-        load_policy(POLICY),
-        optimizer,
-        model,
-        total_steps=100 * repeats,
-        interval=2,
-        mode="groups",
-    )
+    told: dict[str, Any] = {"total_steps": 100 * repeats, "interval": 2, "mode": "groups"}
+    controller = LRController(load_policy(POLICY), optimizer, model, **told)
     clock = Clock()
     for name in ("before_step", "read"):
         clock.wrap(controller.meter, name)
     loss = torch.ones((), device=device)
-    found: dict[str, list[float]] = {"decision_us": [], "reading_us": [], "quiet_us": []}
+    found = []
     for number in range(repeats + _WARM_UP):
         times = []
         for _ in range(2):
@@ -93,8 +121,8 @@ def time_decision(groups: int, device: torch.device, repeats: int) -> dict[str, 
             times.append(time.perf_counter() - started)
         quiet, deciding = times
         if number >= _WARM_UP:
-            found["decision_us"].append(deciding - quiet - clock.seconds)
-            found["reading_us"].append(clock.seconds)
-            found["quiet_us"].append(quiet)
-    medians = {key: statistics.median(seconds) * 1e6 for key, seconds in found.items()}
-    return {"groups": groups, **medians, "repeats": repeats}
+            found.append((deciding - quiet - clock.seconds, clock.seconds, quiet))
+    decided, reading, still = (
+        statistics.median(seconds) * 1e6 for seconds in zip(*found, strict=True)
+    )
+    return Decided(groups, decided, reading, still, repeats)

@@ -1,6 +1,6 @@
 """What a controller takes of memory and time in training large models, and to be imported.
 
-python -m l2o.benchmarks.speed footprint --json footprint.json
+l2o speed footprint --json footprint.json
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ import numpy as np
 import torch
 
 from l2o.benchmarks.cells.machine import machine_facts
-from l2o.benchmarks.speed.figures import Figure
+from l2o.benchmarks.speed.figures import Figure, figures_table
 from l2o.benchmarks.speed.large import LARGE
 from l2o.benchmarks.speed.overhead import MODES, overhead_of_steps
-from l2o.benchmarks.speed.page import figures_table
 from l2o.benchmarks.speed.training import POLICY, Training, Workload
 from l2o.envs.runtime.threads import one_thread
 from l2o.files.atomic import write_atomically

@@ -1,31 +1,25 @@
-"""Cost per training step of each guidance term, relative to plain fine-tuning.
-
-python -m l2o.benchmarks.speed guidance --json guidance.json
-"""
+"""Cost per training step of each guidance term, relative to plain fine-tuning."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any
 
-import torch
-
-from l2o.benchmarks.cells.machine import machine_facts
-from l2o.benchmarks.speed.contenders import FewTasks, numbers_of
-from l2o.benchmarks.speed.figures import Figure, publish
-from l2o.benchmarks.speed.timing import Times, ratio, time_alternately
+from l2o.benchmarks.report.tables import Table
+from l2o.benchmarks.speed.base import Measurement, ratio, time_alternately
+from l2o.benchmarks.speed.contenders import FewTasks, Numbers, numbers_of
+from l2o.benchmarks.speed.figures import Figure
+from l2o.benchmarks.studies.options import Device, count
 from l2o.configs.schema import FineTuning
 from l2o.envs.fine_tune import FineTune
-from l2o.envs.runtime.device import resolve_device
-from l2o.envs.runtime.threads import one_thread
 from l2o.envs.tasks import Task
 
 STEPS = 20
 """Training steps per round."""
 
-TERMS: dict[str, dict[str, Any]] = {
+TERMS: dict[str, Mapping[str, Any]] = {
     "proxy_kl": {"weight": 0.3},
     "l2_sp": {"weight": 0.1},
     "si": {"weight": 0.1},
@@ -41,91 +35,67 @@ TERMS: dict[str, dict[str, Any]] = {
 """Term -> options, for networks of the digits family."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
-    parser.add_argument("--widths", type=numbers_of, default=(8, 16), help="for instance 8,16")
-    parser.add_argument("--rounds", type=int, default=15, help="times that each is measured")
-    parser.add_argument("--json", type=Path, help="file to write the results to")
+@dataclass(frozen=True)
+class Row:
+    """A term on a network of a width, and its time over plain fine-tuning's."""
+
+    width: int
+    name: str
+    microseconds_per_step: float
+    best_microseconds_per_step: float
+    ratio: float
+    seconds: Sequence[float]
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Measure, print, and write the results."""
-    results = measure(arguments.device, arguments.widths, arguments.rounds)
-    for row in results["rows"]:
-        print(
-            f"width {row['width']:3} {row['name']:30} {row['microseconds_per_step']:8.0f} µs "
-            f"{row['ratio']:6.2f} x plain"
-        )
-    publish(results, arguments.json)
+@dataclass(frozen=True, kw_only=True)
+class Guidance(Measurement[Row]):
+    """Measure what each guidance term costs per training step, with the teacher cached and not."""
 
+    examples = ("l2o speed guidance --widths 8,16 --json guidance.json",)
+    facts = {"steps_per_round": STEPS, "terms": TERMS}
+    device: Device = "cpu"
+    widths: Numbers = "8,16"
+    rounds: Annotated[int, count("Times that each is measured.")] = 15
 
-@one_thread()
-def measure(
-    device: str = "cpu", widths: Sequence[int] = (8, 16), rounds: int = 15
-) -> dict[str, Any]:
-    """Return rows (one per term, teacher cached and not), figures and the facts they depend on.
+    def rows(self) -> Iterator[Row]:
+        """Train with each term in turn."""
+        for width in numbers_of(self.widths):
+            task = FewTasks(width, count=1).sample(0)
+            made = contenders(task, STEPS * (self.rounds + 2), str(self.where))
+            runs = {name: partial(tune.advance, STEPS) for name, tune in made.items()}
+            times = time_alternately(runs, self.rounds, self.where)
+            for name, spent in times.items():
+                median, best = (value / STEPS * 1e6 for value in (spent.median, spent.best))
+                slower = ratio(spent, times["plain"])
+                yield Row(width, name, median, best, slower, spent.seconds)
 
-    Args:
-        device: where everything runs.
-        widths: of the digits networks.
-        rounds: times that each contender is measured.
-    """
-    where = resolve_device(device)
-    rows = [row for width in widths for row in _measure_width(width, rounds, where)]
-    figures = [
-        Figure(
-            f"{row['name']}, width {row['width']}: time per step over plain",
-            row["ratio"],
-            2,
-            1.5,
-            False,
-        )
-        for row in rows
-        if row["name"] == "contrastive"
-    ]
-    return {
-        "benchmark": "guidance",
-        "device": torch.cuda.get_device_name(where) if where.type == "cuda" else where.type,
-        "rounds": rounds,
-        "steps_per_round": STEPS,
-        "machine": machine_facts(1),
-        "terms": TERMS,
-        "rows": rows,
-        "figures": [figure.to_dict() for figure in figures],
-    }
+    def figures(self, rows: Sequence[Row]) -> list[Figure]:
+        """Return the figure of the dearest term, for each width."""
+        return [
+            Figure(f"{r.name}, width {r.width}: time per step over plain", r.ratio, 2, 1.5, False)
+            for r in rows
+            if r.name == "contrastive"
+        ]
+
+    def table(self, rows: Sequence[Row]) -> Table:
+        """Return times per step."""
+        cells = [
+            (row.name, str(row.width), f"{row.microseconds_per_step:,.0f}", f"{row.ratio:.2f}")
+            for row in rows
+        ]
+        return Table("Guidance", ("term", "width", "µs per step", "over plain"), cells)
 
 
 def contenders(task: Task, steps: int, device: str) -> dict[str, FineTune]:
     """Return plain fine-tuning and each term, with the teacher cached and not."""
 
-    def make(guidance: Mapping[str, Any], cache: bool) -> FineTune:
+    def make(guidance: Mapping[str, Any], cache: bool = True) -> FineTune:
         config = FineTuning(steps=steps, guidance=dict(guidance), device=device)
         return FineTune(task, config, base_lr=0.01, cache_teacher=cache)
 
-    made = {"plain": make({}, True)}
+    made = {"plain": make({})}
     for name, options in TERMS.items():
-        made[name] = make({name: options}, True)
+        made[name] = make({name: options})
         if name not in ("l2_sp", "si"):
-            made[f"{name}, teacher not cached"] = make({name: options}, False)
-    made["all five"] = make(TERMS, True)
-    return made
-
-
-def _measure_width(width: int, rounds: int, device: torch.device) -> list[dict[str, Any]]:
-    task = FewTasks(width, count=1).sample(0)
-    made = contenders(task, STEPS * (rounds + 2), str(device))
-    runs = {name: lambda tune=tune: tune.advance(STEPS) for name, tune in made.items()}
-    times = time_alternately(runs, rounds, device)
-    return [_row(width, name, times[name], times["plain"]) for name in made]
-
-
-def _row(width: int, name: str, times: Times, plain: Times) -> dict[str, Any]:
-    return {
-        "width": width,
-        "name": name,
-        "microseconds_per_step": times.median / STEPS * 1e6,
-        "best_microseconds_per_step": times.best / STEPS * 1e6,
-        "ratio": ratio(times, plain),
-        "seconds": times.seconds,
-    }
+            made[f"{name}, teacher not cached"] = make({name: options}, cache=False)
+    return {**made, "all five": make(TERMS)}

@@ -2,30 +2,57 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from l2o.benchmarks.speed.training import Seconds, Training, Workload, make_model
+from l2o.benchmarks.statistics import Array, estimate
 
-Array = NDArray[np.float64]
-Rows = NDArray[np.int64] | slice
 MODES = ("groups", "update_scale")
 INTERVALS = (1, 10, 50)
-_RESAMPLES = 2000
+Pairs = Sequence[Sequence[Seconds]]
+"""`[rounds][quiet, deciding]` steps."""
 
 
-def overhead_of_steps(
-    workload: Workload,
-    optimizer: str,
-    rounds: int,
-    progress: Callable[[str], None] = lambda _: None,
-) -> list[dict[str, Any]]:
+@dataclass(frozen=True, kw_only=True)
+class Overhead:
+    """What a controller adds to a step, in percent, with 95 % bootstrap intervals over rounds.
+
+    Attributes:
+        percent: from the part of the step that a controller takes part in, over the whole step.
+        whole_percent: from whole steps: the same with the noise of forward and backward.
+        step_ms: median of the whole step without a controller; `quiet_ms` and `deciding_ms`: what a
+            step of either kind takes longer, where they are told apart.
+    """
+
+    percent: float
+    percent_interval: Sequence[float]
+    whole_percent: float
+    whole_percent_interval: Sequence[float]
+    step_ms: float
+    quiet_ms: float | None = None
+    deciding_ms: float | None = None
+    rounds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(Overhead):
+    """The overhead of a mode at an interval, on a network under an optimizer."""
+
+    model: str
+    optimizer: str
+    mode: str
+    interval: int
+
+
+def rows_of_steps(
+    workload: Workload, optimizer: str, rounds: int, progress: Callable[[str], None]
+) -> list[Row]:
     """Measure on the CPU, one row per mode and interval.
 
     A controller takes two kinds of steps, quiet ones and those that decide; each round takes both
@@ -43,26 +70,29 @@ def overhead_of_steps(
     contenders: tuple[str | None, ...] = (None, *MODES)
     models = [make_model(workload, device) for _ in contenders]
     taken: dict[str | None, list[list[Seconds]]] = {mode: [] for mode in contenders}
-    phases = len(contenders)
-    for phase in range(phases):
+    for phase in range(len(contenders)):
         trainings = {
-            mode: Training(
-                workload, optimizer, device, mode, 2, models[(place + phase) % len(models)]
-            )
-            for place, mode in enumerate(contenders)
+            mode: Training(workload, optimizer, device, mode, 2, models[(at + phase) % len(models)])
+            for at, mode in enumerate(contenders)
         }
         _take_turns(trainings, 1)
-        share = (rounds + phase) // phases
-        for mode, pairs in _take_turns(trainings, share).items():
+        found = _take_turns(trainings, (rounds + phase) // len(contenders))
+        for mode, pairs in found.items():
             taken[mode] += pairs
         progress(f"{workload.name}, {optimizer}: {sum(map(len, taken.values()))} pairs of steps")
-    bare = taken[None]
+    names: dict[str, Any] = {"model": workload.name, "optimizer": optimizer}
     return [
-        {"model": workload.name, "optimizer": optimizer, "mode": mode, "interval": interval}
-        | overhead(bare, taken[mode], interval)
+        Row(**names, mode=mode, interval=k, **vars(overhead(taken[None], taken[mode], k)))
         for mode in MODES
-        for interval in INTERVALS
+        for k in INTERVALS
     ]
+
+
+def overhead_of_steps(
+    workload: Workload, optimizer: str, rounds: int, progress: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """Return `rows_of_steps` as plain data."""
+    return [dict(vars(row)) for row in rows_of_steps(workload, optimizer, rounds, progress)]
 
 
 def _take_turns(
@@ -78,26 +108,16 @@ def _take_turns(
     return taken
 
 
-def overhead(
-    bare: Sequence[Sequence[Seconds]], controlled: Sequence[Sequence[Seconds]], interval: int
-) -> dict[str, Any]:
-    """Return what a controller adds to a step, in percent, with 95 % bootstrap intervals.
+def overhead(bare: Pairs, controlled: Pairs, interval: int) -> Overhead:
+    """Return what a controller adds to a step at K = `interval` steps per decision.
 
-    Args:
-        bare: `[rounds][quiet, deciding]`, without a controller (both steps alike).
-        controlled: the same with one.
-        interval: K, optimizer steps per decision.
-
-    Returns:
-        `percent`: from the part of the step that a controller takes part in, over the whole step;
-        `whole_percent`: from whole steps, which is the same with the noise of forward and backward;
-        each with `..._interval`; and medians in milliseconds.
+    Without a controller both steps of a pair are alike.
 
     Example:
         >>> bare = [[Seconds(1.0, 0.1), Seconds(1.0, 0.1)]] * 3
         >>> mine = [[Seconds(1.0, 0.1), Seconds(1.1, 0.2)]] * 3
         >>> found = overhead(bare, mine, interval=10)
-        >>> round(found["percent"], 6), round(found["whole_percent"], 6)
+        >>> round(found.percent, 6), round(found.whole_percent, 6)
         (1.0, 1.0)
     """
     whole_bare, whole, part_bare, part = (
@@ -106,79 +126,87 @@ def overhead(
         for series in (bare, controlled)
     )
     weights = np.array([interval - 1, 1]) / interval
-    draws = np.random.default_rng(0).integers(len(bare), size=(_RESAMPLES, len(bare)))
 
-    def by_part(rows: Rows) -> Array:
+    def by_part(rows: Array) -> Array:
         added = np.median(part[rows] - part_bare[rows], axis=-2) @ weights
         step = np.median(whole_bare[rows].reshape(*added.shape, -1), axis=-1)
         return np.asarray(100.0 * added / step)
 
-    def by_whole(rows: Rows) -> Array:
-        return np.asarray(
-            100.0 * (np.median(whole[rows] / whole_bare[rows], axis=-2) @ weights - 1.0)
-        )
+    def by_whole(rows: Array) -> Array:
+        longer = np.median(whole[rows] / whole_bare[rows], axis=-2) @ weights
+        return np.asarray(100.0 * (longer - 1.0))
 
-    every = slice(None)
-    return {
-        "percent": float(by_part(every)),
-        "percent_interval": _interval(by_part(draws)),
-        "whole_percent": float(by_whole(every)),
-        "whole_percent_interval": _interval(by_whole(draws)),
-        "step_ms": float(np.median(whole_bare)) * 1e3,
-        "quiet_ms": float(np.median((part - part_bare)[:, 0])) * 1e3,
-        "deciding_ms": float(np.median((part - part_bare)[:, 1])) * 1e3,
-        "rounds": len(bare),
-    }
+    (percent, span), (whole_percent, whole_span) = (
+        _over_rounds(each, len(bare)) for each in (by_part, by_whole)
+    )
+    quiet, deciding = 1e3 * np.median(part - part_bare, axis=0)
+    return Overhead(
+        percent=percent,
+        percent_interval=span,
+        whole_percent=whole_percent,
+        whole_percent_interval=whole_span,
+        step_ms=float(np.median(whole_bare)) * 1e3,
+        quiet_ms=float(quiet),
+        deciding_ms=float(deciding),
+        rounds=len(bare),
+    )
 
 
-def overhead_of_windows(
+def _over_rounds(statistic: Callable[[Array], Array], rounds: int) -> tuple[float, list[float]]:
+    """Return a statistic of the numbers of rounds, and its interval."""
+
+    def of_numbers(numbers: Array) -> Array:
+        return statistic(numbers[..., 0].astype(int))
+
+    found = estimate(np.arange(rounds, dtype=np.float64)[:, None], of_numbers)
+    return found.value, [found.low, found.high]
+
+
+def rows_of_windows(
     workload: Workload, optimizer: str, device: torch.device, rounds: int
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Measure on an accelerator, where only whole windows of steps tell the time.
 
     A window is K steps, 10 at least, with a synchronisation before and after; windows with and
     without a controller alternate.
     """
-    rows = []
-    for mode in MODES:
-        for interval in INTERVALS:
-            steps = max(interval, 10)
-            bare = Training(workload, optimizer, device)
-            controlled = Training(workload, optimizer, device, mode, interval)
-            ratios, seconds = [], []
-            for number in range(rounds + 1):
-                without, with_it = (_window(t, steps) for t in (bare, controlled))
-                if number:
-                    ratios.append(with_it / without)
-                    seconds.append(without / steps)
-            draws = np.random.default_rng(0).choice(ratios, size=(_RESAMPLES, rounds))
-            percent = 100.0 * (statistics.median(ratios) - 1.0)
-            spread = _interval(100.0 * (np.median(draws, axis=-1) - 1.0))
-            rows.append(
-                {
-                    "model": workload.name,
-                    "optimizer": optimizer,
-                    "mode": mode,
-                    "interval": interval,
-                    "percent": percent,
-                    "percent_interval": spread,
-                    "whole_percent": percent,
-                    "whole_percent_interval": spread,
-                    "step_ms": statistics.median(seconds) * 1e3,
-                    "rounds": rounds,
-                }
-            )
-    return rows
+    return [
+        _row_of_windows(workload, optimizer, device, rounds, mode, interval)
+        for mode in MODES
+        for interval in INTERVALS
+    ]
+
+
+def _row_of_windows(
+    workload: Workload, optimizer: str, device: torch.device, rounds: int, mode: str, interval: int
+) -> Row:
+    steps = max(interval, 10)
+    bare = Training(workload, optimizer, device)
+    controlled = Training(workload, optimizer, device, mode, interval)
+    found = [[_window(each, steps) for each in (bare, controlled)] for _ in range(rounds + 1)][1:]
+    without, longer = np.array(found).T
+
+    def percent(numbers: Array) -> Array:
+        return np.asarray(100.0 * (np.median((longer / without)[numbers], axis=-1) - 1.0))
+
+    value, span = _over_rounds(percent, rounds)
+    return Row(
+        model=workload.name,
+        optimizer=optimizer,
+        mode=mode,
+        interval=interval,
+        percent=value,
+        percent_interval=span,
+        whole_percent=value,
+        whole_percent_interval=span,
+        step_ms=float(np.median(without)) / steps * 1e3,
+        rounds=rounds,
+    )
 
 
 def _window(training: Training, steps: int) -> float:
     torch.cuda.synchronize(training.device)
     started = time.perf_counter()
-    for _ in range(steps):
-        training.step()
+    training.steps(steps)
     torch.cuda.synchronize(training.device)
     return time.perf_counter() - started
-
-
-def _interval(draws: Array) -> list[float]:
-    return [float(end) for end in np.quantile(draws, [0.025, 0.975])]

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from l2o.benchmarks.speed.models import ResNet, VisionTransformer
 from l2o.control.controller import LRController
 from l2o.deciding.bundle import load_policy
 
@@ -54,22 +53,14 @@ class Workload:
 
 @dataclass(frozen=True)
 class Seconds:
-    """How long one step took.
+    """How long one step took: all of it, and the part that a controller takes part in.
 
-    Attributes:
-        whole: forward, backward, optimizer step.
-        part: what a controller takes part in: `observe` and the optimizer step with its hooks.
+    The part is `observe`, and the optimizer step with its hooks.
     """
 
     whole: float
     part: float
 
-
-RESNET = Workload("ResNet, 11.7 M, 32 x 64²", lambda: ResNet((2, 2, 2, 2)), 32, 64)
-VIT = Workload("ViT-S, 21.8 M, 8 x 64²", lambda: VisionTransformer(size=64, patch=8), 8, 64)
-RESNET50 = Workload(
-    "ResNet-50, 25.6 M, 64 x 224², bf16", lambda: ResNet((3, 4, 6, 3), True), 64, 224, True
-)
 
 OPTIMIZERS: dict[str, Callable[[Any], Optimizer]] = {
     "SGD": lambda held: torch.optim.SGD(held, lr=1e-4, momentum=0.9, weight_decay=5e-4),
@@ -108,14 +99,9 @@ class Training:
         self.optimizer = OPTIMIZERS[optimizer](self.model.parameters())
         self.controller = None
         if mode is not None:
-            self.controller = LRController(
-                load_policy(POLICY),
-                self.optimizer,
-                self.model,
-                total_steps=TOTAL_STEPS,
-                interval=interval,
-                mode=mode,
-            )
+            told: dict[str, Any] = {"total_steps": TOTAL_STEPS, "interval": interval, "mode": mode}
+            policy = load_policy(POLICY)
+            self.controller = LRController(policy, self.optimizer, self.model, **told)
 
     def forward(self) -> torch.Tensor:
         """Return the loss of the batch."""
@@ -141,8 +127,12 @@ class Training:
         self.optimizer.step()
         stepped = clock()
         self.optimizer.zero_grad()
-        ended = clock()
-        return Seconds(ended - started, observed - begun + stepped - ready)
+        return Seconds(clock() - started, observed - begun + stepped - ready)
+
+    def steps(self, count: int) -> None:
+        """Take several steps."""
+        for _ in range(count):
+            self.step()
 
 
 def make_model(workload: Workload, device: torch.device) -> nn.Module:
@@ -151,6 +141,4 @@ def make_model(workload: Workload, device: torch.device) -> nn.Module:
         torch.manual_seed(0)
         model = workload.model().to(device)
     # The fast layout of convolutions on tensor cores.
-    if device.type == "cuda":
-        model = model.to(memory_format=torch.channels_last)
-    return model
+    return model.to(memory_format=torch.channels_last) if device.type == "cuda" else model

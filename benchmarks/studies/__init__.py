@@ -1,1 +1,47 @@
-"""Studies: looks at one policy, at learning, at harm, and at other data."""
+"""Studies: questions about policies, each with a command of its own, `l2o study NAME`."""
+
+_HERE = "l2o.benchmarks.studies"
+
+STUDIES: dict[str, tuple[str, str]] = {
+    "portrait": (
+        f"{_HERE}.portrait.study:Portrait",
+        "What does a policy do on held-out tasks? Three pictures.",
+    ),
+    "multipliers": (
+        f"{_HERE}.portrait.study:Multipliers",
+        "Which multipliers does it choose, layer by layer?",
+    ),
+    "base-lr": (
+        f"{_HERE}.portrait.study:BaseLR",
+        "Does it correct a base learning rate that is wrong?",
+    ),
+    "spike": (f"{_HERE}.portrait.study:LossSpike", "What does it do after a spike in the loss?"),
+    "importance": (
+        f"{_HERE}.portrait.importance:Importance",
+        "Which signals does it live on? Permutation importance.",
+    ),
+    "drawn-episodes": (
+        f"{_HERE}.drawn_episodes:DrawnEpisodes",
+        "Which policy is best on episodes drawn as in training?",
+    ),
+    "learning-curves": (
+        f"{_HERE}.learning_curves:LearningCurves",
+        "How did training runs learn, over time?",
+    ),
+    "heldout-learning-curves": (
+        f"{_HERE}.heldout_learning_curves:HeldoutLearningCurves",
+        "How did a run learn, scored on held-out tasks?",
+    ),
+    "foreign-task": (
+        f"{_HERE}.foreign_task:ForeignTask",
+        "Does it help on a task of none of the families?",
+    ),
+    "harm": (f"{_HERE}.harm.study:Harm", "Does it, plugged into a training loop, do harm?"),
+    "guard-cost": (
+        f"{_HERE}.guard_cost:GuardCost",
+        "What does the guard cost on tasks of the families?",
+    ),
+    "attention": (f"{_HERE}.attention:Attention", "Where do fine-tuned networks look? Grad-CAM."),
+    "damage": ("l2o.service.damage.study:Damage", "Are damaged files refused, or made anew?"),
+}
+"""Name -> where the study is, and the question it answers; imported when used."""

@@ -1,91 +1,83 @@
-"""Grad-CAM of the same target images under several rows of a benchmark, side by side.
-
-python -m l2o.benchmarks.studies.attention asg-table --rows "large LR" "small LR + guidance" \
-    --layer conv3 --out attention.png policy=asg-base
-"""
+"""Grad-CAM of the same target images under several rows of a benchmark, side by side."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
+import typer
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from l2o.benchmarks.cells.cell import Cell, load_family, load_task
 from l2o.benchmarks.comparisons.table.plan import make_plan
 from l2o.benchmarks.report.figures.attention import draw_attention
+from l2o.benchmarks.studies.base import Study
+from l2o.benchmarks.studies.options import Config, Overrides, count, names, text
 from l2o.configs.load import load_table
-from l2o.configs.schema import BenchmarkConfig
 from l2o.envs.fine_tune import FineTune, decision_interval
 from l2o.envs.policy_choice import build_policy
-from l2o.envs.runtime.threads import one_thread
-from l2o.files.streams import forgive_encodings
 from l2o.measures import attention_maps
-from l2o.registry import unknown_name
+from l2o.registry import lookup
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Fine-tune one cell of each row and draw where the networks look."""
-    forgive_encodings()
-    parser = argparse.ArgumentParser(
-        prog="python -m l2o.benchmarks.studies.attention",
-        description="Draw Grad-CAM maps side by side.",
-    )
-    parser.add_argument("config", help="a benchmark's preset or YAML file")
-    parser.add_argument("overrides", nargs="*", help="key=value")
-    parser.add_argument("--rows", nargs="+", help="labels of rows; all if not given")
-    parser.add_argument("--layer", required=True, help="a convolution's name")
-    parser.add_argument("--images", type=int, default=8, help="how many")
-    parser.add_argument("--out", type=Path, required=True, help="PNG to write")
-    # Overrides may stand behind options, as in the commands of `l2o`.
-    parsed, rest = parser.parse_known_intermixed_args(arguments)
-    if rest:
-        parser.error(f"unknown arguments: {' '.join(rest)}")
-    config = load_table(parsed.config, parsed.overrides)
-    write_attention(config, parsed.rows, parsed.layer, parsed.images, parsed.out)
+@dataclass(frozen=True)
+class Answer:
+    """Images `[N, C, H, W]`; of each row, maps `[N, h, w]` and which images it gets right."""
+
+    images: Tensor
+    maps: Mapping[str, Tensor]
+    right: Mapping[str, list[bool]]
 
 
-@one_thread()
-def write_attention(
-    config: BenchmarkConfig, rows: Sequence[str] | None, layer: str, count: int, out: Path
-) -> None:
-    """Fine-tune the first cell of each row, and write the figure.
+@dataclass(frozen=True, kw_only=True)
+class Attention(Study[Answer]):
+    """Draw Grad-CAM maps of rows of a benchmark side by side; needs captum.
 
-    The images are the first of the target test set that show each class once, then again. Shown is
-    the evidence for the right class.
-
-    Args:
-        config: the benchmark.
-        rows: labels; None takes all.
-        layer: a convolution's name.
-        count: images.
-        out: PNG file.
-
-    Raises:
-        ValueError: an unknown row or layer.
-        MissingExtraError: captum is not installed.
+    The first cell of each row is fine-tuned. The images are the first of the target test set that
+    show each class once, then again. Shown is the evidence for the right class.
     """
-    planned = {row.label: row for row in make_plan(config).rows}
-    for label in rows or ():
-        if label not in planned:
-            raise ValueError(unknown_name("row", label, planned))
-    load_family(config.task.model_dump_json()).prepare()
-    maps: dict[str, Tensor] = {}
-    right: dict[str, list[bool]] = {}
-    images = torch.empty(0)
-    for label in rows or planned:
-        run = _train(planned[label].cells[0])
-        test = run.task.target_test
-        chosen = one_of_each(test.labels, count)
-        images, labels = test.images[chosen].to(run.device), test.labels[chosen].to(run.device)
-        maps[label] = attention_maps(run.model, layer, images, labels)
-        right[label] = (run.model(images).argmax(dim=1) == labels).tolist()
-    low, high = images.min(), images.max()
-    figure = draw_attention((images - low) / (high - low), maps, right)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=160)
+
+    examples = (
+        'l2o study attention asg-table --rows "large LR" "small LR + guidance" --layer conv3 '
+        "--out attention.png policy=asg-base",
+    )
+    config: Config
+    overrides: Overrides = ()
+    rows: Annotated[tuple[str, ...], names("Labels of rows; all if not given.")] = ()
+    layer: Annotated[str, text("A convolution's name.")]
+    images: Annotated[int, count("How many.")] = 8
+    out: Annotated[Path, typer.Option(metavar="FILE", help="PNG to write.")]
+
+    def answer(self) -> Answer:
+        """Fine-tune, and look.
+
+        Raises:
+            ValueError: an unknown row or layer.
+            ImportError: captum is not installed.
+        """
+        config = load_table(self.config, self.overrides)
+        planned = {row.label: row for row in make_plan(config).rows}
+        chosen = {label: lookup("row", planned, label).cells[0] for label in self.rows or planned}
+        load_family(config.task.model_dump_json()).prepare()
+        maps, right = {}, {}
+        for label, cell in chosen.items():
+            run = _train(cell)
+            test = run.task.target_test
+            shown = one_of_each(test.labels, self.images)
+            images, labels = test.images[shown].to(run.device), test.labels[shown].to(run.device)
+            maps[label] = attention_maps(run.model, self.layer, images, labels)
+            right[label] = (run.model(images).argmax(dim=1) == labels).tolist()
+        return Answer(images, maps, right)
+
+    def pictures(self, answer: Answer) -> dict[Path, Figure]:
+        """Return the figure."""
+        low, high = answer.images.min(), answer.images.max()
+        shown = (answer.images - low) / (high - low)
+        return {self.out: draw_attention(shown, dict(answer.maps), dict(answer.right))}
 
 
 def one_of_each(labels: Tensor, count: int) -> Tensor:
@@ -115,7 +107,3 @@ def _train(cell: Cell) -> FineTune:
     )
     run.advance(run.steps)
     return run
-
-
-if __name__ == "__main__":
-    main()

@@ -1,24 +1,19 @@
-"""Policies side by side on the same drawn episodes of the meta-training split.
-
-l2o study drawn_episodes asg-base runs/mine --by pretrain_steps --json runs/drawn.json
-
-For choosing among policies before anything held out is looked at: tasks, networks, base LRs and
-optimizers are drawn as a training config draws them, on networks and tasks that its training never
-sees. Evaluation while learning sees the first of these episodes, so these begin after them.
-"""
+"""Policies side by side on the same drawn episodes of the meta-training split."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 
 from l2o.benchmarks.cells.episode_scores import FIRST_EPISODE, seen_by
-from l2o.benchmarks.comparisons.ablation.intervals import estimate_mean
+from l2o.benchmarks.report.tables import Table, percent, points
+from l2o.benchmarks.statistics import CROSSED, Array, Estimate, estimate, mean
+from l2o.benchmarks.studies.base import Study
+from l2o.benchmarks.studies.options import Json, PolicyNames, count, text
 from l2o.configs.load import load_config
 from l2o.configs.schema import TrainConfig
 from l2o.deciding.bundle import load_policy, read_card
@@ -27,50 +22,98 @@ from l2o.envs.build import build
 from l2o.envs.episode_rules import TASK_SEEDS
 from l2o.envs.runtime.interrupts import deferred_interrupts
 from l2o.envs.tasks import TASKS
-from l2o.files.seals import write_json
-from l2o.files.streams import forgive_encodings
 from l2o.policies.common.evaluation import Evaluator, evaluation_task
 
-RESAMPLES = 2000
+
+@dataclass(frozen=True)
+class Row:
+    """One policy on one part of the episodes; `difference` is to the first policy."""
+
+    part: str
+    episodes: int
+    policy: str
+    accuracy: Estimate
+    difference: Estimate
 
 
-def run(
-    names: Sequence[str], config: TrainConfig, episodes: int, by: str | None
-) -> list[dict[str, Any]]:
-    """Return a row per policy and part of the episodes.
+@dataclass(frozen=True)
+class Answer:
+    """A row per part of the episodes and policy."""
 
-    Args:
-        names: of shipped policies, or folders; the first is what the others are compared with.
-        config: how episodes are drawn.
-        episodes: how many.
-        by: property of a task's description that parts them; None for no parts.
+    episodes: int
+    rows: Sequence[Row]
 
-    Raises:
-        ValueError: a policy that is not learned, a held-out family, or a property that tasks lack.
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnEpisodes(Study[Answer]):
+    """Compare policies on the same drawn episodes of the meta-training split.
+
+    For choosing among policies before anything held out is looked at: tasks, networks, base LRs and
+    optimizers are drawn as a training config draws them, on networks and tasks that its training
+    never sees. Evaluation while learning sees the first of these episodes, so these begin after
+    them. The first policy is what the others are compared with.
     """
-    named = evaluation_task(config)
-    if named.options.get("split", "train") != "train":
-        raise ValueError(f"split={named.options['split']!r} is not looked at here; use split=train")
-    policies = {name: _learned(name) for name in names}
-    numbers = range(FIRST_EPISODE, FIRST_EPISODE + episodes)
-    family = build("task", TASKS, named)
-    # Here, once: each worker would pretrain what it misses.
-    family.prepare()
-    parts = {"all": np.ones(episodes, bool)}
-    if by is not None:
-        parts |= _parted(by, [family.sample(TASK_SEEDS + n).description for n in numbers])
-    with deferred_interrupts(), closing(Evaluator(config)) as evaluator:
-        found = {
-            name: np.array([each.accuracy for each in evaluator.drawn(policy, numbers, seen)])
-            for name, policy in policies.items()
-            for seen in [seen_by(policy, config, _told_validation(name))]
-        }
-    first = found[names[0]]
-    return [
-        {"part": part, "episodes": int(mask.sum())} | _told(name, own[mask], first[mask])
-        for part, mask in parts.items()
-        for name, own in found.items()
-    ]
+
+    examples = ("l2o study drawn-episodes asg-base runs/mine --by pretrain_steps",)
+    policies: PolicyNames
+    config: Annotated[str, text("Preset, or a run's config.yaml.")] = "asg-base"
+    episodes: Annotated[int, count("How many; an interval needs two.", 2)] = 96
+    by: Annotated[str | None, text("Property of tasks that parts the rows, as pretrain_steps.")] = (
+        None
+    )
+    json: Json = None
+
+    def answer(self) -> Answer:
+        """Return a row per policy and part of the episodes.
+
+        Raises:
+            ValueError: a policy that is not learned, a held-out family, or a property that tasks
+                lack.
+        """
+        return Answer(self.episodes, self.compare(load_config("train", self.config)))
+
+    def compare(self, config: TrainConfig) -> list[Row]:
+        """Return the rows, of episodes that are drawn as a config says."""
+        named = evaluation_task(config)
+        if (split := named.options.get("split", "train")) != "train":
+            raise ValueError(f"split={split!r} is not looked at here; use split=train")
+        policies = {name: _learned(name) for name in self.policies}
+        numbers = range(FIRST_EPISODE, FIRST_EPISODE + self.episodes)
+        family = build("task", TASKS, named)
+        # Here, once: each worker would pretrain what it misses.
+        family.prepare()
+        parts = {"all": np.ones(self.episodes, bool)}
+        if self.by is not None:
+            described = [family.sample(TASK_SEEDS + number).description for number in numbers]
+            parts |= _parted(self.by, described)
+        found: dict[str, Array] = {}
+        with deferred_interrupts(), closing(Evaluator(config)) as evaluator:
+            for name, policy in policies.items():
+                seen = seen_by(policy, config, _told_validation(name))
+                ended = evaluator.drawn(policy, numbers, seen)
+                found[name] = np.array([each.accuracy for each in ended])
+        first = found[self.policies[0]]
+        return [
+            Row(part, int(mask.sum()), name, *map(_mean, (own[mask], (own - first)[mask])))
+            for part, mask in parts.items()
+            for name, own in found.items()
+        ]
+
+    def tables(self, answer: Answer) -> list[Table]:
+        """Return the rows."""
+        rows = [
+            (
+                *(row.part, str(row.episodes), row.policy),
+                *(percent(row.accuracy), points(row.difference)),
+            )
+            for row in answer.rows
+        ]
+        columns = ("part", "episodes", "policy", "target accuracy", "against the first")
+        return [Table("Drawn episodes", columns, rows)]
+
+
+def _mean(scores: Array) -> Estimate:
+    return estimate(scores[None], mean, CROSSED)
 
 
 def _learned(name: str) -> LearnedPolicy:
@@ -86,53 +129,9 @@ def _told_validation(name: str) -> bool:
     return bool((learned.get("environment") or {}).get("validation", False))
 
 
-def _parted(by: str, described: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+def _parted(by: str, described: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return which episodes' tasks have each value of a property."""
     if lacking := [each for each in described if by not in each]:
         raise ValueError(f"tasks have no {by!r}; they have {', '.join(sorted(lacking[0]))}")
     values = np.array([str(each[by]) for each in described])
     return {f"{by}={value}": values == value for value in dict.fromkeys(values.tolist())}
-
-
-def _told(name: str, own: np.ndarray, first: np.ndarray) -> dict[str, Any]:
-    return {
-        "policy": name,
-        "accuracy": estimate_mean(own[None], RESAMPLES).to_json(),
-        "difference": estimate_mean((own - first)[None], RESAMPLES).to_json(),
-    }
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run from the command line."""
-    forgive_encodings()
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("policies", nargs="+", help="names or folders")
-    parser.add_argument("--config", default="asg-base", help="train preset, or a run's config.yaml")
-    parser.add_argument("--episodes", type=int, default=96)
-    parser.add_argument("--by", help="property of tasks that parts the rows, as pretrain_steps")
-    parser.add_argument("--json", type=Path)
-    given = parser.parse_args(arguments)
-    if given.episodes < 2:
-        parser.error(f"--episodes must be 2 or more, got {given.episodes}: an interval needs two")
-    try:
-        config = load_config("train", given.config)
-        rows = run(given.policies, config, given.episodes, given.by)
-    except ValueError as error:
-        parser.error(str(error))
-    for row in rows:
-        spans = "   ".join(_span(row[key]) for key in ("accuracy", "difference"))
-        print(f"{row['part']:24} {row['episodes']:4} {row['policy']:24} {spans}")
-    if given.json is not None:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        write_json(given.json, {"episodes": given.episodes, "rows": rows})
-
-
-def _span(told: dict[str, Any]) -> str:
-    if told["low"] is None:
-        return f"{100 * told['value']:5.1f}"
-    value, low, high = (100 * told[key] for key in ("value", "low", "high"))
-    return f"{value:5.1f} [{low:5.1f}, {high:5.1f}]"
-
-
-if __name__ == "__main__":
-    main()

@@ -1,40 +1,32 @@
-"""A task of none of the families, in a plain training loop: does a policy help a stranger?
-
-python -m l2o.benchmarks.studies.foreign_task asg-base asg-lite --json runs/elsewhere.json
-
-A convolutional network with batch normalisation is pretrained to tell which way real digits (8 x 8,
-of scikit-learn) are turned, and fine-tuned, with a new head, on glyphs of Pillow's own font; the
-target are the real digits. No guidance, no teacher, no validation: the policy sees optimizer and
-loss. None of it is like what policies learn on.
-"""
+"""A task of none of the families, in a plain training loop: does a policy help a stranger?"""
 
 from __future__ import annotations
 
-import argparse
 import copy
-from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
-from scipy import stats
 from torch import Tensor, nn
-from tqdm import tqdm
+from torch.nn.functional import cross_entropy
 
 import l2o
-from l2o.files.seals import write_json
-from l2o.files.streams import forgive_encodings
+from l2o.benchmarks.report.tables import Table, percent
+from l2o.benchmarks.statistics import TASKS, Estimate, estimate, mean
+from l2o.benchmarks.studies.base import KeptStudy
+from l2o.benchmarks.studies.options import Json, PolicyNames, count
 
-OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any], float]] = {
-    "SGD": (torch.optim.SGD, {"momentum": 0.9}, 0.02),
-    "AdamW": (torch.optim.AdamW, {}, 0.001),
+OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], float]] = {
+    "SGD": (partial(torch.optim.SGD, momentum=0.9), 0.02),
+    "AdamW": (partial(torch.optim.AdamW), 0.001),
 }
-"""Name -> optimizer, its arguments and the base LR that factors multiply."""
-PROFILES = ("flat", "small_backbone", "frozen_backbone")
-"""Layer profiles of the rival, a cosine."""
+"""Name -> optimizer, and the base LR that factors multiply."""
+RIVALS = {f"cosine, {name}": name for name in ("flat", "small_backbone", "frozen_backbone")}
+"""Rivals, cosine schedules -> their layer profiles."""
 FACTORS = (0.01, 0.1, 1.0, 10.0, 100.0)
 PRETRAINING = 900
 """The first of the real digits are for pretraining, the others the target."""
@@ -71,7 +63,7 @@ def pretrained(seed: int, steps: int = 600) -> nn.Sequential:
         turns = torch.randint(0, 4, (64,))
         chosen = images[torch.randint(0, len(images), (64,))]
         turned = torch.stack([torch.rot90(x, int(n), (1, 2)) for x, n in zip(chosen, turns)])
-        loss = nn.functional.cross_entropy(network(turned), turns)
+        loss = cross_entropy(network(turned), turns)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -111,12 +103,12 @@ def fine_tune(policy: l2o.Policy, optimizer: str, factor: float, seed: int) -> f
     network[-1] = head = nn.Linear(64, 10)
     generator = torch.Generator().manual_seed(seed)
     images, labels = synthetic(IMAGES, generator)
-    kind, arguments, base_lr = OPTIMIZERS[optimizer]
-    made = kind(network.parameters(), lr=base_lr * factor, **arguments)  # type: ignore[call-arg]
+    make, base_lr = OPTIMIZERS[optimizer]
+    made = make(network.parameters(), lr=base_lr * factor)
     controller = l2o.LRController(policy, made, network, total_steps=STEPS, head=head)
     for _ in range(STEPS):
         batch = torch.randint(0, IMAGES, (BATCH,), generator=generator)
-        loss = nn.functional.cross_entropy(network(images[batch]), labels[batch])
+        loss = cross_entropy(network(images[batch]), labels[batch])
         controller.observe(loss=loss)
         made.zero_grad()
         loss.backward()
@@ -129,54 +121,103 @@ def fine_tune(policy: l2o.Policy, optimizer: str, factor: float, seed: int) -> f
     return float(right.double().mean())
 
 
-def run(policies: Sequence[str], seeds: int) -> list[dict[str, Any]]:
-    """Return a row per optimizer and contender: accuracies `[seeds, factors]`, mean, interval."""
-    contenders: dict[str, l2o.Policy] = {name: l2o.load_policy(name) for name in policies}
-    contenders |= {f"cosine, {name}": l2o.SchedulePolicy("cosine", name) for name in PROFILES}
-    rows = []
-    cells = [(optimizer, name) for optimizer in OPTIMIZERS for name in contenders]
-    for optimizer, name in tqdm(cells, disable=None):
-        found = [
-            [fine_tune(contenders[name], optimizer, factor, seed) for factor in FACTORS]
-            for seed in range(seeds)
+@dataclass(frozen=True)
+class Run:
+    """One fine-tune: who sets the rates, under which optimizer, at which base LR and seed."""
+
+    optimizer: str
+    contender: str
+    seed: int
+    factor: float
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The accuracy of a fine-tune on the target."""
+
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """A contender under an optimizer: accuracies `[seeds][factors]`, their mean, its interval."""
+
+    optimizer: str
+    contender: str
+    accuracies: list[list[float]]
+    by_factor: list[float]
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A row per optimizer and contender."""
+
+    factors: Sequence[float]
+    seeds: int
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForeignTask(KeptStudy[Run, Scored, Answer]):
+    """Policies on a task of none of the families, in a plain training loop.
+
+    A convolutional network with batch normalisation is pretrained to tell which way real digits
+    (8 x 8, of scikit-learn) are turned, and fine-tuned, with a new head, on glyphs of Pillow's own
+    font; the target are the real digits. No guidance, no teacher, no validation: the policy sees
+    optimizer and loss. None of it is like what policies learn on. Rivals are cosine schedules.
+    """
+
+    examples = ("l2o study foreign-task asg-base asg-lite --json elsewhere.json",)
+    record: ClassVar[type[Scored]] = Scored
+    policies: PolicyNames = ("asg-base", "asg-lite")
+    seeds: Annotated[int, count("Pretrained networks.", 2)] = 4
+    json: Json = None
+
+    def plan(self) -> list[Run]:
+        """Return all fine-tunes."""
+        for name in self.policies:
+            l2o.load_policy(name)
+        return [
+            Run(optimizer, contender, seed, factor)
+            for optimizer in OPTIMIZERS
+            for contender in (*self.policies, *RIVALS)
+            for seed in range(self.seeds)
+            for factor in FACTORS
         ]
-        rows.append({"optimizer": optimizer, "contender": name} | _told(np.array(found)))
-    return rows
+
+    def run(self, piece: Run) -> Scored:
+        """Fine-tune once."""
+        rival = RIVALS.get(piece.contender)
+        policy = l2o.SchedulePolicy("cosine", rival) if rival else l2o.load_policy(piece.contender)
+        return Scored(fine_tune(policy, piece.optimizer, piece.factor, piece.seed))
+
+    def summarise(self, found: Sequence[Scored]) -> Answer:
+        """Return a row per optimizer and contender."""
+        groups: dict[tuple[str, str], list[float]] = {}
+        for run, scored in zip(self.plan(), found, strict=True):
+            groups.setdefault((run.optimizer, run.contender), []).append(scored.accuracy)
+        return Answer(FACTORS, self.seeds, [_row(*key, each) for key, each in groups.items()])
+
+    def tables(self, answer: Answer) -> list[Table]:
+        """Return accuracies by base LR, and their mean."""
+        columns = ("optimizer", "contender", *(f"x {factor:g}" for factor in FACTORS), "mean")
+        rows = [
+            (
+                *(row.optimizer, row.contender),
+                *(f"{100 * value:.1f}" for value in row.by_factor),
+                percent(Estimate(row.mean, row.low, row.high)),
+            )
+            for row in answer.rows
+        ]
+        return [Table("Accuracy on the target by base LR, %", columns, rows)]
 
 
-def _told(found: np.ndarray) -> dict[str, Any]:
-    each = found.mean(axis=1)
-    span = stats.bootstrap(
-        (each,), np.mean, n_resamples=2000, method="percentile", rng=np.random.default_rng(0)
-    ).confidence_interval
-    return {
-        "accuracies": found.round(4).tolist(),
-        "by_factor": found.mean(axis=0).round(4).tolist(),
-        "mean": round(float(each.mean()), 4),
-        "low": round(float(span.low), 4),
-        "high": round(float(span.high), 4),
-    }
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run from the command line."""
-    forgive_encodings()
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("policies", nargs="*", default=["asg-base", "asg-lite"])
-    parser.add_argument("--seeds", type=int, default=4, help="pretrained networks, 2 or more")
-    parser.add_argument("--json", type=Path)
-    given = parser.parse_args(arguments)
-    if given.seeds < 2:
-        parser.error(f"--seeds must be 2 or more, got {given.seeds}: an interval needs two")
-    rows = run(given.policies, given.seeds)
-    for row in rows:
-        by = " ".join(f"{100 * value:5.1f}" for value in row["by_factor"])
-        span = f"{100 * row['mean']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
-        print(f"{row['optimizer']:6} {row['contender']:24} {by}   mean {span}")
-    if given.json is not None:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        write_json(given.json, {"factors": FACTORS, "seeds": given.seeds, "rows": rows})
-
-
-if __name__ == "__main__":
-    main()
+def _row(optimizer: str, contender: str, accuracies: list[float]) -> Row:
+    found = np.array(accuracies).reshape(-1, len(FACTORS))
+    span = estimate(found.mean(axis=1)[None], mean, TASKS)
+    ends = (round(end, 4) for end in (span.value, span.low, span.high))
+    by_factor = found.mean(axis=0).round(4).tolist()
+    return Row(optimizer, contender, found.round(4).tolist(), by_factor, *ends)

@@ -1,51 +1,32 @@
-"""What a controller's guard costs shipped policies, on the tasks of the zero-shot comparison.
-
-python -m l2o.benchmarks.studies.guard_cost --tasks 4 --json runs/guarded.json
-
-The comparison runs policies without a guard, so that it compares policies and not rescues; in a
-user's loop the guard is on. Here every fine-tune runs both ways, on the same batches from the same
-head. Such runs are not stacked: some eight minutes for four tasks of each family, on two cores.
-"""
+"""What a controller's guard costs policies, on the tasks of the zero-shot comparison."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from typing import Annotated, ClassVar
 
 import numpy as np
 
-from l2o.benchmarks.comparisons.ablation.intervals import estimate_mean
 from l2o.benchmarks.comparisons.zero_shot.plan import task_of
+from l2o.benchmarks.report.tables import Table, points
+from l2o.benchmarks.statistics import CROSSED, Array, Estimate, estimate, mean
+from l2o.benchmarks.studies.base import KeptStudy
+from l2o.benchmarks.studies.options import Json, Workers, count, names
 from l2o.configs.load import load_config
 from l2o.configs.zero_shot import ZeroShotConfig
 from l2o.deciding.bundle import load_policy
 from l2o.envs.build import build
 from l2o.envs.fine_tune import FineTune
-from l2o.envs.runtime.executor import Processes, in_order
 from l2o.envs.tasks import TASKS
 from l2o.envs.tasks.base import Task
-from l2o.files.seals import write_json
-from l2o.files.streams import forgive_encodings
 from l2o.guarding.guard import Guard
-
-RESAMPLES = 2000
-POLICIES = ("asg-base", "asg-lite", "asg-wide")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One pair of fine-tunes.
-
-    Attributes:
-        family: of the zero-shot comparison.
-        seed: of the task.
-        factor: on the family's base learning rate.
-        policy: the name of a shipped one.
-    """
+    """One pair of fine-tunes: family and task of the comparison, factor on the base LR, policy."""
 
     family: str
     seed: int
@@ -53,39 +34,121 @@ class Run:
     policy: str
 
 
-def plan(config: ZeroShotConfig, tasks: int, policies: Sequence[str]) -> Iterator[Run]:
-    """Yield all pairs, task by task."""
-    for family in config.families:
-        for seed in range(tasks):
-            for policy in policies:
-                for factor in config.base_lr_factors:
-                    yield Run(family, seed, factor, policy)
+@dataclass(frozen=True)
+class Pair(Run):
+    """Target accuracy of a fine-tune without a guard and with one, and how often it acted."""
+
+    without: float
+    guarded: float
+    interventions: int
 
 
-def measure(run: Run) -> dict[str, Any]:
-    """Fine-tune without and with a guard; return both target accuracies and what the guard did."""
-    config = _config()
-    family = config.families[run.family]
-    task = _task(run.family, run.seed)
-    found: dict[str, Any] = {}
-    for name, guard in (("without", None), ("with", Guard())):
-        fine_tune = FineTune(
-            task,
-            family.finetuning,
-            policy=load_policy(run.policy),
-            base_lr=run.factor * task.base_lr,
-            seed=0,
-            guard=guard,
+@dataclass(frozen=True)
+class Row:
+    """A policy at the family's base LR ("default"), or over all base LRs; tasks are resampled."""
+
+    policy: str
+    base_lr: str
+    tasks: int
+    without: float
+    guarded: float
+    difference: Estimate
+    interventions: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Rows, and the pairs that they sum up."""
+
+    summary: Sequence[Row]
+    runs: Sequence[Pair]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuardCost(KeptStudy[Run, Pair, Answer]):
+    """What a controller's guard costs policies, on the tasks of the zero-shot comparison.
+
+    The comparison runs policies without a guard, so that it compares policies and not rescues; in a
+    user's loop the guard is on. Here every fine-tune runs both ways, on the same batches from the
+    same head. Such runs are not stacked: some eight minutes for four tasks of each family, on two
+    cores.
+    """
+
+    examples = ("l2o study guard-cost --tasks 4 --json guarded.json",)
+    record: ClassVar[type[Pair]] = Pair
+    policies: Annotated[tuple[str, ...], names("Names, or folders.")] = (
+        *("asg-base", "asg-lite", "asg-wide"),
+    )
+    tasks: Annotated[int, count("Tasks of each family.")] = 4
+    workers: Workers = 2
+    json: Json = None
+
+    def plan(self) -> list[Run]:
+        """Return all pairs, task by task."""
+        return [
+            Run(family, seed, factor, policy)
+            for family in _config().families
+            for seed in range(self.tasks)
+            for policy in self.policies
+            for factor in _config().base_lr_factors
+        ]
+
+    def run(self, piece: Run) -> Pair:
+        """Fine-tune without and with a guard."""
+        task, accuracies = _task(piece.family, piece.seed), []
+        for guard in (None, Guard()):
+            tune = FineTune(
+                task,
+                _config().families[piece.family].finetuning,
+                policy=load_policy(piece.policy),
+                base_lr=piece.factor * task.base_lr,
+                seed=0,
+                guard=guard,
+            )
+            tune.advance(tune.steps)
+            accuracies.append(tune.accuracy("target_test"))
+        interventions = sum(tune.controller.report()["interventions"].values())
+        return Pair(
+            **vars(piece), without=accuracies[0], guarded=accuracies[1], interventions=interventions
         )
-        fine_tune.advance(fine_tune.steps)
-        found[name] = fine_tune.accuracy("target_test")
-        found["interventions"] = sum(fine_tune.controller.report()["interventions"].values())
-    return {**vars(run), **found}
+
+    def summarise(self, found: Sequence[Pair]) -> Answer:
+        """Return a row per policy at the family's base LR, and one in the mean over all of them."""
+        rows = []
+        for policy in dict.fromkeys(pair.policy for pair in found):
+            own = [pair for pair in found if pair.policy == policy]
+            default = [pair for pair in own if pair.factor == 1.0]
+            rows += [_row(policy, "default", default), _row(policy, "all", own)]
+        return Answer(rows, found)
+
+    def tables(self, answer: Answer) -> list[Table]:
+        """Return the rows."""
+        columns = ("policy", "base LR", "tasks", "without", "with", "difference", "interventions")
+        rows = [
+            (
+                *(row.policy, row.base_lr, str(row.tasks)),
+                *(f"{100 * share:.1f}" for share in (row.without, row.guarded)),
+                *(points(row.difference), str(row.interventions)),
+            )
+            for row in answer.summary
+        ]
+        return [Table("What the guard costs", columns, rows)]
 
 
-def measure_all(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Measure several pairs, one after another."""
-    return [measure(run) for run in runs]
+def _row(policy: str, base_lr: str, pairs: Sequence[Pair]) -> Row:
+    without = _by_task(pairs, (pair.without for pair in pairs))
+    guarded = _by_task(pairs, (pair.guarded for pair in pairs))
+    difference = estimate((guarded - without)[None], mean, CROSSED)
+    means = float(without.mean()), float(guarded.mean())
+    acted = sum(pair.interventions for pair in pairs)
+    return Row(policy, base_lr, len(without), *means, difference, acted)
+
+
+def _by_task(pairs: Sequence[Pair], values: Iterable[float]) -> Array:
+    tasks: dict[tuple[str, int], list[float]] = {}
+    for pair, value in zip(pairs, values, strict=True):
+        tasks.setdefault((pair.family, pair.seed), []).append(value)
+    return np.array([np.mean(each) for each in tasks.values()])
 
 
 @lru_cache(maxsize=1)
@@ -97,74 +160,4 @@ def _config() -> ZeroShotConfig:
 
 @lru_cache(maxsize=2)
 def _task(family: str, seed: int) -> Task:
-    found = build("task", TASKS, task_of(_config().families[family]))
-    return found.sample(seed)
-
-
-def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return a row per policy: accuracies and paired differences, tasks resampled.
-
-    At the base LR of the family, and in the mean over all of them.
-    """
-    told = []
-    for policy in dict.fromkeys(row["policy"] for row in rows):
-        for which in ("default", "all"):
-            chosen = [
-                row
-                for row in rows
-                if row["policy"] == policy and (which == "all" or row["factor"] == 1.0)
-            ]
-            without, guarded = (_by_task(chosen, name) for name in ("without", "with"))
-            told.append(
-                {
-                    "policy": policy,
-                    "base_lr": which,
-                    "tasks": len(without),
-                    "without": float(without.mean()),
-                    "with": float(guarded.mean()),
-                    "difference": estimate_mean((guarded - without)[None], RESAMPLES).to_json(),
-                    "interventions": sum(row["interventions"] for row in chosen),
-                }
-            )
-    return told
-
-
-def _by_task(rows: Sequence[dict[str, Any]], name: str) -> np.ndarray:
-    tasks: dict[tuple[str, int], list[float]] = {}
-    for row in rows:
-        tasks.setdefault((row["family"], row["seed"]), []).append(row[name])
-    return np.array([np.mean(values) for values in tasks.values()])
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run from the command line."""
-    forgive_encodings()
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--policies", nargs="+", default=list(POLICIES))
-    parser.add_argument("--tasks", type=int, default=4, help="tasks of each family")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--json", type=Path)
-    given = parser.parse_args(arguments)
-    if min(given.tasks, given.workers) < 1:
-        parser.error("--tasks and --workers must be 1 or more")
-    runs = list(plan(_config(), given.tasks, given.policies))
-    at_once = len(_config().base_lr_factors)
-    # Those of one task to one process, which samples it once.
-    parts = [runs[first : first + at_once] for first in range(0, len(runs), at_once)]
-    with Processes(given.workers) as executor:
-        rows = [row for part in in_order(executor.map(measure_all, parts)) for row in part]
-    told = summarise(rows)
-    for row in told:
-        span = " ".join(f"{100 * row['difference'][key]:+.1f}" for key in ("value", "low", "high"))
-        print(
-            f"{row['policy']:12} base LR {row['base_lr']:8} {row['tasks']:3} tasks  "
-            f"without {100 * row['without']:5.1f}  with {100 * row['with']:5.1f}  "
-            f"difference, low, high {span}  interventions {row['interventions']}"
-        )
-    if given.json is not None:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        write_json(given.json, {"summary": told, "runs": rows})
-
-
-if __name__ == "__main__":
-    main()
+    return build("task", TASKS, task_of(_config().families[family])).sample(seed)

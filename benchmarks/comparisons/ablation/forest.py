@@ -2,56 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from matplotlib.figure import Figure
 
-from l2o.benchmarks.comparisons.ablation.tables import is_clear
-from l2o.benchmarks.report.figures.style import GREY, INK, new_figure, tidy
+from l2o.benchmarks.comparisons.ablation.result_models import AblationFolder
+from l2o.benchmarks.report.figures.intervals import Dot, Line, draw_lines
 
 
-def draw_forest(data: dict[str, Any]) -> Figure | None:
+def draw_forest(folder: AblationFolder) -> Figure | None:
     """Draw one line per difference, groups under their names; None without any.
 
     Filled dots: the interval does not hold zero.
     """
-    rows = [row for row in data["rows"] if row["difference"] is not None]
-    if not rows:
+    results, group = folder.results, ""
+    lines = []
+    for row in results.rows:
+        found = row.difference
+        if found is None:
+            continue
+        if row.group != group:
+            group = row.group
+            lines.append(Line(group))
+        other = "" if row.against == results.base else f" (against: {row.against})"
+        lines.append(
+            Line(row.label + other, (Dot(found.scaled(100), filled=row.is_clear, size=5.5),))
+        )
+    if not lines:
         return None
-    places, names, headings = _places(data["base"], rows)
-    figure = new_figure(8.6, 1.2 + 0.27 * (max(places) + 1))
-    axes = figure.subplots()
-    for place, row in zip(places, rows, strict=True):
-        found = row["difference"]
-        if found["low"] is not None:
-            ends = [100 * found["low"], 100 * found["high"]]
-            axes.plot(ends, [place, place], color=INK, linewidth=1.6)
-        face = INK if is_clear(found) else "white"
-        axes.plot(100 * found["value"], place, "o", color=INK, markerfacecolor=face, markersize=5.5)
-    axes.axvline(0, color="#777777", linewidth=1)
-    for place in headings:
-        axes.axhline(place, color=GREY, linewidth=0.6)
-    ticks = [*headings.items(), *zip(places, names, strict=True)]
-    axes.set_yticks([place for place, _ in ticks], [name for _, name in ticks], fontsize=8.5)
-    for label in axes.get_yticklabels()[: len(headings)]:
-        label.set_fontweight("bold")
-    axes.set_ylim(max(places) + 0.7, -0.7)
-    axes.set_xlabel("difference in final accuracy on real images, percentage points")
-    tidy(axes)
-    return figure
-
-
-def _places(base: str, rows: list[dict[str, Any]]) -> tuple[list[int], list[str], dict[int, str]]:
-    """Return the rows' heights and names, and the groups' headings by height."""
-    places, names, headings = [], [], {}
-    height, group = 0, ""
-    for row in rows:
-        if row["group"] != group:
-            group = row["group"]
-            headings[height] = group
-            height += 1
-        places.append(height)
-        other = "" if row["against"] == base else f" (against: {row['against']})"
-        names.append(row["label"] + other)
-        height += 1
-    return places, names, headings
+    axis = f"difference in final {results.main.metric} on real images, percentage points"
+    return draw_lines(lines, axis, width=8.6, height=1.2 + 0.27 * len(lines))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from l2o.benchmarks.cells.cell import Record, finite
 from l2o.benchmarks.cells.episode_scores import FIRST_EPISODE, seen_by
+from l2o.benchmarks.cells.record import finite
 from l2o.benchmarks.comparisons.ablation.plan import Run
+from l2o.benchmarks.comparisons.ablation.result_models import RunRecord
 from l2o.configs.schema import TrainConfig
 from l2o.deciding.bundle import load_policy
 from l2o.deciding.learned import LearnedPolicy
@@ -20,11 +21,19 @@ RESULTS = "results.json"
 _REMEDY = "delete it, and the same command writes it again from the run's checkpoint"
 
 
-def learn(run: Run, folder: Path, progress: bool = False) -> dict[str, Any]:
-    """Learn a run's policy, from where it stopped, unless it is there; return its results."""
+class Learned(NamedTuple):
+    """What learning a policy took."""
+
+    fine_tunes: int
+    seconds: float
+
+
+def learn(run: Run, folder: Path, progress: bool = False) -> Learned:
+    """Learn a run's policy, from where it stopped, unless it is there; return what it took."""
     if not is_learned(run.config, folder):
         train(run.config, folder, resume=True, progress=progress)
-    return read_json(folder / RESULTS, _REMEDY)
+    found = read_json(folder / RESULTS, _REMEDY)
+    return Learned(found["episodes"], found["seconds"])
 
 
 def is_learned(config: TrainConfig, folder: Path) -> bool:
@@ -40,30 +49,30 @@ def is_learned(config: TrainConfig, folder: Path) -> bool:
         raise DamagedFileError(path, "holds no results of an l2o train run", _REMEDY) from error
 
 
-def score(run: Run, folder: Path, results: dict[str, Any], evaluator: Evaluator) -> Record:
+def score(run: Run, folder: Path, learned: Learned, evaluator: Evaluator) -> RunRecord:
     """Score a learned policy, and return the record of the run.
 
     Args:
         run: what was learned.
         folder: where.
-        results: of the learning.
+        learned: what learning it took.
         evaluator: of the base's training config.
     """
     policy = load_policy(folder)
     assert isinstance(policy, LearnedPolicy)
     numbers = range(FIRST_EPISODE, FIRST_EPISODE + run.episodes)
     ended = evaluator.drawn(policy, numbers, scoring_config(run, policy))
-    return {
-        "id": run.id,
-        "label": run.label,
-        "seed": run.seed,
-        "folder": folder.name,
-        "fine_tunes": results["episodes"],
-        "seconds": round(results["seconds"], 2),
-        "accuracy": [finite(each.accuracy) for each in ended],
-        "chance": [finite(each.chance) for each in ended],
-        "diverged": [each.diverged for each in ended],
-    }
+    return RunRecord(
+        id=run.id,
+        label=run.label,
+        seed=run.seed,
+        folder=folder.name,
+        fine_tunes=learned.fine_tunes,
+        seconds=round(learned.seconds, 2),
+        scores=tuple(finite(each.accuracy) for each in ended),
+        chance=tuple(finite(each.chance) for each in ended),
+        diverged=tuple(each.diverged for each in ended),
+    )
 
 
 def scoring_config(run: Run, policy: LearnedPolicy) -> TrainConfig:

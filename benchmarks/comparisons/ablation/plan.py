@@ -11,10 +11,11 @@ from functools import cached_property
 from importlib import metadata
 from typing import Any
 
+from l2o.benchmarks.cells.code_hash import hash_code
 from l2o.configs.ablation import AblationConfig
 from l2o.configs.load import check_config, config_data, load_config
 from l2o.configs.overrides import set_fields
-from l2o.configs.schema import TrainConfig
+from l2o.configs.schema import Options, TrainConfig
 from l2o.envs.build import build
 from l2o.envs.environment import FineTuneEnv
 from l2o.envs.tasks import TASKS
@@ -63,7 +64,7 @@ class Run:
     def id(self) -> str:
         """Hash of all that the scores follow from."""
         drawn = _telling(self.base)
-        kept = ("task", "finetuning", "environment", "evaluation")
+        kept = ("task", "finetuning", "environment", "evaluation", "code")
         content = {
             "l2o": metadata.version("l2o"),
             "learned": _telling(self.config),
@@ -170,11 +171,13 @@ def _refuse(changes: Mapping[str, Any], where: str, fields: tuple[str, ...]) -> 
             raise ValueError(f"{where} names {key!r}, which is set by {by}; take it out")
 
 
-def _telling(config: TrainConfig) -> dict[str, Any]:
-    """Return what a policy follows from: fields that are not at their defaults, but for some."""
+def _telling(config: TrainConfig) -> Options:
+    """Return what a policy follows from: fields not at their defaults, and the code they name."""
     # Fields with defaults that a later release adds leave the hash as it was.
     data = config.model_dump(mode="json", exclude_defaults=True)
-    return {name: data[name] for name in data if name not in ("name", *SHARED[1:])}
+    telling = {name: data[name] for name in data if name not in ("name", *SHARED[1:])}
+    code = hash_code(telling)
+    return telling | {"code": code} if code else telling
 
 
 def _hash(content: Any) -> str:

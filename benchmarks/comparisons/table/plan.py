@@ -10,15 +10,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from l2o.benchmarks.cells.cell import Cell
-from l2o.configs.schema import (
-    BenchmarkConfig,
-    FineTuning,
-    Grid,
-    Named,
-    Options,
-    PolicyChoice,
-    Row,
-)
+from l2o.benchmarks.cells.quantities import QUANTITIES
+from l2o.benchmarks.comparisons.claims import GROUPS
+from l2o.configs.schema import BenchmarkConfig, FineTuning, Grid, Named, Options, PolicyChoice, Row
 from l2o.deciding.bundle import read_card
 from l2o.registry import unknown_name
 
@@ -240,6 +234,10 @@ def _check_labels(labels: list[str]) -> None:
 
 def _check_claims(config: BenchmarkConfig, labels: list[str]) -> None:
     for claim in config.claims:
-        for label in (claim.better, claim.worse):
-            if label not in labels:
-                raise ValueError(unknown_name(f"row in the claim {claim.claim!r},", label, labels))
+        where = f"in the claim {claim.claim!r},"
+        if claim.metric not in QUANTITIES:
+            raise ValueError(unknown_name(f"metric {where}", claim.metric, QUANTITIES))
+        if claim.rival not in (*labels, *GROUPS):
+            raise ValueError(unknown_name(f"row {where}", str(claim.rival), [*labels, *GROUPS]))
+        if claim.row not in (*labels, None) or (claim.row is None and claim.rival in labels):
+            raise ValueError(unknown_name(f"row {where}", str(claim.row), labels))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
+from l2o.benchmarks.comparisons.zero_shot.result_models import Cost
 from l2o.deciding.bundle import read_card
 
 
-def count_cost(policy: str, at_use: int, tuning: int) -> dict[str, Any]:
+def count_cost(policy: str, at_use: int, tuning: int) -> Cost:
     """Return the costs, and after how many tasks the policy's training has paid off.
 
     Args:
@@ -18,12 +18,13 @@ def count_cost(policy: str, at_use: int, tuning: int) -> dict[str, Any]:
     """
     training = training_cost(policy)
     saved = tuning - at_use
-    return {
-        "at_use": at_use,
-        "tuning": tuning,
-        "training": training,
-        "amortised_after": None if training is None or saved <= 0 else math.ceil(training / saved),
-    }
+    pays_off = training is not None and saved > 0
+    return Cost(
+        at_use=at_use,
+        tuning=tuning,
+        training=training,
+        amortised_after=math.ceil((training or 0) / saved) if pays_off else None,
+    )
 
 
 def training_cost(policy: str) -> int | None:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from l2o.benchmarks.cells.quantities import TARGET
+from l2o.benchmarks.comparisons.claims import BEST
 from l2o.benchmarks.comparisons.table.plan import LEARNED, grid_rows
+from l2o.benchmarks.comparisons.table.tuning import SELECTIONS
 from l2o.configs.schema import BenchmarkConfig, Named, Row
 from l2o.configs.zero_shot import HeldOutFamily, ZeroShotConfig
+from l2o.registry import unknown_name
 
 LITE = "lite policy"
 """Label of the row of the policy of fewer signals."""
+KINDS = ("policy", "lite", *SELECTIONS)
+"""What claims may call rows besides their labels: the policies, and the grid by each selection."""
+FAILED, FINE_TUNES = "failed", "fine_tunes"
+METRICS = (TARGET, FAILED, FINE_TUNES)
+"""What claims may be about: differences; runs at chance or diverged; the cost at use."""
 UNTUNED = ", untuned"
 """What the label of a schedule of the grid ends with, where it is run at the wrong base LRs."""
 
@@ -66,10 +75,10 @@ def contender_label(config: ZeroShotConfig, label: str) -> str:
 
 
 def check_labels(config: ZeroShotConfig) -> None:
-    """Refuse rows that the summary could not tell apart.
+    """Refuse rows that the summary could not tell apart, and claims about what there is not.
 
     Raises:
-        ValueError: a row of the config is called as another one is.
+        ValueError: a row is called as another one is; an unknown row or metric of a claim.
     """
     taken = [LEARNED, LITE] + [row.label for row in untuned_rows(config)]
     known = {contender_label(config, label) for label in taken} | set(taken)
@@ -79,6 +88,15 @@ def check_labels(config: ZeroShotConfig) -> None:
                 f"rows: the label {row.label!r} is that of a policy or a schedule of the grid; "
                 "choose another"
             )
+    rows = [*KINDS, BEST, *sorted(known), *(row.label for row in config.rows)]
+    for claim in config.claims:
+        where = f"in the claim {claim.claim!r},"
+        if claim.metric not in METRICS:
+            raise ValueError(unknown_name(f"metric {where}", claim.metric, list(METRICS)))
+        named = [claim.row or "policy"] + [str(claim.rival)] * (claim.metric == TARGET)
+        for name in named:
+            if name not in rows:
+                raise ValueError(unknown_name(f"row {where}", name, rows))
 
 
 def task_of(family: HeldOutFamily) -> Named:

@@ -1,18 +1,19 @@
-"""The contract of figures."""
+"""The contract of figures that are drawn from the results of a comparison."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from matplotlib.figure import Figure
 
-from l2o.benchmarks.comparisons.results_file import Results
+R_contra = TypeVar("R_contra", contravariant=True)
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """One figure of the report.
+class Drawing(Generic[R_contra]):
+    """One figure of a report.
 
     Attributes:
         draw: makes it from the results alone; None means that they do not hold what it shows.
@@ -20,6 +21,6 @@ class Drawing:
         caption: what is shown, and how it was computed.
     """
 
-    draw: Callable[[Results], Figure | None]
+    draw: Callable[[R_contra], Figure | None]
     title: str
     caption: str

@@ -12,8 +12,8 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from l2o.benchmarks.comparisons.results_file import Results
 from l2o.benchmarks.report.factors import show_factor
+from l2o.configs.schema import Options
 
 GREY = "#b5b5b5"
 INK = "#222222"
@@ -45,46 +45,18 @@ class Look:
         """Learned policies are drawn on top."""
         return 3.0 if self.linestyle == "-" else 2.5
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Options:
         """Return the keyword arguments."""
         return dict(vars(self))
+
+
+POLICY = Look(INK, "o", "-", linewidth=2.6, markersize=6.0)
+"""How the learned policy that a figure is about is drawn."""
 
 
 def new_figure(width: float = 7.2, height: float = 4.2) -> Figure:
     """Return an empty figure (inches), laid out so that nothing overlaps."""
     return Figure(figsize=(width, height), layout="constrained")
-
-
-def focus(results: Results, limit: int = 6) -> dict[str, Look]:
-    """Choose the rows that a figure names, and their looks: label -> look.
-
-    Learned policies come first, then rows written out in the config, then the best grid row of each
-    layer profile. All others are drawn in grey.
-    """
-    learned = [row for row in results.rows if row["kind"] == "policy"]
-    written = [row for row in results.rows if row["kind"] == "row"]
-    best: dict[str, dict[str, Any]] = {}
-    for row in sorted(results.rows, key=_misjudged, reverse=True):
-        if row["kind"] == "grid":
-            best.setdefault(row["profile"], row)
-    # The look of MAX_FOCUS that is a learned policy's own is no other row's.
-    room = MAX_FOCUS if learned else len(LOOKS)
-    chosen = (learned + written + list(best.values()))[: min(limit, room)]
-    looks: dict[str, Look] = {}
-    others = iter(LOOKS)
-    for row in chosen:
-        if row["kind"] == "policy" and not looks:
-            looks[row["label"]] = Look(INK, "o", "-", linewidth=2.6, markersize=6.0)
-        else:
-            looks[row["label"]] = Look(*next(others))
-    return looks
-
-
-def factors_shown(results: Results) -> list[float]:
-    """Return the smallest, the default and the largest base-LR factor of the benchmark."""
-    factors = sorted(results.data["counts"]["base_lr_factors"])
-    default = min(factors, key=lambda factor: max(factor, 1 / factor))
-    return sorted({factors[0], default, factors[-1]})
 
 
 def factor_title(factor: float) -> str:
@@ -143,8 +115,3 @@ def legend_below(figure: Figure, axes: Axes, columns: int = 2) -> None:
         fontsize=9,
         handlelength=3.6,
     )
-
-
-def _misjudged(row: dict[str, Any]) -> float:
-    value = row["misjudged"]["target_accuracy"]["value"]
-    return -1.0 if value is None else value

@@ -1,73 +1,169 @@
-"""Permutation importance of a policy's signals, on tasks of the meta-training split.
-
-python -m l2o.benchmarks.studies.portrait importance asg-base --out portrait
-"""
+"""Permutation importance of a policy's signals, on tasks of the meta-training split."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated, Any
 
-from tqdm import tqdm
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from l2o.benchmarks.cells.cell import Record, finite
-from l2o.benchmarks.comparisons.zero_shot.bootstrap import estimate, mean
+from l2o.benchmarks.report.figures.style import INK, LOOKS, legend_below, new_figure, tidy
 from l2o.benchmarks.report.markdown import to_markdown
-from l2o.benchmarks.studies.portrait.importance_figure import draw_importance, importance_table
+from l2o.benchmarks.report.tables import UNKNOWN, Table, points
+from l2o.benchmarks.statistics import TASKS, Estimate, estimate, mean
+from l2o.benchmarks.studies.base import SharedStudy
+from l2o.benchmarks.studies.options import (
+    Out,
+    Overrides,
+    PolicyName,
+    Quick,
+    Seed,
+    Workers,
+    count,
+    text,
+)
 from l2o.benchmarks.studies.portrait.permutation import Variant, list_variants
 from l2o.benchmarks.studies.portrait.player import Outcome, Player
-from l2o.benchmarks.studies.portrait.results import add_section
+from l2o.benchmarks.studies.portrait.study import add_sections
 from l2o.configs.load import check_config, config_data, load_config
 from l2o.configs.overrides import apply_overrides
 from l2o.configs.schema import TrainConfig
 from l2o.deciding.bundle import load_policy, read_card
-from l2o.envs.runtime.executor import in_order
-from l2o.envs.runtime.executor.choose import choose_executor
 from l2o.files.atomic import write_atomically
 
 QUICK_FINE_TUNES, QUICK_STEPS = 4, 40
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    parser.add_argument("policy", help="a shipped policy's name, a bundle's or a run's folder")
-    parser.add_argument("overrides", nargs="*", help="key=value, for the policy's training config")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--config", help="training config, where the policy's card has none")
-    parser.add_argument("--fine-tunes", type=int, default=64, help="at once, for each row")
-    parser.add_argument("--seed", type=int, default=0, help="of episodes and permutations")
-    parser.add_argument("--resamples", type=int, default=2000, help="of the bootstrap")
-    parser.add_argument("--workers", type=int, default=1, help="processes")
-    parser.add_argument("--quick", action="store_true", help="groups only, four short fine-tunes")
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What permuting a signal, or a group of signals, costs.
+
+    Attributes:
+        among: "layers" of each network, or "fine-tunes".
+        tells: false where no decision changed: what is the same in all fine-tunes cannot be judged
+            by permuting it among them.
+        loss: accuracy without permutation minus accuracy with it.
+        log10_change: mean absolute change of log10 multipliers.
+    """
+
+    name: str
+    signals: Sequence[str]
+    among: str
+    tells: bool
+    loss: Estimate
+    log10_change: Estimate
+    accuracy: float
+    diverged: int
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Measure, and write figure, table and numbers."""
-    count, overrides = arguments.fine_tunes, list(arguments.overrides)
-    if arguments.quick:
-        count = QUICK_FINE_TUNES
-        overrides.append(f"finetuning.steps={QUICK_STEPS}")
-    if count < 2:
-        raise SystemExit(f"--fine-tunes must be at least 2, got {count}: one permutes with itself")
-    config = training_config(arguments.policy, arguments.config, overrides)
-    section = measure_importance(
-        config,
-        arguments.policy,
-        count=count,
-        seed=arguments.seed,
-        resamples=arguments.resamples,
-        singles=not arguments.quick,
-        workers=arguments.workers,
-    )
-    out = arguments.out
-    add_section(out, arguments.policy, "importance", section, draw_importance(section))
-    table = to_markdown(importance_table(section))
-    write_atomically(out / "importance.md", table)
-    print(table)
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The rows, the costliest first, over the same episodes; accuracy without permutation."""
+
+    split: str = "train"
+    fine_tunes: int
+    seed: int
+    resamples: int
+    accuracy: float
+    diverged: int
+    config: Mapping[str, Any]
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Importance(SharedStudy[Variant | None, Outcome, Answer]):
+    """What permuting each of a policy's signals costs, on tasks of the meta-training split.
+
+    Every row plays the same episodes, drawn as in training; intervals are over fine-tunes, in
+    pairs. Writes `importance.png`, `importance.md`, and a section of `results.json`.
+    """
+
+    examples = ("l2o study importance asg-base --fine-tunes 32 --out runs/importance",)
+    policy: PolicyName
+    overrides: Overrides = ()
+    out: Out
+    config: Annotated[str | None, text("Where the policy's card has none.")] = None
+    fine_tunes: Annotated[int, count("At once, for each row.", 2)] = 64
+    seed: Seed = 0
+    resamples: Annotated[int, count("Of the bootstrap.")] = 2000
+    workers: Workers = 1
+    quick: Quick = False
+
+    @property
+    def count(self) -> int:
+        """Fine-tunes of each row."""
+        return QUICK_FINE_TUNES if self.quick else self.fine_tunes
+
+    def training(self) -> TrainConfig:
+        """Return how the policy was trained."""
+        short = (f"finetuning.steps={QUICK_STEPS}",) if self.quick else ()
+        return training_config(self.policy, self.config, (*self.overrides, *short))
+
+    def plan(self) -> list[Variant | None]:
+        """Return nothing permuted, then each group of signals, then each signal."""
+        signals = load_policy(self.policy).signals
+        return [None, *list_variants(signals, singles=not self.quick)]
+
+    def run(self, piece: Variant | None) -> Outcome:
+        """Play all episodes."""
+        return _player(self).play(piece)
+
+    def summarise(self, found: Sequence[Outcome]) -> Answer:
+        """Hold each variant against nothing permuted."""
+        first, *others = found
+        rows = [
+            self._row(variant, outcome, first)
+            for variant, outcome in zip(self.plan()[1:], others, strict=True)
+            if variant is not None
+        ]
+        return Answer(
+            fine_tunes=self.count,
+            seed=self.seed,
+            resamples=self.resamples,
+            accuracy=round(float(first.accuracy.mean()), 6),
+            diverged=first.diverged,
+            config=self.training().model_dump(mode="json"),
+            rows=sorted(rows, key=lambda row: -row.loss.value),
+        )
+
+    def _row(self, variant: Variant, outcome: Outcome, first: Outcome) -> Row:
+        loss, change = (
+            estimate(values[None], mean, TASKS, resamples=self.resamples, seed=self.seed)
+            for values in (first.accuracy - outcome.accuracy, outcome.change)
+        )
+        return Row(
+            name=variant.name,
+            signals=variant.signals,
+            among="layers" if variant.among_layers else "fine-tunes",
+            tells=bool(outcome.change.any()),
+            loss=loss,
+            log10_change=change,
+            accuracy=round(float(outcome.accuracy.mean()), 6),
+            diverged=outcome.diverged,
+        )
+
+    def tables(self, answer: Answer) -> list[Table]:
+        """Return a row per group and signal; groups are strong."""
+        return [importance_table(answer)]
+
+    def pictures(self, answer: Answer) -> dict[Path, Figure]:
+        """Return the figure."""
+        return {self.out / "importance.png": draw_importance(answer)}
+
+    def write(self, answer: Answer) -> None:
+        """Write the table and the numbers."""
+        add_sections(self.out, self.policy, {"importance": answer})
+        write_atomically(self.out / "importance.md", to_markdown(importance_table(answer)))
+
+
+@lru_cache(maxsize=1)
+def _player(study: Importance) -> Player:
+    return Player(study.training(), load_policy(study.policy), study.count, study.seed)
 
 
 def training_config(
@@ -95,87 +191,62 @@ def training_config(
     return check_config(TrainConfig, changed, f"{where} with {' '.join(overrides)}")
 
 
-def measure_importance(
-    config: TrainConfig,
-    policy: str,
-    *,
-    count: int,
-    seed: int = 0,
-    resamples: int = 2000,
-    singles: bool = True,
-    workers: int = 1,
-) -> Record:
-    """Return what permuting each signal, and each group of signals, costs.
-
-    Every row plays the same episodes: `loss` is accuracy without permutation minus accuracy with
-    it, the mean over fine-tunes with its bootstrap interval over these pairs; `log10_change` is the
-    mean absolute change of log10 multipliers, likewise. `tells` is false where no decision changed:
-    what is the same in all fine-tunes cannot be judged by permuting it among them.
-
-    Args:
-        config: how the policy was trained.
-        policy: name or folder of its bundle.
-        count: fine-tunes of each row.
-        seed: of episodes and permutations.
-        resamples: bootstrap draws.
-        singles: whether to permute signals one by one, too, not only groups.
-        workers: processes.
-
-    Returns:
-        Plain JSON data; rows are sorted, the costliest first.
-    """
-    variants = list_variants(load_policy(policy).signals, singles)
-    given = [(config.model_dump_json(), policy, count, seed, v) for v in (None, *variants)]
-    outcomes = list(tqdm(_play_all(given, workers), total=len(given), disable=_quiet()))
-    plain, rows = outcomes[0], []
-    for variant, outcome in zip(variants, outcomes[1:], strict=True):
-        loss = estimate([(plain.accuracy - outcome.accuracy)[:, None]], mean, resamples, seed)
-        change = estimate([outcome.change[:, None]], mean, resamples, seed)
-        rows.append(
-            {
-                "name": variant.name,
-                "signals": list(variant.signals),
-                "among": "layers" if variant.among_layers else "fine-tunes",
-                "tells": bool(outcome.change.any()),
-                "loss": loss.to_json(),
-                "log10_change": change.to_json(),
-                "accuracy": finite(outcome.accuracy.mean()),
-                "diverged": outcome.diverged,
-            }
+def importance_table(answer: Answer) -> Table:
+    """Return the table: a row per group and signal, the costliest first."""
+    rows = [
+        (
+            row.name,
+            points(row.loss) if row.tells else UNKNOWN,
+            _change(row.log10_change) if row.tells else UNKNOWN,
+            str(row.diverged),
         )
-    return {
-        "split": "train",
-        "fine_tunes": count,
-        "seed": seed,
-        "resamples": resamples,
-        "accuracy": finite(plain.accuracy.mean()),
-        "diverged": plain.diverged,
-        "config": json.loads(config.model_dump_json()),
-        "rows": sorted(rows, key=lambda row: -row["loss"]["value"]),
-    }
+        for row in answer.rows
+    ]
+    note = (
+        f"Final accuracy on real validation images of the meta-training split, "
+        f"{answer.fine_tunes} fine-tunes drawn as in training; without permutation "
+        f"{100 * answer.accuracy:.1f} %. Loss in points, with a 95 % bootstrap interval over "
+        "paired fine-tunes; no correction for the number of rows. Layer signals are permuted among "
+        "the layers of each network, all others among fine-tunes. – where no decision changed: "
+        "what is the same in all fine-tunes cannot be judged so."
+    )
+    groups = frozenset(i for i, row in enumerate(answer.rows) if len(row.signals) > 1)
+    columns = ("permuted", "loss of accuracy", "change of log10 multiplier", "diverged")
+    return Table("Permutation importance", columns, rows, note, groups)
 
 
-_Given = tuple[str, str, int, int, Variant | None]
+def _change(found: Estimate) -> str:
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
-def _play_all(given: Sequence[_Given], workers: int) -> Iterator[Outcome]:
-    """Play in this process, or in several; each draws the same episodes."""
-    try:
-        with choose_executor("processes", workers) as executor:
-            yield from in_order(executor.map(_play, given))
-    finally:
-        _player.cache_clear()
+def draw_importance(answer: Answer) -> Figure:
+    """Draw loss of accuracy beside change of the multipliers, for all rows that tell something."""
+    rows = [row for row in answer.rows if row.tells]
+    figure = new_figure(8.6, 1.6 + 0.24 * len(rows))
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    groups = [len(row.signals) > 1 for row in rows]
+    _draw_column(left, groups, [row.loss for row in rows], 100.0)
+    _draw_column(right, groups, [row.log10_change for row in rows], 1.0)
+    left.set_yticks(range(len(rows)), [row.name for row in rows], fontsize=8)
+    left.set_ylim(len(rows) - 0.4, -0.6)
+    left.set_xlabel("loss of target accuracy, points")
+    right.set_xlabel("change of log10 multiplier")
+    title = f"permuted in {answer.fine_tunes} fine-tunes of meta-training tasks"
+    left.set_title(title, fontsize=10)
+    legend_below(figure, left)
+    return figure
 
 
-def _play(given: _Given) -> Outcome:
-    config, policy, count, seed, variant = given
-    return _player(config, policy, count, seed).play(variant)
-
-
-@lru_cache(maxsize=1)
-def _player(config: str, policy: str, count: int, seed: int) -> Player:
-    return Player(TrainConfig.model_validate_json(config), load_policy(policy), count, seed)
-
-
-def _quiet() -> bool:
-    return not sys.stderr.isatty()
+def _draw_column(
+    axes: Axes, groups: Sequence[bool], found: Sequence[Estimate], scale: float
+) -> None:
+    looks = (("group of signals", True, INK, "o"), ("one signal", False, *LOOKS[0][:2]))
+    for label, is_group, colour, marker in looks:
+        if at := [i for i, group in enumerate(groups) if group is is_group]:
+            ends = np.array([[found[i].low, found[i].value, found[i].high] for i in at]).T
+            low, value, high = scale * ends
+            spread = np.clip(np.stack([value - low, high - value]), 0.0, None)
+            look: dict[str, Any] = {"color": colour, "markersize": 4.5, "elinewidth": 1.4}
+            axes.errorbar(value, at, xerr=spread, label=label, fmt=marker, **look)
+    axes.axvline(0.0, color="#777777", linewidth=0.8)
+    tidy(axes)

@@ -3,11 +3,12 @@
 from l2o.benchmarks.comparisons.zero_shot.figures.accuracy_by_base_lr import (
     draw_accuracy_by_base_lr,
 )
-from l2o.benchmarks.comparisons.zero_shot.figures.base import Drawing
 from l2o.benchmarks.comparisons.zero_shot.figures.claims import draw_claims
 from l2o.benchmarks.comparisons.zero_shot.figures.profiles import draw_profiles
+from l2o.benchmarks.comparisons.zero_shot.result_models import ZeroShotFolder
+from l2o.benchmarks.report.figures.base import Drawing
 
-FIGURES: dict[str, Drawing] = {
+FIGURES: dict[str, Drawing[ZeroShotFolder]] = {
     "claims": Drawing(
         draw_claims,
         "The claims",

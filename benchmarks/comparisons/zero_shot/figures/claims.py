@@ -3,49 +3,50 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Drawn
 
-from l2o.benchmarks.report.figures.style import INK, legend_below, new_figure, tidy
+from l2o.benchmarks.comparisons.claims import Figure
+from l2o.benchmarks.comparisons.zero_shot.result_models import ZeroShotFolder
+from l2o.benchmarks.report.figures.intervals import Dot, Line, draw_lines
+from l2o.benchmarks.report.figures.style import INK
+from l2o.benchmarks.statistics import Estimate
 
-_MUST, _GOAL = "#D55E00", "#0072B2"
+_MUST = Dot(Estimate(), "#D55E00", "|", filled=False, size=14)
+_GOAL = Dot(Estimate(), "#0072B2", "<", filled=False)
 
 
-def draw_claims(data: dict[str, Any]) -> Figure | None:
+def draw_claims(folder: ZeroShotFolder) -> Drawn | None:
     """Draw one line per difference, the first claim on top; None without any."""
-    entries = [entry for entry in data["figures"] if entry["unit"] == "points"]
-    entries = [entry for entry in entries if entry["value"] is not None]
-    if not entries:
+    results = folder.results
+    figures = [each for each in results.figures if each.unit == "points"]
+    figures = [each for each in figures if each.value is not None]
+    if not figures:
         return None
-    figure = new_figure(8.6, 1.4 + 0.34 * len(entries))
-    axes = figure.subplots()
-    for place, entry in enumerate(entries):
-        if entry["low"] is not None:
-            axes.plot([entry["low"], entry["high"]], [place, place], color=INK, linewidth=1.6)
-        face = INK if entry["holds"] else "white"
-        first = place == 0
-        _mark(axes, _bound(entry["must"]), place, "|", _MUST, "must" if first else None, size=14)
-        _mark(axes, _bound(entry["goal"]), place, "<", _GOAL, "goal" if first else None)
-        axes.plot(entry["value"], place, "o", color=INK, markerfacecolor=face, markersize=6)
-    axes.plot([], [], "o", color=INK, label="measured: holds")
-    axes.plot([], [], "o", color=INK, markerfacecolor="white", label="measured: does not hold")
-    axes.axvline(0, color="#777777", linewidth=1)
-    axes.set_yticks(range(len(entries)), [entry["figure"] for entry in entries], fontsize=8.5)
-    axes.set_ylim(len(entries) - 0.4, -0.6)
-    axes.set_xlabel("difference in target accuracy, percentage points")
-    tidy(axes)
-    legend_below(figure, axes, columns=4)
-    return figure
+    return draw_lines(
+        [_line(figure) for figure in figures],
+        f"difference in {results.main.words}, percentage points",
+        width=8.6,
+        height=1.4 + 0.34 * len(figures),
+        legend=4,
+        further={
+            "must": _MUST,
+            "goal": _GOAL,
+            "measured: holds": Dot(Estimate()),
+            "measured: does not hold": Dot(Estimate(), filled=False),
+        },
+    )
 
 
-def _bound(words: str) -> float:
+def _line(figure: Figure) -> Line:
+    bounds = [
+        Dot(_bound(words), look.colour, look.marker, filled=False, size=look.size)
+        for words, look in ((figure.must, _MUST), (figure.goal, _GOAL))
+        if words
+    ]
+    return Line(figure.figure, (*bounds, Dot(figure.estimate, INK, filled=bool(figure.holds))))
+
+
+def _bound(words: str) -> Estimate:
     """Return the number of a bound such as `>= 2, interval above 0`."""
-    return float(re.findall(r"-?[\d.]+", words)[0])
-
-
-def _mark(
-    axes: Any, x: float, y: int, marker: str, colour: str, label: str | None, size: float = 6
-) -> None:
-    style = {"markerfacecolor": "none", "markeredgewidth": 1.6, "linestyle": "none"}
-    axes.plot(x, y, marker=marker, color=colour, markersize=size, label=label, **style)
+    return Estimate(float(re.findall(r"-?[\d.]+", words)[0]))

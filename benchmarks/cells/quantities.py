@@ -1,0 +1,111 @@
+"""What of a record tables, claims and figures show: a metric on a split, or a measure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from l2o.benchmarks.cells.record import Frozen, Record, Scores
+from l2o.benchmarks.cells.target_measures import ENERGIES, HALVES
+
+SPLITS = {"target": "target_test", "proxy": "proxy_test", "source": "source_validation"}
+"""Split, as configs and tables call it -> as records do."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric of an objective.
+
+    Attributes:
+        name: in records.
+        direction: whether larger or smaller is better.
+        unit: "%" for a share.
+        chance: what guessing gives; None: it is the task's.
+    """
+
+    name: str
+    direction: Literal["max", "min"] = "max"
+    unit: str = ""
+    chance: float | None = None
+
+
+MAIN = "accuracy"
+"""The metric that tables rank by."""
+METRICS: Mapping[str, Metric] = {
+    "accuracy": Metric("accuracy", unit="%"),
+    "loss": Metric("loss", direction="min"),
+}
+
+
+class Quantity(Frozen):
+    """One number of a record, and how it is to be read.
+
+    Attributes:
+        name: in configs and results, `<split>_<metric>` or a measure's: "target_accuracy".
+        split: "target", "proxy" or "source"; "" for a measure.
+        metric: its name in the record.
+        direction: whether larger or smaller is better.
+        unit: "%" for a share.
+        chance: what guessing gives, where that is one number.
+    """
+
+    name: str
+    split: str
+    metric: str
+    direction: Literal["max", "min"] = "max"
+    unit: str = ""
+    chance: float | None = None
+
+    @property
+    def words(self) -> str:
+        """The name as people write it."""
+        return self.name.replace("_", " ")
+
+    def of(self, record: Record) -> float:
+        """Return its value in a record: a lost score counts as the worst, a lost measure is NaN."""
+        if not self.split:
+            value = record.measures.get(self.metric)
+            return math.nan if value is None else value
+        return self.in_scores(record.scores)
+
+    def in_scores(self, scores: Scores) -> float:
+        """Return its value in the scores of a record or of a point of its curve."""
+        value = scores.get(SPLITS[self.split], {}).get(self.metric)
+        if value is not None:
+            return value
+        worst = 0.0 if self.unit == "%" else -math.inf
+        return worst if self.direction == "max" else math.inf
+
+
+def list_quantities(metrics: Mapping[str, Metric] = METRICS) -> dict[str, Quantity]:
+    """Return all quantities of an objective's metrics, by name.
+
+    Example:
+        >>> list_quantities()["target_accuracy"].split
+        'target'
+    """
+    scored = [
+        Quantity(
+            name=f"{split}_{metric.name}",
+            split=split,
+            metric=metric.name,
+            direction=metric.direction,
+            unit=metric.unit,
+            chance=metric.chance,
+        )
+        for metric in metrics.values()
+        for split in SPLITS
+    ]
+    measures = [
+        *(Quantity(name=name, split="", metric=name, direction="min") for name in ENERGIES),
+        *(Quantity(name=name, split="", metric=name, unit="%") for name in HALVES),
+    ]
+    return {quantity.name: quantity for quantity in (*scored, *measures)}
+
+
+QUANTITIES = list_quantities()
+SHOWN = tuple(f"{split}_{MAIN}" for split in SPLITS)
+"""The main metric on the target, the proxy's and the source's split."""
+TARGET, KEPT, SOURCE = SHOWN

@@ -1,0 +1,127 @@
+"""The cells of a table: in parallel processes, resumable."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from l2o.benchmarks.cells.cell import Cell, load_family
+from l2o.benchmarks.cells.cores import usable_cores
+from l2o.benchmarks.cells.queue import CellQueue
+from l2o.benchmarks.cells.record import Record
+from l2o.benchmarks.cells.record_file import CELLS, append, read_records
+from l2o.benchmarks.cells.runner import run_here, run_in_processes
+from l2o.benchmarks.cells.samples import save_samples
+from l2o.benchmarks.cells.stackable import why_alone
+from l2o.benchmarks.cells.stacked import Note
+from l2o.benchmarks.comparisons.table.plan import Plan
+from l2o.configs.schema import BenchmarkConfig
+from l2o.envs.runtime.device import resolve_device
+from l2o.signals.spec import SignalSpec
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What there is after a run: the records by cell id, and how many processes it took."""
+
+    records: Mapping[str, Record]
+    workers: int
+
+
+def run_cells(
+    config: BenchmarkConfig, plan: Plan, out: Path, workers: int | None, progress: bool
+) -> Ran:
+    """Run the cells of a plan that a folder has no good record of."""
+    family = load_family(config.task.model_dump_json())
+    family.prepare(progress=progress and sys.stderr.isatty())
+    save_samples(family.sample(0), out)
+    used = _run_missing(config, plan, out / CELLS, workers, progress)
+    return Ran(read_records(out / CELLS, Record), used)
+
+
+def check(config: BenchmarkConfig, plan: Plan) -> None:
+    """Build everything that has a name once, so that a wrong one fails before any work."""
+    from l2o.envs.build import build
+    from l2o.envs.fine_tune import build_guidance, decision_interval
+    from l2o.envs.optimizers import OPTIMIZERS
+    from l2o.envs.policy_choice import build_policy
+    from l2o.guidance.rows import GuidanceRows
+
+    load_family(config.task.model_dump_json())
+    resolve_device(config.finetuning.device)
+    build("optimizer", OPTIMIZERS, config.finetuning.optimizer)
+    for row in plan.rows:
+        cell = row.cells[0]
+        policy = build_policy(cell.choice, decision_interval(cell.finetuning))
+        build("optimizer", OPTIMIZERS, cell.finetuning.optimizer)
+        GuidanceRows.of(build_guidance(cell.finetuning), policy)
+        if config.precision != "float32" and why_alone(cell):
+            raise ValueError(
+                f"{why_alone(cell)} has no stacked form, and only stacked fine-tunes have "
+                f"precision {config.precision}; use precision=float32"
+            )
+
+
+def signals_of(plan: Plan) -> SignalSpec:
+    """Return the spec that has the signals of every row's policy."""
+    from l2o.envs.policy_choice import build_policy
+
+    choices = [row.cells[0].choice for row in plan.rows]
+    specs = [build_policy(choice).signals for choice in choices]
+    return SignalSpec(tuple(dict.fromkeys(name for spec in specs for name in spec.names)))
+
+
+def _run_missing(
+    config: BenchmarkConfig, plan: Plan, path: Path, workers: int | None, progress: bool
+) -> int:
+    """Run the cells without a good record; return the number of processes used."""
+    found = read_records(path, Record).items()
+    done = {id for id, record in found if record.error is None}
+    cells = plan.cells
+    missing = [cell for cell in cells if cell.id not in done]
+    workers = min(workers or _default_workers(config), len(cells))
+    few = workers == 1 or len(missing) < 2
+    queue = CellQueue(missing, 1 if few else workers, config.stacked)
+    signals = signals_of(plan)
+    results = run_here(queue, signals) if few else run_in_processes(queue, signals, workers)
+    failed, told = 0, set()
+    bar = tqdm(
+        total=len(cells),
+        initial=len(cells) - len(missing),
+        desc="benchmark",
+        unit="fine-tune",
+        disable=None if progress else True,
+        dynamic_ncols=True,
+    )
+    with bar, closing(results):
+        for text in _exceptions(missing) if config.stacked else ():
+            bar.write(text, file=sys.stderr)
+        for record in results:
+            if isinstance(record, Note):
+                if record.text not in told:
+                    bar.write(record.text, file=sys.stderr)
+                told.add(record.text)
+                continue
+            append(path, record)
+            bar.update()
+            if record.error is not None:
+                failed += 1
+                bar.set_postfix(failed=failed)
+                bar.write(f"fine-tune {record.id} failed: {record.error}", file=sys.stderr)
+    return workers
+
+
+def _default_workers(config: BenchmarkConfig) -> int:
+    on_gpu = resolve_device(config.finetuning.device).type != "cpu"
+    return 1 if config.stacked and on_gpu else usable_cores()
+
+
+def _exceptions(cells: list[Cell]) -> list[str]:
+    """Return what to say about cells that are not stacked."""
+    reasons = sorted({why_alone(cell) for cell in cells} - {""})
+    return [f"{reason} has no stacked form: those fine-tunes run one by one" for reason in reasons]
