@@ -11,7 +11,7 @@ from l2o.benchmarks.cells.cell import Cell, Record, load_family, load_task, meas
 from l2o.benchmarks.report.figures.learning_rates import draw_learning_rates
 from l2o.benchmarks.report.page import to_picture
 from l2o.configs.schema import FinetuneConfig, Named, PolicyChoice
-from l2o.envs.fine_tune import build_guidance, check_finetuning
+from l2o.envs.inner_loop import InnerLoop
 from l2o.envs.policy_choice import build_policy
 from l2o.envs.runtime.run_lock import run_lock
 from l2o.files.atomic import write_atomically
@@ -57,8 +57,7 @@ def check(config: FinetuneConfig) -> None:
     Raises:
         ValueError: unknown names or impossible values.
     """
-    check_finetuning(config.finetuning)
-    GuidanceRows.of(build_guidance(config.finetuning), build_policy(config.choice))
+    GuidanceRows.of(InnerLoop.of(config.finetuning).guidance, build_policy(config.choice))
     load_family(config.task.model_dump_json())
 
 
@@ -93,8 +92,9 @@ def describe(choice: PolicyChoice) -> str:
 
 def summary(record: Record) -> str:
     """Return one line on how a fine-tune ended, for the terminal."""
+    metric = record["metric"]
     return (
-        f"target accuracy {record['target_accuracy']:.3f}, proxy accuracy kept "
-        f"{record['proxy_accuracy']:.3f}, source accuracy {record['source_accuracy']:.3f}"
+        f"target {metric} {record['target_accuracy']:.3f}, proxy {metric} kept "
+        f"{record['proxy_accuracy']:.3f}, source {metric} {record['source_accuracy']:.3f}"
         + (", diverged" if record["diverged"] else "")
     )

@@ -17,6 +17,7 @@ from l2o.configs.schema import FineTuning, Named, PolicyChoice
 from l2o.deciding.interval import Interval, Windows
 
 if TYPE_CHECKING:
+    from l2o.envs.objectives import Objective
     from l2o.measures import Outputs
 
 CELL_VERSION = 3
@@ -130,7 +131,8 @@ def _settings(cell: Cell) -> Record:
 
 def measure(cell: Cell) -> Record:
     """Fine-tune, and measure on the way and at the end."""
-    from l2o.envs.fine_tune import FineTune, decision_interval
+    from l2o.envs.fine_tune import FineTune
+    from l2o.envs.inner_loop import InnerLoop
     from l2o.envs.policy_choice import build_policy
 
     if cell.precision != "float32":
@@ -138,14 +140,16 @@ def measure(cell: Cell) -> Record:
     began = time.perf_counter()
     task = load_task(cell.task.model_dump_json(), cell.task_seed)
     base_lr = cell.rate(task.base_lr)
+    loop = InnerLoop.of(cell.finetuning)
     run = FineTune(
         task,
-        cell.finetuning,
-        policy=build_policy(cell.choice, decision_interval(cell.finetuning), cell.run),
+        loop,
+        policy=build_policy(cell.choice, loop.interval, cell.run),
         base_lr=base_lr,
         seed=cell.seed,
         validate=cell.validates,
     )
+    main = run.objective.main
     curve = Curve(stops(run.steps, cell.evaluations, run.interval))
     while not curve.complete:
         # By decisions, as a stack advances: a run that diverges ends there.
@@ -153,13 +157,13 @@ def measure(cell: Cell) -> Record:
         run.advance(taken)
         curve.advance(taken, run.last_proxy_kl, run.diverged)
         if curve.due:
-            source = run.accuracy("source_validation"), run.loss("source_validation")
-            curve.add(run.accuracy("target_test"), *source)
+            source = run.scores("source_validation")
+            curve.add(run.scores("target_test")[main], source[main], source["loss"])
     return measured_record(
         curve,
-        run.proxy_accuracy(),
+        run.proxy_scores()[run.proxy_objective.main],
         run.outputs("target_test"),
-        chance=1.0 / task.num_classes,
+        run.objective,
         steps=run.steps,
         seconds=time.perf_counter() - began,
         learning_rates=learning_rates(
@@ -219,9 +223,9 @@ class Curve:
         """Add a point.
 
         Args:
-            target_accuracy: on the real test images.
-            source_accuracy: on the synthetic validation images.
-            loss: mean cross-entropy on the synthetic validation images.
+            target_accuracy: the objective's main metric on the real test images.
+            source_accuracy: likewise on the synthetic validation images.
+            loss: on the synthetic validation images.
         """
         self.points.append(
             {
@@ -239,8 +243,8 @@ def measured_record(
     curve: Curve,
     proxy_accuracy: float,
     outputs: Outputs,
+    objective: Objective,
     *,
-    chance: float,
     steps: int,
     seconds: float,
     learning_rates: Record,
@@ -250,13 +254,14 @@ def measured_record(
 
     last = curve.points[-1]
     return {
+        "metric": objective.main,
         "target_accuracy": last["target_accuracy"],
         "proxy_accuracy": finite(proxy_accuracy),
         "source_accuracy": last["source_accuracy"],
         "source_validation_loss": last["loss"],
-        **target_record(outputs),
+        **target_record(outputs, classes=objective.name == "classification"),
         "diverged": curve.diverged or last["loss"] is None,
-        "chance": chance,
+        "chance": objective.metric().chance,
         "steps": steps,
         "seconds": round(seconds, 3),
         "curve": curve.points,

@@ -26,7 +26,8 @@ from l2o.benchmarks.cells.cell import (
 )
 from l2o.benchmarks.cells.stackable import guidance_actions, guidance_weights
 from l2o.deciding.policy import Policy
-from l2o.envs.fine_tune import decision_interval
+from l2o.envs.inner_loop import decision_interval
+from l2o.envs.objectives import Objective
 from l2o.envs.policy_choice import build_policy
 from l2o.envs.stacked import StackedFineTune, Start
 from l2o.envs.stacked.memory import free_memory, predict_memory
@@ -207,17 +208,19 @@ class StackedCells:
 
     def _evaluate(self, due: list[int]) -> Iterator[Record]:
         """Measure cells; yield the records of those that have ended."""
-        target = self._stack.accuracy("target_test", due).tolist()
-        source = self._stack.accuracy("source_validation", due).tolist()
-        loss = self._stack.loss("source_validation", due).tolist()
+        found = self._stack.evaluate(["target_test", "source_validation"], due)
+        target, source = found["target_test"], found["source_validation"]
         for slot in due:
-            self._runs[slot].curve.add(target[slot], source[slot], loss[slot])
+            main = self._stack.starts[slot].objective.main
+            self._runs[slot].curve.add(target[main][slot], source[main][slot], source["loss"][slot])
         ended = [slot for slot in due if self._runs[slot].curve.complete]
-        kept = self._stack.proxy_accuracy(ended).tolist() if ended else []
+        kept = self._stack.evaluate(["proxy_test"], ended)["proxy_test"] if ended else {}
         outputs = self._stack.outputs("target_test", ended)
         self._charge()
         for slot in ended:
-            yield _record(self._runs.pop(slot), kept[slot], outputs[slot])
+            start = self._stack.starts[slot]
+            proxy = float(kept[start.proxy_objective.main][slot])
+            yield _record(self._runs.pop(slot), proxy, outputs[slot], start.objective)
 
     def _charge(self) -> None:
         """Share the time since the last call out among the cells under way."""
@@ -289,12 +292,12 @@ def _start(run: _Run) -> Start:
     return Start(run.task, run.cell.seed, run.base_lr, guidance_weights=guidance_weights(run.cell))
 
 
-def _record(run: _Run, proxy_accuracy: float, outputs: Outputs) -> Record:
+def _record(run: _Run, proxy_accuracy: float, outputs: Outputs, objective: Objective) -> Record:
     measured = measured_record(
         run.curve,
         proxy_accuracy,
         outputs,
-        chance=1.0 / run.task.num_classes,
+        objective,
         steps=run.curve.stops[-1],
         seconds=run.seconds,
         learning_rates=learning_rates(

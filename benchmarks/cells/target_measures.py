@@ -16,17 +16,21 @@ HALVES = ("target_half_0", "target_half_1")
 """Accuracies on two halves of the images, for choosing by one and scoring by the other."""
 
 
-def target_record(outputs: Outputs) -> dict[str, Any]:
+def target_record(outputs: Outputs, classes: bool = True) -> dict[str, Any]:
     """Return energies, accuracies of halves and of each class, as JSON data; None where undefined.
 
     Args:
         outputs: of the fine-tuned network on the target test set; features of any shape.
+        classes: whether each image has one class; else there are no such accuracies.
     """
     assert outputs.features is not None
     assert outputs.logits is not None
     assert outputs.labels is not None
     flat = Outputs(features=outputs.features.flatten(1))
     energies = HypersphericalEnergy()(flat)
+    if not classes:
+        found = {name: _finite(energies[name]) for name in ENERGIES}
+        return {**found, **dict.fromkeys(HALVES), "class_accuracy": []}
     each = class_accuracy(outputs.logits, outputs.labels).tolist()
     return {
         **{name: _finite(energies[name]) for name in ENERGIES},

@@ -18,7 +18,8 @@ from l2o.benchmarks.comparisons.table.plan import make_plan
 from l2o.benchmarks.report.figures.attention import draw_attention
 from l2o.configs.load import load_table
 from l2o.configs.schema import BenchmarkConfig
-from l2o.envs.fine_tune import FineTune, decision_interval
+from l2o.envs.fine_tune import FineTune
+from l2o.envs.inner_loop import decision_interval
 from l2o.envs.policy_choice import build_policy
 from l2o.files.streams import forgive_encodings
 from l2o.measures import attention_maps

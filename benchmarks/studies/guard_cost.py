@@ -78,7 +78,7 @@ def measure(run: Run) -> dict[str, Any]:
             guard=guard,
         )
         fine_tune.advance(fine_tune.steps)
-        found[name] = fine_tune.accuracy("target_test")
+        found[name] = fine_tune.scores("target_test")[fine_tune.objective.main]
         found["interventions"] = sum(fine_tune.controller.report()["interventions"].values())
     return {**vars(run), **found}
 

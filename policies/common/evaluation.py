@@ -26,13 +26,13 @@ class Ended:
     """How one fine-tune ended.
 
     Attributes:
-        accuracy: final accuracy on the task's real *validation* images.
-        chance: what guessing gives there.
+        accuracy: final main metric on the task's real *validation* images, more being better.
+        chance: what guessing gives there, None where that is not known.
         diverged: whether the loss went non-finite.
     """
 
     accuracy: float
-    chance: float
+    chance: float | None
     diverged: bool
 
 
@@ -136,7 +136,7 @@ def _run_drawn(arguments: tuple[TrainConfig, Named, LearnedPolicy, int]) -> Ende
         actions[:rows] = env.multipliers.encode(multipliers).numpy()
         observation, *_ = env.step(actions)
     run = env.run
-    return Ended(run.accuracy("target_validation"), 1.0 / run.task.num_classes, run.diverged)
+    return Ended(_final(run), run.objective.metric().chance, run.diverged)
 
 
 def _run(arguments: _Arguments) -> float:
@@ -151,4 +151,10 @@ def _run(arguments: _Arguments) -> float:
         validate=config.environment.validation,
     )
     run.advance(run.steps)
-    return run.accuracy("target_validation")
+    return _final(run)
+
+
+def _final(run: FineTune) -> float:
+    """Return the main metric on the real validation images, signed so that more is better."""
+    metric = run.objective.metric()
+    return metric.gain(run.scores("target_validation")[metric.name])

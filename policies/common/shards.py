@@ -62,7 +62,7 @@ class LocalShard:
 
     def attribute(self, name: str) -> Any:
         """Return an attribute of what all environments share."""
-        return getattr(self.environment.single, name)
+        return getattr(self.environment, name)
 
     def close(self, _: Any = None) -> None:
         """Let go of the environment."""

@@ -15,7 +15,7 @@ from l2o.deciding.learned import LearnedPolicy
 from l2o.deciding.policy import Policy
 from l2o.deciding.schedule_policy import SchedulePolicy
 from l2o.envs.build import build
-from l2o.envs.fine_tune import decision_interval
+from l2o.envs.inner_loop import decision_interval
 from l2o.envs.stacked import StackedFineTuneEnv
 from l2o.profiles import PROFILES
 from l2o.schedules import SCHEDULES
