@@ -21,6 +21,7 @@ from l2o.configs.schema import BenchmarkConfig
 from l2o.envs.fine_tune import FineTune
 from l2o.envs.inner_loop import decision_interval
 from l2o.envs.policy_choice import build_policy
+from l2o.envs.tasks.base import examples_of
 from l2o.files.streams import forgive_encodings
 from l2o.measures import attention_maps
 from l2o.registry import unknown_name
@@ -77,7 +78,7 @@ def write_attention(
     images = torch.empty(0)
     for label in rows or planned:
         run = _train(planned[label].cells[0])
-        test = run.task.target_test
+        test = examples_of(run.task.target_test)
         chosen = one_of_each(test.labels, count)
         images, labels = test.images[chosen].to(run.device), test.labels[chosen].to(run.device)
         maps[label] = attention_maps(run.model, layer, images, labels)

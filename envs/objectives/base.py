@@ -23,7 +23,7 @@ class Metric:
     Attributes:
         name: what configs, records and tables call it.
         direction: "max" where more is better, "min" where less is.
-        unit: of the value: "fraction" is in [0, 1].
+        unit: of the value: "%" is a share in [0, 1], which tables show in percent.
         chance: what guessing gives; None where that depends on the data.
 
     Example:

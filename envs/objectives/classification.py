@@ -42,8 +42,8 @@ class Classification(Objective):
         guessed = None if self.outputs is None else math.log(self.outputs)
         return {
             LOSS: Metric(LOSS, "min", "nats", guessed),
-            "accuracy": Metric("accuracy", "max", "fraction", even),
-            "mean_class_accuracy": Metric("mean_class_accuracy", "max", "fraction", even),
+            "accuracy": Metric("accuracy", "max", "%", even),
+            "mean_class_accuracy": Metric("mean_class_accuracy", "max", "%", even),
         }
 
     def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:

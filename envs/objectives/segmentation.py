@@ -53,14 +53,16 @@ class Segmentation(Objective):
     @property
     def metrics(self) -> Mapping[str, Metric]:
         """Loss, mIoU, pixel accuracy."""
-        classes = self.outputs
-        known = classes is not None
+        guessed: float | None = None
+        even: float | None = None
+        overlap: float | None = None
+        if self.outputs is not None:
+            guessed, even = math.log(self.outputs), 1 / self.outputs
+            overlap = 1 / (2 * self.outputs - 1)
         return {
-            LOSS: Metric(LOSS, "min", "nats", math.log(classes) if known else None),
-            "miou": Metric("miou", "max", "fraction", 1 / (2 * classes - 1) if known else None),
-            "pixel_accuracy": Metric(
-                "pixel_accuracy", "max", "fraction", 1 / classes if known else None
-            ),
+            LOSS: Metric(LOSS, "min", "nats", guessed),
+            "miou": Metric("miou", "max", "%", overlap),
+            "pixel_accuracy": Metric("pixel_accuracy", "max", "%", even),
         }
 
     def losses(self, outputs: Tensor, labels: Tensor) -> Tensor:

@@ -16,8 +16,9 @@ from l2o.envs.stacked.head import HeadSums
 from l2o.envs.stacked.maps import WantedMaps
 from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS, StackedOptimizer
 from l2o.envs.stacked.stack import Stack
-from l2o.envs.stacked.start import Prepared, examples_of
+from l2o.envs.stacked.start import Prepared
 from l2o.envs.stacked.views import ViewData
+from l2o.envs.tasks.base import examples_of
 from l2o.guidance import Guidance
 from l2o.measures import Outputs
 

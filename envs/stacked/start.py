@@ -16,7 +16,7 @@ from l2o.envs.fine_tune import draw_head, fresh_model
 from l2o.envs.inner_loop import importance_of
 from l2o.envs.optimizers import InnerOptimizer
 from l2o.envs.stacked.layout import Layout
-from l2o.envs.tasks.base import Examples, Task
+from l2o.envs.tasks.base import Task, examples_of
 from l2o.layers.groups import group_layers
 
 
@@ -151,12 +151,6 @@ class Prepared:
     def importance(self) -> Mapping[str, Tensor]:
         """The importance of the backbone's parameters in the proxy's pretraining."""
         return self._prototype.importance
-
-
-def examples_of(split: Any) -> Examples:
-    """Return a split that is in memory; those of stacked tasks all are."""
-    assert isinstance(split, Examples)
-    return split
 
 
 def not_in_memory(what: str) -> str:

@@ -67,6 +67,17 @@ class Examples:
         return Examples(self.images.to(device), self.labels.to(device))
 
 
+def examples_of(split: LabelledData) -> Examples:
+    """Return a split that is in memory, for code that takes tensors.
+
+    Raises:
+        TypeError: it is another kind of data set.
+    """
+    if not isinstance(split, Examples):
+        raise TypeError(f"{type(split).__name__} is not in memory; this needs tensors: Examples")
+    return split
+
+
 @dataclass(frozen=True)
 class Loading:
     """How data sets that are not in memory are read; nothing of it changes what is read.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -27,12 +28,12 @@ class Ended:
 
     Attributes:
         accuracy: final main metric on the task's real *validation* images, more being better.
-        chance: what guessing gives there, None where that is not known.
+        chance: what guessing gives there, NaN where that is not known.
         diverged: whether the loss went non-finite.
     """
 
     accuracy: float
-    chance: float | None
+    chance: float
     diverged: bool
 
 
@@ -136,7 +137,8 @@ def _run_drawn(arguments: tuple[TrainConfig, Named, LearnedPolicy, int]) -> Ende
         actions[:rows] = env.multipliers.encode(multipliers).numpy()
         observation, *_ = env.step(actions)
     run = env.run
-    return Ended(_final(run), run.objective.metric().chance, run.diverged)
+    chance = run.objective.metric().chance
+    return Ended(_final(run), math.nan if chance is None else chance, run.diverged)
 
 
 def _run(arguments: _Arguments) -> float:
