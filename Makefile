@@ -1,4 +1,4 @@
-# `make demo` and `make test` are the two commands; both install what they need into .venv.
+# `make demo` and `make test` are the two commands; all targets install what they need into .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ OUT ?= runs/demo
 export OMP_NUM_THREADS ?= 1
 export MPLBACKEND ?= Agg
 
-.PHONY: install demo test lint format types unit docs compatibility wheel clean
+.PHONY: install demo test quick coverage lint format types unit docs compatibility dist clean
 
 install: $(VENV)/.installed
 
@@ -23,6 +23,14 @@ demo: install
 	$(BIN)/l2o report $(OUT)/benchmark
 
 test: lint types unit
+
+# What takes no time, in under a minute; tests/quick.py says which tests these are.
+quick: install
+	$(BIN)/python -m pytest -n 2 --quick --durations=3
+
+# All tests, slower, then a table of the lines and branches that none of them reaches.
+coverage: install
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term --cov-report=html:runs/coverage
 
 lint: install
 	$(BIN)/ruff check .
@@ -49,9 +57,10 @@ docs: install
 compatibility: install
 	$(BIN)/python tests/compatibility.py
 
-wheel: install
+# The source distribution, and the wheel made of it.
+dist: install
 	rm -rf build dist
-	$(PIP) wheel --quiet --no-deps -w dist .
+	$(BIN)/python -m build --no-isolation --outdir dist .
 
 clean:
-	rm -rf build dist runs .types .mypy_cache .ruff_cache .pytest_cache
+	rm -rf build dist runs .types .coverage .mypy_cache .ruff_cache .pytest_cache

@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import torch
-
 from l2o.benchmarks.cells.cell import Cell, Record, load_family, load_task, measure
 from l2o.benchmarks.report.figures.learning_rates import draw_learning_rates
 from l2o.benchmarks.report.page import to_picture
@@ -14,6 +12,7 @@ from l2o.configs.schema import FinetuneConfig, Named, PolicyChoice
 from l2o.envs.inner_loop import InnerLoop
 from l2o.envs.policy_choice import build_policy
 from l2o.envs.runtime.run_lock import run_lock
+from l2o.envs.runtime.threads import one_thread
 from l2o.files.atomic import write_atomically
 from l2o.files.seals import write_json
 from l2o.guidance.rows import GuidanceRows
@@ -37,9 +36,8 @@ def run_finetune(config: FinetuneConfig, out: str | Path) -> Path:
         FolderInUseError: another run is at work in the folder.
     """
     out = Path(out)
-    torch.set_num_threads(1)
     check(config)
-    with run_lock(out):
+    with run_lock(out), one_thread():
         load_family(config.task.model_dump_json()).prepare(progress=sys.stderr.isatty())
         record = measure(_cell(config))
         results = {"kind": "finetune", "choice": describe(config.choice), **record}

@@ -113,7 +113,7 @@ def _type(annotation: Any) -> str:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
         limits = [limit for limit in map(_limit, arguments[1:]) if limit]
-        return " ".join([_type(arguments[0]), " and ".join(limits)])
+        return " ".join([_type(arguments[0]), *([" and ".join(limits)] if limits else [])])
     if origin in (typing.Union, UnionType):
         return " or ".join(_type(argument) for argument in arguments)
     if origin is typing.Literal:

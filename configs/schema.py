@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PositiveFloat, field_validator, model_validator
 
-Options = dict[str, Any]
+from l2o.configs.base import Named as Named
+from l2o.configs.base import Options as Options
+from l2o.configs.base import Steps as Steps
+from l2o.configs.base import Strict as Strict
+from l2o.configs.intervals import Interval
+
 Precision = Literal["float32", "tf32", "bf16"]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 """What every generator takes, with room for the numbers that are added to it."""
@@ -22,8 +20,6 @@ Count = Annotated[int, Field(gt=0, le=1_000_000_000)]
 """How many of something, where memory does not depend on it."""
 Number = Annotated[int, Field(gt=0, le=1_000_000)]
 """How many of something that is held in memory."""
-Steps = Annotated[int, Field(gt=0, le=10_000_000)]
-"""Optimizer steps."""
 Rate = Annotated[float, Field(gt=0.0, le=1e32)]
 """A learning rate: times a factor it is still a number of 32 bits."""
 Factor = Annotated[float, Field(gt=0.0, le=1e6)]
@@ -50,34 +46,6 @@ def _ascending(span: tuple[float, float]) -> tuple[float, float]:
     return span
 
 
-class Strict(BaseModel):
-    """Base of all configs: immutable, documented, unknown fields refused."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
-    )
-
-
-class Named(Strict):
-    """A member of a family: its name in the family's table (or a dotted path) and its arguments."""
-
-    name: str
-    """Name in the family's table, or `package.module:Name` of your own."""
-    options: Options = {}
-    """Keyword arguments of that thing."""
-
-
-class GrowingWindows(Strict):
-    """Windows of max(first, share x steps + growth x steps done) steps, both parts rounded down."""
-
-    first: Steps = 10
-    """Fewest optimizer steps of a window."""
-    growth: Annotated[float, Field(ge=0.0, le=1e6)] = 0.05
-    """Steps by which a window is longer for each step done before it."""
-    share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
-    """Share of the fine-tune's length that is added to every window."""
-
-
 class FineTuning(Strict):
     """How the inner network is fine-tuned; the same for training, benchmark and one run."""
 
@@ -87,8 +55,9 @@ class FineTuning(Strict):
     """Inner optimizer: sgd, sgd_lr_momentum, adam, adamw, rmsprop, or one of the table's rivals."""
     guidance: dict[str, Options] = {"proxy_kl": {"weight": 0.3}}
     """Guidance terms added to the loss: name -> arguments; {} is plain fine-tuning."""
-    interval: Steps | GrowingWindows = 10
-    """Optimizer steps between decisions, for every policy; or a rule: {first, growth, share}."""
+    interval: Interval = 10
+    """Optimizer steps between decisions, for every policy; or a rule: {first, growth, share}, or
+    {name, options} of one of your own."""
     device: str = "cpu"
     """Torch device of the inner network; auto takes CUDA where there is one."""
 

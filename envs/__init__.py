@@ -1,9 +1,12 @@
 """Gymnasium environments over fine-tunes; importing this registers `l2o/SynToReal-v0`."""
 
-import gymnasium
+from l2o.extras import needed_by
 
-from l2o.envs.environment import FineTuneEnv
-from l2o.envs.fine_tune import FineTune
+with needed_by("l2o.envs", "train"):
+    import gymnasium
+
+    from l2o.envs.environment import FineTuneEnv
+    from l2o.envs.fine_tune import FineTune
 
 gymnasium.register(
     id="l2o/SynToReal-v0",

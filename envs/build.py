@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from l2o.configs.schema import Named
-from l2o.registry import lookup
+from l2o.registry import make_member
 
 T = TypeVar("T")
 
@@ -27,21 +25,7 @@ def build(kind: str, table: Mapping[str, Callable[..., T]], named: Named | str, 
     """
     if isinstance(named, str):
         named = Named(name=named)
-    make = lookup(kind, table, named.name)
-    known = {k: p for k, p in inspect.signature(make).parameters.items() if k not in given}
-    free = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
-    for option in named.options:
-        if option not in known and not free:
-            near = difflib.get_close_matches(option, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(
-                f"{kind} {named.name!r} has no option {option!r}.{hint} "
-                f"Known: {', '.join(known) or 'none'}."
-            )
-    try:
-        return make(**given, **_tuples(named.options))
-    except TypeError as error:
-        raise ValueError(f"{kind} {named.name!r}: {error}") from error
+    return make_member(kind, table, named.name, _tuples(named.options), **given)
 
 
 def _tuples(options: Mapping[str, Any]) -> dict[str, Any]:

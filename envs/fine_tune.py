@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from l2o.configs.schema import FineTuning
 from l2o.control.controller import LRController
-from l2o.deciding.interval import Windows
 from l2o.deciding.policy import Policy
 from l2o.envs.inner_loop import InnerLoop, check_guidance_actions
 from l2o.envs.objectives import Objective
@@ -24,6 +23,7 @@ from l2o.envs.tasks.loading import Batch, scoring_batches
 from l2o.envs.teacher import Teacher
 from l2o.guarding.guard import Guard
 from l2o.guidance import LayerMaps, ProxyKL, backbone_parameters, copy_parameters
+from l2o.intervals import Windows
 from l2o.layers.groups import group_layers, param_groups
 from l2o.measures import Outputs
 from l2o.measuring.window import WindowMean
@@ -189,7 +189,7 @@ class FineTune:
         for term in self.guidance:
             what = term.compares
             # The divergence is at hand: the signal and the loss term share one computation.
-            shared = isinstance(term, ProxyKL)
+            shared = term.measured_as == "proxy_kl"
             divergence = kl if shared else term.divergence(student[what], teacher[what])
             total = total + term.weigh(divergence, progress)
         return kl.detach(), total

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from l2o.configs.schema import FineTuning, Named
-from l2o.deciding.interval import Interval, as_interval
 from l2o.envs.build import build
 from l2o.envs.optimizers import OPTIMIZERS, InnerOptimizer
 from l2o.envs.runtime.device import resolve_device
 from l2o.envs.tasks.base import Task
-from l2o.guidance import GUIDANCE, Guidance, SynapticIntelligence
+from l2o.guidance import GUIDANCE, Guidance
 from l2o.guidance.weight import Weight
+from l2o.intervals import Interval
+from l2o.intervals.plain import as_interval
 from l2o.registry import unknown_name
 
 
@@ -29,7 +30,7 @@ class InnerLoop:
         steps: length in optimizer steps; None takes the task's.
         optimizer: builds the inner optimizer.
         guidance: terms by name, as they are before any fine-tune; `terms` gives those of one.
-        interval: optimizer steps between decisions: a number, or a rule of growing windows.
+        interval: how many optimizer steps lie between decisions.
         device: of the inner network.
 
     Example:
@@ -101,12 +102,9 @@ def prepare_guidance(terms: Iterable[Guidance[Any]], task: Task) -> list[Guidanc
     Raises:
         ValueError: the task does not know it.
     """
-    prepared: list[Guidance[Any]] = []
-    for term in terms:
-        if isinstance(term, SynapticIntelligence) and term.importance is None:
-            term = term.with_importance(importance_of(task.name, task.importance))
-        prepared.append(term)
-    return prepared
+    return [
+        term.with_pretraining(lambda: importance_of(task.name, task.importance)) for term in terms
+    ]
 
 
 def importance_of(
@@ -128,9 +126,8 @@ def importance_of(
 
 
 def decision_interval(config: FineTuning) -> Interval:
-    """Return the optimizer steps between decisions: a number, or a rule of growing windows."""
-    given = config.interval
-    return given if isinstance(given, int) else as_interval(given.model_dump())
+    """Return the interval that a config's number or mapping stands for."""
+    return as_interval(config.model_dump(include={"interval"})["interval"])
 
 
 def check_guidance_actions(names: Sequence[str], guidance: Mapping[str, Any]) -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from l2o.configs.schema import Named, PolicyChoice
 from l2o.deciding.bundle import load_policy
 from l2o.deciding.early_stopping import EarlyStopping
-from l2o.deciding.interval import Interval
 from l2o.deciding.policy import Policy
 from l2o.deciding.schedule_policy import SchedulePolicy
 from l2o.envs.build import build
+from l2o.intervals import Interval
 from l2o.profiles import PROFILES
 from l2o.registry import lookup
-from l2o.rules import RULES, Rule
+from l2o.rules import RULES
 from l2o.schedules import SCHEDULES
 
 
-def build_policy(choice: PolicyChoice, interval: Interval = 1, run: tuple[int, ...] = ()) -> Policy:
+def build_policy(
+    choice: PolicyChoice, interval: Interval | int = 1, run: tuple[int, ...] = ()
+) -> Policy:
     """Make the policy a config chooses.
 
     Args:
@@ -37,7 +39,7 @@ def build_policy(choice: PolicyChoice, interval: Interval = 1, run: tuple[int, .
     return policy
 
 
-def _schedule(choice: PolicyChoice, interval: Interval) -> Policy:
+def _schedule(choice: PolicyChoice, interval: Interval | int) -> Policy:
     return SchedulePolicy(
         build("schedule", SCHEDULES, choice.schedule),
         build("profile", PROFILES, choice.profile),
@@ -45,9 +47,9 @@ def _schedule(choice: PolicyChoice, interval: Interval) -> Policy:
     )
 
 
-def _rule(named: Named | str, interval: Interval, run: tuple[int, ...]) -> Policy:
-    rule: Policy = build("rule", RULES, named)
-    if isinstance(rule, Rule):  # one of somebody's own may be any policy
-        rule = rule.for_run(*run)
+def _rule(named: Named | str, interval: Interval | int, run: tuple[int, ...]) -> Policy:
+    # One of somebody's own may be any policy.
+    made: Policy = build("rule", RULES, named)
+    rule = made.for_run(*run)
     rule.interval = interval
     return rule

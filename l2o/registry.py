@@ -4,10 +4,46 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Mapping
-from typing import TypeVar
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 T = TypeVar("T")
+_VARIABLE = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+
+
+class ImportedTable(Mapping[str, T]):
+    """A family's table whose members are named by their path, and imported when looked up.
+
+    For members that need heavy libraries: to use one, nobody has to have those of the others.
+
+    Args:
+        paths: name -> `package.module:Name`.
+
+    Raises:
+        ImportError: on a lookup, what the member's module needs is not installed.
+
+    Example:
+        >>> ImportedTable({"square root": "math:sqrt"})["square root"](9.0)
+        3.0
+    """
+
+    def __init__(self, paths: Mapping[str, str]) -> None:
+        self.paths = dict(paths)
+
+    def __getitem__(self, name: str) -> T:
+        module, _, attribute = self.paths[name].partition(":")
+        found: T = getattr(importlib.import_module(module), attribute)
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.paths
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
 
 
 def lookup(kind: str, table: Mapping[str, T], name: str) -> T:
@@ -30,6 +66,62 @@ def lookup(kind: str, table: Mapping[str, T], name: str) -> T:
     if ":" in name:
         return _import_dotted(kind, name)
     raise ValueError(unknown_name(kind, name, table))
+
+
+def make_member(
+    kind: str,
+    table: Mapping[str, Callable[..., T]],
+    name: str,
+    options: Mapping[str, Any],
+    **given: Any,
+) -> T:
+    """Return the thing of that name, made with these options.
+
+    Args:
+        kind: what it is, in the singular; used in errors.
+        table: the family's table; a member may keep its options in a class, `Options`.
+        name: a key of the table, or a dotted path.
+        options: keyword arguments, checked against those that it takes.
+        **given: arguments that are not the user's.
+
+    Raises:
+        ValueError: unknown name, unknown option (with the nearest match), or a value it refuses.
+
+    Example:
+        >>> make_member("share", {"half": lambda of: of / 2}, "half", {"of": 3})
+        1.5
+    """
+    make = lookup(kind, table, name)
+    parameters, free = _parameters(make)
+    known = [parameter for parameter in parameters if parameter not in given]
+    for option in options:
+        if option not in known and not free:
+            near = difflib.get_close_matches(option, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(
+                f"{kind} {name!r} has no option {option!r}.{hint} "
+                f"Known: {', '.join(known) or 'none'}."
+            )
+    try:
+        return make(**given, **options)
+    except TypeError as error:
+        raise ValueError(f"{kind} {name!r}: {error}") from error
+
+
+def _parameters(make: Callable[..., Any]) -> tuple[list[str], bool]:
+    """Return what may be given by name, and whether that is anything at all."""
+    try:
+        parameters = inspect.signature(make).parameters
+    except ValueError:  # some things of Python's own do not tell
+        return [], True
+    kinds = {parameter.kind for parameter in parameters.values()}
+    named = [name for name, p in parameters.items() if p.kind not in _VARIABLE]
+    options = getattr(make, "Options", None)
+    if options is None:
+        return named, inspect.Parameter.VAR_KEYWORD in kinds
+    # Options that are a class of their own are given by its fields.
+    fields = list(inspect.signature(options).parameters)
+    return [name for name in named if name != "options"] + fields, False
 
 
 def unknown_name(kind: str, name: str, known: Mapping[str, object] | list[str]) -> str:

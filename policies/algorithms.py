@@ -1,14 +1,14 @@
-"""The learning algorithms, by name."""
+"""The learning algorithms, by name; each is imported when it is used."""
 
 from l2o.policies.common.learner import Learner
-from l2o.policies.evolution import EvolutionLearner
-from l2o.policies.reinforce.learner import ReinforceLearner
-from l2o.policies.sb3.ppo import PPOLearner
-from l2o.policies.sb3.sac import SACLearner
+from l2o.registry import ImportedTable
 
-ALGORITHMS: dict[str, type[Learner]] = {
-    "ppo": PPOLearner,
-    "sac": SACLearner,
-    "reinforce": ReinforceLearner,
-    "evolution": EvolutionLearner,
-}
+ALGORITHMS: ImportedTable[type[Learner]] = ImportedTable(
+    {
+        "ppo": "l2o.policies.sb3.ppo:PPOLearner",
+        "sac": "l2o.policies.sb3.sac:SACLearner",
+        "reinforce": "l2o.policies.reinforce.learner:ReinforceLearner",
+        "evolution": "l2o.policies.evolution:EvolutionLearner",
+    }
+)
+"""Learning LR-control policies."""

@@ -9,7 +9,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from l2o.configs.load import dump_config
@@ -19,6 +18,7 @@ from l2o.envs.build import build
 from l2o.envs.episode_rules import EpisodeRules
 from l2o.envs.runtime.interrupts import check_interrupts, deferred_interrupts
 from l2o.envs.runtime.run_lock import run_lock
+from l2o.envs.runtime.threads import one_thread
 from l2o.envs.tasks import TASKS
 from l2o.files.atomic import write_atomically
 from l2o.files.seals import write_json
@@ -61,8 +61,7 @@ def train(
     """
     out = Path(out)
     shown = sys.stderr.isatty() if progress is None else progress
-    torch.set_num_threads(1)
-    with run_lock(out):
+    with run_lock(out), one_thread():
         state = _checkpoint(config, out) if resume else None
         families = [build("task", TASKS, named) for named in (config.task, evaluation_task(config))]
         # Made once here: what it refuses is an error before any work, not one in a worker.

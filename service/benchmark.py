@@ -34,7 +34,7 @@ def benchmark(
     Over tasks and seeds, with confidence intervals. The same command line goes on where it was
     stopped; finished fine-tunes are kept.
     """
-    with explained():
+    with explained(command="benchmark"):
         from l2o.configs.load import load_config
         from l2o.service import run_folder
 
@@ -45,7 +45,7 @@ def benchmark(
     again = ["l2o", "benchmark", config, *(overrides or ()), "--out", str(folder)]
     if workers is not None:
         again += ["--workers", str(workers)]
-    with explained(folder, shlex.join(again)):
+    with explained(folder, shlex.join(again), "benchmark"):
         from l2o.envs.runtime.run_lock import run_lock
 
         with run_lock(folder):

@@ -27,7 +27,7 @@ def finetune(
 
     Under a policy, or else under the schedule and layer profile of the config's `choice`.
     """
-    with explained():
+    with explained(command="finetune"):
         from l2o.benchmarks.fine_tune import check
         from l2o.configs.load import load_config
         from l2o.configs.schema import PolicyChoice
@@ -40,7 +40,7 @@ def finetune(
         folder = out or run_folder.default_folder("finetune", config)
         check(settings)
 
-    with explained(folder):
+    with explained(folder, command="finetune"):
         from l2o.benchmarks.fine_tune import run_finetune, summary
         from l2o.envs.runtime.run_lock import run_lock
         from l2o.files.seals import read_json

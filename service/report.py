@@ -16,7 +16,7 @@ def report(
     """Write a benchmark's report.html and figures.
 
     Also prints the table."""
-    with explained():
+    with explained(command="report"):
         if not folder.is_dir():
             raise ValueError(f"{folder} is no folder; give the --out of an `l2o benchmark`")
         from l2o.benchmarks import print_table, write_report

@@ -30,7 +30,7 @@ def train(
 
     Ctrl-C saves; --resume goes on, also with larger budgets (episodes, minutes).
     """
-    with explained():
+    with explained(command="train"):
         from l2o.configs.load import load_config
         from l2o.service import run_folder
 
@@ -39,7 +39,7 @@ def train(
         run_folder.require_folder(folder)
 
     again = ["l2o", "train", config, *(overrides or ()), "--out", str(folder), "--resume"]
-    with explained(folder, shlex.join(again)):
+    with explained(folder, shlex.join(again), "train"):
         from l2o.envs.runtime.run_lock import run_lock
         from l2o.files.seals import read_json
 

@@ -1,4 +1,4 @@
-"""Shared test settings: one torch thread, Ctrl-C heard, fixed seeds, helpers importable."""
+"""Shared test settings: one torch thread, Ctrl-C heard, seeds, helpers importable, `--quick`."""
 
 import random
 import signal
@@ -12,12 +12,33 @@ from hypothesis import settings
 
 # For worker processes too: they import `tiny` by name.
 sys.path.insert(0, str(Path(__file__).parent))
+
+import quick
+
 torch.set_num_threads(1)
 # A shell that runs the tests in the background has it ignored, for all programs they start, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # On a busy machine a first call takes long.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--quick", action="store_true", help="only the tests that take no time")
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave out whole files before they are imported: some import much."""
+    if collection_path.suffix == ".py" and config.getoption("quick"):
+        return collection_path.stem not in quick.FILES
+    return None
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("quick"):
+        slow = [item for item in items if item.originalname in quick.BUT]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item.originalname not in quick.BUT]
 
 
 @pytest.fixture(autouse=True)

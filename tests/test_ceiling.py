@@ -2,6 +2,7 @@
 
 import doctest
 import math
+import random
 
 import pytest
 import torch
@@ -39,6 +40,41 @@ def limit(chosen, *args, **options):
 
 def close(values):
     return pytest.approx(values, rel=1e-5)
+
+
+def plainly(chosen, window, before):
+    """Return what the ceiling says, layer by layer, and the descents that it remembers."""
+    descents, bounded = [], []
+    for i, asked in enumerate(chosen):
+        used, fall = float(window.multiplier[i]), float(window.gradient_dot_update[i])
+        known = math.isfinite(fall) and used > 0
+        now = max(fall, 0.0) / used if known else 0.0
+        descents.append(max(now, MEMORY * before[i]) if before else now)
+        bounded.append(min(asked, max(GROWTH * used, 1.0) if known else 1.0))
+    guides = [bool(row) for row in window.is_guidance]
+    expected = [0.0 if g else m * d for m, d, g in zip(bounded, descents, guides, strict=True)]
+    level = _water_level(expected, SHARE * float(window.loss))
+    cut = [
+        max(m * min(level / max(e, 1e-30), 1.0), min(m, 1.0))
+        for m, e in zip(bounded, expected, strict=True)
+    ]
+    kept = [asked if g else m for asked, m, g in zip(chosen, cut, guides, strict=True)]
+    return kept, descents
+
+
+@given(seed=st.integers(0, 2**31), layers=st.integers(1, 20), most=st.sampled_from([1.0, 50.0]))
+def test_all_layers_at_once_are_as_one_by_one(seed, layers, most):
+    draw = random.Random(seed)
+    ceiling, before = Ceiling(), None
+    for _ in range(3):
+        falls = [draw.choice([MISSING, 0.0, -1.0, draw.uniform(0, 0.2)]) for _ in range(layers)]
+        used = [draw.choice([0.0, draw.uniform(0.01, 5.0)]) for _ in range(layers)]
+        guidance = [float(draw.random() < 0.2) for _ in range(layers)]
+        window = measured(falls, used, draw.uniform(0.1, 3.0), guidance)
+        chosen = [draw.uniform(0.0, most) for _ in range(layers)]
+        expected, before = plainly(chosen, window, before)
+        assert ceiling.limit(torch.tensor(chosen), window).tolist() == close(expected)
+        assert ceiling.state_dict()["descent"].tolist() == close(before)
 
 
 def test_the_docstrings_run():

@@ -387,7 +387,15 @@ def test_a_policy_that_cannot_drive_the_run_is_refused_before_it(policy):
 
 @pytest.mark.parametrize(
     "name",
-    ["controller", "modes.split", "modes.choose", "checkpoint", "skips", "unwrap", "checks"],
+    [
+        "control.controller",
+        "control.skips",
+        "control.state",
+        "control.unwrap",
+        "modes.choose",
+        "modes.split",
+        "checks",
+    ],
 )
 def test_docstrings_run(name):
     module = importlib.import_module(f"l2o.{name}")

@@ -47,11 +47,21 @@ def test_the_footprint_of_large_models_is_measured(monkeypatch, tmp_path, capsys
     plain, scaled = results["memory"]
     assert plain["copy_per_weight"] == 0.0 < scaled["copy_per_weight"] <= 1.0
     assert plain["per_weight"] >= 2.0  # small models are read whole
+    # Matrices in two bytes a number, vectors whole.
+    assert 0.5 < plain["guard_per_weight"] == scaled["guard_per_weight"] < 1.0
     assert [(row["mode"], row["interval"]) for row in results["rows"]] == [
         (mode, interval) for mode in ("groups", "update_scale") for interval in (1, 10)
     ]
     assert all(row["ratio"] > 0 and row["whole_ratio"] > 0 for row in results["rows"])
-    assert len(results["figures"]) == 6
+    assert len(results["figures"]) == 7
+    values = {row["figure"]: row["value"] for row in results["figures"]}
+    held = plain["per_weight"] - plain["guard_per_weight"]
+    name = "groups: memory held over the weights, beyond the guard's copy"
+    assert values[name] == pytest.approx(held, abs=1e-3)
+    both = scaled["copy_per_weight"] + scaled["guard_per_weight"]
+    name = "update_scale: memory held over the weights, beyond the guard's copy and its own"
+    assert values[name] == pytest.approx(scaled["per_weight"] - both, abs=1e-3)
+    assert values["the guard's copy over the weights"] == round(plain["guard_per_weight"], 3)
     assert "| tiny | `groups` |" in capsys.readouterr().out
     with pytest.raises(ValueError, match="tiny"):
         main(["footprint", "--models", "tine"])

@@ -1,20 +1,30 @@
 """The digits family: purity, disjoint splits, cached pretraining, clear errors."""
 
+import ast
+import dataclasses
+import inspect
+import itertools
 import pickle
+import textwrap
 import warnings
 
 import numpy as np
 import pytest
 import torch
 
+from l2o.configs.schema import Named
+from l2o.envs.build import build
+from l2o.envs.tasks import TASKS
 from l2o.envs.tasks.digits import DigitsFamily
 from l2o.envs.tasks.digits.fonts import FONT_FAMILIES, fonts_of, load_glyphs
+from l2o.envs.tasks.digits.options import DigitsOptions
 from l2o.envs.tasks.digits.photographs import PHOTOGRAPHS, find_textured, load_pyramid
 from l2o.envs.tasks.digits.real import draw_real
 from l2o.envs.tasks.digits.synthetic import Rendering, draw_colours, draw_synthetic
 from l2o.envs.tasks.digits.writers import WRITERS, images_of, load_digits
 from l2o.envs.tasks.proxy import pretrain
 from l2o.envs.tasks.proxy.networks import NETWORKS, Shape
+from l2o.envs.tasks.textures.options import TexturesOptions
 
 PARTS = ("source_train", "source_validation", "target_validation", "target_test", "proxy_test")
 
@@ -25,7 +35,7 @@ def _cache(tmp_path, monkeypatch):
 
 
 def small(split="train", **overrides):
-    return DigitsFamily(split, **{"networks": 2, "pretrain_steps": 4, **overrides})
+    return DigitsFamily(**{"split": split, "networks": 2, "pretrain_steps": 4, **overrides})
 
 
 def cache_files(tmp_path):
@@ -283,3 +293,50 @@ def test_another_first_network_gives_other_networks() -> None:
     assert {own.sample(seed).description["network"] for seed in range(8)} == {0, 1}
     assert {other.sample(seed).description["network"] for seed in range(8)} == {2, 3}
     assert own.recipe(1) == small(networks=4).recipe(1)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_options_are_one_documented_thing(name):
+    """A line for each field, right below it; the family takes them whole or by name."""
+    kind = TASKS[name].Options
+    assert dataclasses.is_dataclass(kind)
+    told = set()
+    for part in kind.__mro__[:-1]:
+        body = ast.parse(textwrap.dedent(inspect.getsource(part))).body[0].body
+        for field, after in itertools.pairwise(body):
+            if isinstance(field, ast.AnnAssign) and isinstance(after, ast.Expr):
+                told.add(field.target.id)
+    assert told == {field.name for field in dataclasses.fields(kind)}
+    options = kind(networks=2, first_network=3)
+    whole, by_name = TASKS[name](options), TASKS[name](networks=2, first_network=3)
+    assert whole.options == by_name.options == options
+    assert whole.recipe(4) == by_name.recipe(4)
+    built = build("task", TASKS, Named(name=name, options={"networks": 2, "first_network": 3}))
+    assert built.options == options
+    assert TASKS[name]().options == kind()
+
+
+def test_options_of_another_family_or_given_twice_are_refused():
+    for wrong in (lambda: DigitsFamily("heldout"), lambda: DigitsFamily(TexturesOptions())):
+        with pytest.raises(TypeError, match=r"DigitsFamily takes DigitsOptions\(\.\.\.\)"):
+            wrong()
+    with pytest.raises(TypeError, match="and networks"):
+        DigitsFamily(DigitsOptions(), networks=2)
+    with pytest.raises(ValueError, match=r"no option 'netwroks'. Did you mean 'networks'"):
+        build("task", TASKS, Named(name="digits", options={"netwroks": 2}))
+
+
+class Shifted(DigitsFamily):
+    """A family of somebody's own, with one argument more."""
+
+    def __init__(self, shift, **fields):
+        super().__init__(**fields)
+        self.shift = shift
+
+
+def test_a_family_of_one_s_own_adds_an_argument():
+    path = f"{__name__}:Shifted"
+    made = build("task", {}, Named(name=path, options={"shift": 2, "networks": 2}))
+    assert (made.shift, made.networks) == (2, 2)
+    with pytest.raises(ValueError, match=r"no option 'shfit'. Did you mean 'shift'"):
+        build("task", {}, Named(name=path, options={"shfit": 2}))

@@ -14,7 +14,14 @@ from l2o.networks.numpy_network import MOST_LAYERS, FrozenNetwork
 from l2o.signals import SIGNALS, Measurement, Signal
 from l2o.signals.encoding import Encoder
 from l2o.signals.loss import Loss
-from l2o.signals.table import LAYER_FIELDS, ROWS, RUN_FIELDS, MeasuredTable, with_fields
+from l2o.signals.table import (
+    LAYER_FIELDS,
+    ROWS,
+    RUN_FIELDS,
+    MeasuredTable,
+    on_host,
+    with_fields,
+)
 
 SPECIAL = torch.tensor([math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, 1e-30, 1e30, -3.0])
 
@@ -106,6 +113,37 @@ def test_a_table_is_a_measurement():
     assert not other.depth.any()
     with pytest.raises(AttributeError, match="no 'losss'"):
         _ = measured.losss
+
+
+def test_a_table_made_of_an_array_is_the_same_measurement():
+    rows = torch.rand(len(ROWS), 3)
+    array = rows.clone().numpy()
+    measured = MeasuredTable(array)
+    assert on_host(measured) is array  # no tensor is made for that
+    assert torch.equal(measured.rows, rows)
+    measured.depth = torch.tensor([1.0, 2.0, 3.0])
+    assert array[ROWS.index("depth")].tolist() == [1.0, 2.0, 3.0]
+    assert on_host(measured)[ROWS.index("depth")].tolist() == [1.0, 2.0, 3.0]
+    for other in (copy.deepcopy(measured), pickle.loads(pickle.dumps(MeasuredTable(array)))):
+        other.loss = torch.tensor(7.0)
+        assert on_host(other)[ROWS.index("loss")].tolist() == [7.0] * 3
+        assert torch.equal(measured.loss, rows[ROWS.index("loss"), 0])
+
+
+RANGES = [l2o.LogRange(), l2o.LogRange(1e-6, 1e4), l2o.Bins(), l2o.Bins((0.0, 0.5, 2.0))]
+
+
+@pytest.mark.parametrize("multipliers", RANGES, ids=repr)
+@given(
+    seed=st.integers(0, 2**31), layers=st.integers(1, 90), scale=st.sampled_from([0.1, 1.0, 9.0])
+)
+def test_the_likeliest_multipliers_on_the_host_are_equal_to_the_bit(
+    multipliers, seed, layers, scale
+):
+    random = torch.Generator().manual_seed(seed)
+    outputs = torch.randn(layers, multipliers.outputs, generator=random) * scale
+    expected = multipliers.best(outputs.clone())
+    assert torch.equal(torch.from_numpy(multipliers.best_on_host(outputs.numpy())), expected)
 
 
 def close(a, b):

@@ -167,6 +167,28 @@ def test_weight_may_follow_a_schedule(name: str) -> None:
     assert GUIDANCE[name](weight=0.0).weigh(torch.tensor(3.0)).item() == 0.0
 
 
+@pytest.mark.parametrize("name", GUIDANCE)
+def test_terms_ask_for_what_they_need_of_the_pretraining(name: str) -> None:
+    asked = []
+
+    def importance() -> dict[str, Tensor]:
+        asked.append(name)
+        return {"w": torch.ones(2)}
+
+    term = GUIDANCE[name](weight=0.5)
+    ready = term.with_pretraining(importance)
+    assert type(ready) is type(term)
+    assert ready.weight == 0.5
+    assert asked == (["si"] if name == "si" else [])
+    assert ready.with_pretraining(importance) is ready
+    assert term.measured_as == ("proxy_kl" if name == "proxy_kl" else None)
+
+
+def test_a_schedule_s_wrong_argument_is_named_with_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"weight: schedule 'cosine' has no option 'ned'.*'end'"):
+        as_weight({"schedule": "cosine", "ned": 0.1})
+
+
 def test_scheduled_weights() -> None:
     weight = as_weight({"schedule": "step", "milestones": [0.5], "gamma": 0.5, "value": 3})
     assert weight == ScheduledWeight(3, Step((0.5,), 0.5))

@@ -1,16 +1,16 @@
 """The house: which package may import which, what is packaged, how large files may grow."""
 
 import ast
-import configparser
 import importlib
 import re
-import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
+from bare import BASE, EXTRAS, SETUP, packages
+
+import l2o
 
 ROOT = Path(__file__).parents[1]
 TOP = ("l2o", "configs", "envs", "policies", "benchmarks", "service")
@@ -62,6 +62,9 @@ def home_of(module):
     parts = module.split(".")
     if parts[0] != "l2o":
         return None
+    if parts[1:2] == ["extras"]:
+        # It imports nothing of ours, and words what is missing for all.
+        return "l2o.extras"
     return parts[1] if len(parts) > 1 and parts[1] in TOP[1:] else "l2o"
 
 
@@ -72,7 +75,7 @@ def test_imports_run_down(top):
         for module, level, line in imported(path):
             home = home_of(module)
             # `import l2o` itself names the innermost package; what matters is what follows it.
-            if level or (home is not None and home not in MAY_IMPORT[top]):
+            if level or (home is not None and home not in MAY_IMPORT[top] | {"l2o.extras"}):
                 wrong.append(f"{named(path)}:{line} imports {'.' * level}{module}")
             elif top == "configs" and module == "l2o":
                 wrong.append(f"{named(path)}:{line} imports {module}")
@@ -81,14 +84,8 @@ def test_imports_run_down(top):
     assert not wrong, "\n".join(wrong)
 
 
-def setup_cfg():
-    config = configparser.ConfigParser()
-    config.read(ROOT / "setup.cfg")
-    return config
-
-
 def test_packages_of_setup_cfg_are_the_folders():
-    listed = setup_cfg()["options"]["packages"].split()
+    listed = SETUP["options"]["packages"].split()
     folders = set()
     for path in house_files():
         if path.name == "__init__.py" and path.relative_to(ROOT).parts[0] in TOP:
@@ -122,11 +119,15 @@ def is_table(node, path):
     if isinstance(node, ast.FunctionDef):
         # Exports on first use (PEP 562).
         return node.name in ("__getattr__", "__dir__")
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        # Gymnasium knows environments by registration only.
-        return path == ROOT / "envs/__init__.py" and ast.unparse(node.value.func).endswith(
-            "register"
+    if isinstance(node, ast.With):
+        return ast.unparse(node).startswith("with needed_by(") and all(
+            isinstance(each, ast.Import | ast.ImportFrom) for each in node.body
         )
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        called = ast.unparse(node.value.func)
+        # Gymnasium knows environments by registration only.
+        registers = path == ROOT / "envs/__init__.py" and called.endswith("register")
+        return called == "require" or registers
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
@@ -188,56 +189,12 @@ def test_constraints_are_exact_and_portable():
     assert not wrong, f"not of the form name==version: {wrong}"
     names = {re.sub(r"[-_.]+", "-", line.partition("==")[0]).lower() for line in lines}
     assert "l2o" not in names
-    options = setup_cfg()
-    required = options["options"]["install_requires"]
-    required += options["options.extras_require"]["dev"]
-    missing = {
-        re.sub(r"[-_.]+", "-", re.split(r"[<>=]", line)[0]).lower()
-        for line in required.split("\n")
-        if line
-    } - names
+    missing = (BASE | packages(EXTRAS["dev"])) - names
     assert not missing, f"not in constraints.txt: {sorted(missing)}"
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """Build a wheel from a copy of the tree: setuptools leaves a build folder behind."""
-    folder = tmp_path_factory.mktemp("wheel")
-    for path in house_files():
-        if path.relative_to(ROOT).parts[0] not in ("tests", "docs"):
-            target = folder / "tree" / path.relative_to(ROOT)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, folder / "tree"]
-    subprocess.run([*pip, *build], check=True, timeout=240)
-    (built,) = folder.glob("*.whl")
-    site = folder / "site"
-    subprocess.run([*pip, "install", "--no-deps", "--target", site, built], check=True)
-    return built, site
-
-
-def test_wheel_holds_all_of_the_house(wheel):
-    held = set(zipfile.ZipFile(wheel[0]).namelist())
-    expected = set()
-    for path in house_files():
-        parts = path.relative_to(ROOT).parts
-        kinds = (".py", ".yaml", ".html", ".safetensors", ".json", ".typed", ".cpp")
-        if parts[0] in TOP and path.suffix in kinds:
-            expected.add("/".join(parts if parts[0] == "l2o" else ("l2o", *parts)))
-    expected |= {"l2o/py.typed"}
-    assert expected <= held, sorted(expected - held)
-    assert {name.split("/")[0] for name in held} <= {"l2o", "l2o-0.1.0.dist-info"}
-
-
-def test_installed_wheel_works_away_from_the_tree(wheel, tmp_path):
-    code = (
-        f"import sys; sys.path.insert(0, {str(wheel[1])!r})\n"
-        "import l2o.configs.load as load, l2o.service.cli as cli\n"
-        f"assert load.__file__.startswith({str(wheel[1])!r}), load.__file__\n"
-        "print(load.load_config('train', 'demo').name)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "demo\n"
+def test_the_version_is_written_once():
+    assert SETUP["metadata"]["version"] == "attr: l2o.__version__"
+    assert f"\n## [{l2o.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+    holds = [path for path in python_files("l2o") if f'"{l2o.__version__}"' in path.read_text()]
+    assert [named(path) for path in holds] == ["l2o/__init__.py"]

@@ -122,11 +122,11 @@ for module, package in ("huggingface", "transformers"), ("lightning",) * 2, ("ac
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
-        f"this needs the package {package}: pip install 'l2o[{extra}]'"
-        for package, extra in [
-            ("transformers", "hf"),
-            ("lightning", "lightning"),
-            ("accelerate", "accelerate"),
+        f'l2o.integrations.{module} needs {package}: pip install "l2o[{extra}]"'
+        for module, package, extra in [
+            ("huggingface", "transformers", "hf"),
+            ("lightning", "lightning", "lightning"),
+            ("accelerate", "accelerate", "accelerate"),
         ]
     ]
 

@@ -1,18 +1,20 @@
 """Ctrl-C is noted anywhere and raised where nothing is held."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 
 import pytest
+from at_work import NoPieces, kill_own_process
 
+from l2o.envs.runtime.executor import Processes, WorkerDiedError, in_order
 from l2o.envs.runtime.interrupts import check_interrupts, deferred_interrupts
-from l2o.envs.runtime.workers import end_pool, make_pool, map_in_pool, worker_pool
 
 TESTS = Path(__file__).parent
 
@@ -69,7 +71,7 @@ def test_what_breaks_after_it_is_its_doing():
         _break_after(check_interrupts)
     with pytest.raises(KeyboardInterrupt), deferred_interrupts():
         _interrupt_a_starting_worker(ctrl_c)
-    with pytest.raises(BrokenProcessPool), deferred_interrupts():
+    with pytest.raises(WorkerDiedError), deferred_interrupts():
         _interrupt_a_starting_worker(check_interrupts)
 
 
@@ -79,11 +81,9 @@ def _break_after(act):
 
 
 def _interrupt_a_starting_worker(act):
-    with worker_pool(1) as pool:
-        results = map_in_pool(pool, abs, [-1])
+    with Processes(1) as executor:
+        results = executor.share(kill_own_process, NoPieces())
         act()
-        pool.submit(os.getpid)
-        next(iter(pool._processes.values())).kill()
         list(results)
 
 
@@ -124,16 +124,16 @@ def test_threads_may_use_it():
 
 
 def test_results_come_in_order():
-    with worker_pool(2) as pool:
-        assert list(map_in_pool(pool, abs, [-3, 2, -1, 0])) == [3, 2, 1, 0]
+    with Processes(2) as executor:
+        assert list(in_order(executor.map(abs, [-3, 2, -1, 0]))) == [3, 2, 1, 0]
 
 
 def test_errors_of_workers_are_raised():
-    with pytest.raises(ValueError, match="three"), worker_pool(1) as pool:
-        list(map_in_pool(pool, int, ["1", "three"]))
+    with pytest.raises(ValueError, match="three"), Processes(1) as executor:
+        list(executor.map(int, ["1", "three"]))
 
 
-def test_a_pool_ends_in_the_midst_of_work():
+def test_an_executor_ends_in_the_midst_of_work():
     processes = []
     with pytest.raises(KeyboardInterrupt), deferred_interrupts():
         _sleep_for_an_hour(processes)
@@ -142,20 +142,24 @@ def test_a_pool_ends_in_the_midst_of_work():
 
 
 def _sleep_for_an_hour(processes):
-    with worker_pool(2) as pool:
-        list(map_in_pool(pool, abs, [-1, -2]))
-        processes += pool._processes.values()
+    with Processes(2) as executor:
+        list(executor.map(abs, [-1, -2]))
+        processes += multiprocessing.active_children()
         ctrl_c()
-        list(map_in_pool(pool, time.sleep, [3600] * 8))
+        list(executor.map(time.sleep, [3600] * 8))
 
 
-def test_a_pool_ends_while_its_workers_start():
-    pool = make_pool(2)
-    pool.submit(time.sleep, 3600)
-    processes = list(pool._processes.values())
-    end_pool(pool)
+def test_an_executor_ends_while_its_workers_start():
+    before = set(multiprocessing.active_children())
+    executor = Processes(2)
+    actor = executor.spawn(partial(time.sleep, 3600))
+    processes = set(multiprocessing.active_children()) - before
+    assert len(processes) == 1
+    executor.close()
     assert not any(process.is_alive() for process in processes)
-    end_pool(pool)
+    executor.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        actor.call("real").result()
 
 
 # Ctrl-C between the acquisition of a lock and the `with` that releases it, in TensorBoard's queue:

@@ -20,12 +20,15 @@ from l2o.configs.load import load_config
 from l2o.configs.schema import FineTuning
 from l2o.deciding.asg_policy import ASG_SIGNALS, ASGPolicy
 from l2o.deciding.bundle import CARD, BundleError
-from l2o.deciding.interval import GrowingInterval, Windows, as_interval, as_plain
 from l2o.deciding.policy import Policy
 from l2o.deciding.schedule_policy import SchedulePolicy
 from l2o.envs.environment import FineTuneEnv
 from l2o.envs.fine_tune import FineTune
+from l2o.envs.inner_loop import InnerLoop
 from l2o.envs.stacked import StackedFineTuneEnv, Start
+from l2o.intervals import INTERVALS, Every, Growing, Interval, Windows
+from l2o.intervals.plain import as_interval, as_plain
+from l2o.intervals.unloaded import Unloaded
 from l2o.multipliers import Bins
 from l2o.networks.asg import ASGPolicyNetwork
 from l2o.networks.layer_shared import LayerPolicyNetwork
@@ -38,7 +41,7 @@ ENDS = [2, 5, 9, 15, 20]
 
 def test_the_release_s_sequence():
     """max(10, steps // 20 + done // 20), by hand, for 300 steps and for ten times as many."""
-    rule = GrowingInterval(10, growth=0.05, share=0.05)
+    rule = Growing(10, growth=0.05, share=0.05)
     windows = np.diff([0, *Windows(rule, 300).ends(300)]).tolist()
     assert windows == [15, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 28, 11]
     assert np.diff([0, *Windows(rule, 3000).ends(3000)]).tolist()[:4] == [150, 157, 165, 173]
@@ -55,7 +58,7 @@ def test_the_release_s_sequence():
 )
 def test_windows_are_those_of_a_plain_loop(first, parts, total, data):
     growth, share = (part / 100 for part in parts)
-    rule = GrowingInterval(first, growth, share)
+    rule = Growing(first, growth, share)
     ends, done = [], 0
     while done < 500:
         # In whole hundredths: no rounding.
@@ -65,7 +68,7 @@ def test_windows_are_those_of_a_plain_loop(first, parts, total, data):
     for step in data.draw(st.lists(st.integers(0, 499), min_size=1, max_size=20)):
         assert windows.end_after(step) == next(end for end in ends if end > step)
         assert windows.ends_at(step) == (step == 0 or step in ends)
-    fixed, growing = Windows(first), Windows(GrowingInterval(first, growth=0.0))
+    fixed, growing = Windows(Every(first)), Windows(Growing(first, growth=0.0))
     assert fixed.ends(100) == growing.ends(100)
 
 
@@ -95,6 +98,91 @@ def test_a_controller_decides_at_the_ends_of_windows_and_goes_on_after_a_checkpo
     assert all(torch.equal(a, b) for a, b in zip(again[2].parameters(), whole[2].parameters()))
 
 
+@pytest.mark.parametrize("name", INTERVALS)
+@settings(max_examples=50, deadline=None)
+@given(data=st.data(), total=st.one_of(st.none(), st.integers(1, 500)))
+def test_every_interval_keeps_the_contract(name, data, total):
+    interval = INTERVALS[name]()
+    ends = Windows(interval, total).ends(300)
+    assert ends == sorted(set(ends))
+    assert ends[-1] == 300
+    again = as_interval(json.loads(json.dumps(as_plain(interval))))
+    assert type(again) is type(interval)
+    assert again == interval == as_interval({"name": name})
+    asked = Windows(again, total)
+    for step in data.draw(st.lists(st.integers(0, 299), max_size=20)):
+        end = asked.end_after(step)
+        assert min(end, 300) == next(found for found in ends if found > step)
+        assert asked.ends_at(end)
+    lengths = np.diff([0, *Windows(interval, total).whole_ends(300)]).tolist()
+    assert not interval.constant or len(set(lengths)) == 1
+    assert isinstance(interval.at_least(20), Interval)
+
+
+def test_a_number_stays_a_number():
+    every = as_interval(10)
+    assert every == 10
+    assert json.dumps(as_plain(every)) == "10" == json.dumps(every)
+    assert [every.at_least(7), every.at_least(15)] == [10, 15]
+    rule = as_interval(RULE)
+    assert rule.at_least(100) is rule
+
+
+class Doubling(Interval):
+    """An interval of somebody's own."""
+
+    def __init__(self, first=1):
+        self.first = first
+
+    def window(self, done, total_steps=None):
+        return max(self.first, done)
+
+
+OWN = {"name": f"{__name__}:Doubling", "options": {"first": 3}}
+
+
+def test_an_interval_of_one_s_own_goes_from_config_to_card(tmp_path):
+    finetuning = FineTuning.model_validate({"interval": OWN})
+    run = FineTune(TinyFamily().sample(0), finetuning, policy=Seen())
+    ends = []
+    while not run.done:
+        run.advance(run.window)
+        ends.append(run.step)
+    assert ends == [3, 6, 12, 20]
+    assert as_plain(run.interval) == OWN
+    signals = SignalSpec(("present", "progress"))
+    policy = l2o.LearnedPolicy(LayerPolicyNetwork(2, 1), l2o.LogRange(), signals, run.interval)
+    l2o.save_policy(tmp_path, policy, {})
+    # Loading a policy imports nothing: an interval of one's own has to be given again.
+    loaded = l2o.load_policy(tmp_path)
+    assert isinstance(loaded.interval, Unloaded)
+    assert as_plain(loaded.interval) == as_plain(run.interval)
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(ValueError, match=r"give it: LRController\(\.\.\., interval="):
+        l2o.LRController(loaded, optimizer, model)
+    controller = l2o.LRController(loaded, optimizer, model, interval=as_plain(loaded.interval))
+    assert isinstance(controller.interval, Doubling)
+
+
+def test_windows_of_no_steps_are_refused_by_name():
+    class Standing(Interval):
+        def window(self, done, total_steps=None):
+            return 0
+
+    with pytest.raises(ValueError, match=r"a window of .*Standing.* after 0 steps must be at"):
+        Windows(Standing())
+
+
+@settings(max_examples=200, deadline=None)
+@given(steps=st.integers(1, 400), evaluations=st.integers(1, 40), interval=st.integers(1, 60))
+def test_the_curve_is_measured_at_the_nearest_decisions(steps, evaluations, interval):
+    """The plain arithmetic of windows that are all alike: to the nearest, halves up."""
+    shares = [steps * i / evaluations / interval for i in range(1, evaluations + 1)]
+    wanted = {min(steps, max(1, int(share + 0.5)) * interval) for share in shares} | {steps}
+    assert stops(steps, evaluations, interval) == sorted(wanted)
+
+
 def config(**fields):
     return FineTuning.model_validate({"interval": RULE, **fields})
 
@@ -115,7 +203,7 @@ class Seen(Policy):
 def test_fine_tune_measures_at_the_ends_of_windows():
     policy = Seen()
     run = FineTune(TinyFamily().sample(0), config(), policy=policy, validate=True)
-    assert [run.window, run.interval] == [2, GrowingInterval(**RULE)]
+    assert [run.window, run.interval] == [2, Growing(**RULE)]
     while not run.done:
         run.advance(run.window)
     assert [round(row[1] * 20) for row in policy.rows] == [0, *ENDS[:-1]]
@@ -155,8 +243,8 @@ def test_a_stack_equals_single_runs(validate, substitute):
 
 
 def test_the_curve_of_a_benchmark_is_measured_at_ends_of_windows():
-    assert stops(20, 4, GrowingInterval(**RULE)) == [5, 9, 15, 20]
-    assert stops(20, 40, GrowingInterval(**RULE)) == ENDS
+    assert stops(20, 4, Growing(**RULE)) == [5, 9, 15, 20]
+    assert stops(20, 40, Growing(**RULE)) == ENDS
 
 
 def test_policies_keep_the_rule_in_their_cards(tmp_path):
@@ -183,7 +271,18 @@ def test_asg_2020_with_the_growing_window_is_an_override():
 
 
 @pytest.mark.parametrize(
-    "module", ["l2o.deciding.interval", "l2o.guidance.rows", "l2o.benchmarks.cells.cell"]
+    "module",
+    [
+        "l2o.intervals.base",
+        "l2o.intervals.every",
+        "l2o.intervals.growing",
+        "l2o.intervals.plain",
+        "l2o.intervals.unloaded",
+        "l2o.intervals.windows",
+        "l2o.registry",
+        "l2o.guidance.rows",
+        "l2o.benchmarks.cells.cell",
+    ],
 )
 def test_docstrings_run(module):
     found = importlib.import_module(module)
@@ -200,10 +299,29 @@ def test_docstrings_run(module):
         ({"growth": -0.1}, "interval.growth"),
         ({"share": 1.5}, "interval.share"),
         ({"grows": 1}, "first, growth and share"),
+        ({"name": "evry"}, "unknown interval 'evry'. Did you mean 'every'"),
+        ({"name": "every", "options": {"step": 3}}, "no option 'step'. Did you mean 'steps'"),
+        ({"name": "every", "options": {"steps": 0}}, "at least 1"),
+        ({"name": "json:dumps", "options": {"obj": 1}}, "must make a subclass"),
     ],
 )
 def test_bad_intervals_name_value_and_rule(given, message):
     with pytest.raises(ValueError, match=message):
         as_interval(given)
-    with pytest.raises(ConfigError):
-        load_config("train", "demo", [f"finetuning.interval={json.dumps(given)}"])
+    with pytest.raises((ConfigError, ValueError)):
+        InnerLoop.of(load_config("train", "demo", [text_of(given)]).finetuning)
+
+
+def text_of(given):
+    return f"finetuning.interval={json.dumps(given)}"
+
+
+def test_configs_name_the_field_of_an_interval():
+    for wrong, said in (
+        ({"growht": 1}, "growht = 1: unknown field. Did you mean finetuning.interval.growth"),
+        ({"first": 0}, "finetuning.interval.first = 0: must be greater than 0"),
+        ({"name": "every", "option": {}}, "finetuning.interval.option = {}: unknown field"),
+        ("often", "finetuning.interval = 'often': must be a valid integer"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            load_config("train", "demo", [text_of(wrong)])

@@ -1,6 +1,8 @@
 """What every learning algorithm of the table does alike: metrics, plain state, going on, export."""
 
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -30,6 +32,16 @@ def make(name, **fields):
 
 def test_every_algorithm_is_tried():
     assert OPTIONS.keys() == ALGORITHMS.keys()
+
+
+def test_a_learner_is_imported_when_it_is_used():
+    code = (
+        "from sys import modules; from l2o.policies.algorithms import ALGORITHMS\n"
+        "print('evolution' in ALGORITHMS, len(ALGORITHMS), 'l2o.policies.evolution' in modules)\n"
+        "print(ALGORITHMS['evolution'].__name__, 'l2o.policies.sb3.ppo' in modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"True {len(OPTIONS)} False\nEvolutionLearner False\n"
 
 
 @pytest.mark.parametrize("name", OPTIONS)

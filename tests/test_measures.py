@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import builtins
 import doctest
 import importlib
 import math
 import pkgutil
+import sys
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 import l2o.measures
 from l2o.benchmarks.report.figures.attention import draw_attention
+from l2o.extras import MissingExtraError
 from l2o.measures import (
     MEASURES,
     Outputs,
@@ -218,15 +219,10 @@ def test_grad_cam_equals_plain_loop() -> None:
 
 
 def test_grad_cam_without_captum_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def refuse(name: str, *rest: Any, **more: Any) -> Any:
-        if name.split(".")[0] == "captum":
-            raise ImportError("no captum")
-        return real(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(ImportError, match=r"pip install 'l2o\[captum\]'"):
+    monkeypatch.setitem(sys.modules, "captum", None)
+    with pytest.raises(
+        MissingExtraError, match=r'Grad-CAM needs captum: pip install "l2o\[captum\]"'
+    ):
         attention_maps(Small(), "conv", torch.rand(1, 1, 8, 8), torch.tensor([0]))
 
 

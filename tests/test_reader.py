@@ -89,6 +89,18 @@ def test_whole_tensors_give_the_plain_sums(change, rtol):
     assert scalars == [3.0]
 
 
+def test_before_a_step_other_shapes_are_told():
+    parameters = watched(shapes=[(2, 3), (5,)])
+    for needs in (NEEDS, frozenset({"gradient"})):
+        reader = Reader(parameters, needs)
+        assert reader.before_step()
+        for changed in (torch.ones(3, 2), torch.ones(6), torch.ones(2, 3, dtype=torch.complex64)):
+            kept, parameters[0].data = parameters[0].data, changed
+            assert not reader.before_step()
+            parameters[0].data = kept
+        assert reader.before_step()
+
+
 def test_sparse_gradients_are_read():
     embedding = nn.Embedding(10, 3, sparse=True)
     embedding(torch.tensor([1, 1, 4])).square().sum().backward()
@@ -117,8 +129,8 @@ def test_a_layer_s_gradient_is_that_of_the_parameters_that_have_one():
     rest = nn.Linear(3, 2)
     model = nn.Sequential(layer, rest)
     read, _ = Meter(l2o.group_layers(model), NEEDS).read(gradients=True)
-    assert read["gradient_norm"][0] == pytest.approx(math.sqrt(24.0))
-    assert math.isnan(read["gradient_norm"][1])
+    assert read[GRADIENT, 0] == pytest.approx(math.sqrt(24.0))
+    assert math.isnan(read[GRADIENT, 1])
 
 
 OPTIMIZERS = {

@@ -12,6 +12,7 @@ from l2o.configs.schema import FineTuning, Named
 from l2o.envs.fine_tune import FineTune
 from l2o.envs.inner_loop import build_optimizer
 from l2o.envs.optimizers import OPTIMIZERS, ExtraOptimizer
+from l2o.extras import MissingExtraError
 from l2o.optimizers.hypergradient_sgd import HypergradientSGD
 
 EXTRA = [name for name, kind in OPTIMIZERS.items() if issubclass(kind, ExtraOptimizer)]
@@ -126,7 +127,7 @@ def test_fine_tunes_and_evaluations_leave_the_training_as_it_is(name):
 @pytest.mark.parametrize("name", EXTRA)
 def test_a_package_that_is_missing_is_named_before_any_work(name, monkeypatch):
     monkeypatch.setitem(sys.modules, OPTIMIZERS[name].module, None)
-    with pytest.raises(ValueError, match=r"pip install 'l2o\[rivals\]'"):
+    with pytest.raises(MissingExtraError, match=r'^optimizer \w+ needs .*"l2o\[rivals\]"$'):
         build_optimizer(FineTuning(optimizer=Named(name=name)))
 
 

@@ -101,6 +101,39 @@ def test_losses_that_begin_at_zero_or_below_have_no_scale(loss):
     assert floors([loss] * 6) == [0.0] * 6
 
 
+def early(losses, total, looks=(1, 2, 4, 8)):
+    """Return the floor after each window of ten steps that begins with looks, of a loss a step."""
+    stall, found = Stall(), []
+    for step in range(1, len(losses) + 1):
+        begin = (step - 1) // 10 * 10
+        mean = sum(losses[begin:step]) / (step - begin)
+        if step < 10 and step in looks:
+            stall.look(mean, step, step / total)
+        if step % 10 == 0:
+            stall.note(mean, step, step / total)
+            found.append(stall.floor)
+    return found
+
+
+def test_in_a_short_training_its_first_window_may_tell():
+    assert early([2.0] * 30, total=100) == [1.0, 1.0, 1.0]
+    assert early([2.0] * 30, total=101) == [0.0, 1.0, 1.0]
+    assert early([2.0] * 30, total=100, looks=()) == [0.0, 1.0, 1.0]
+    assert early([2.0] * 30, total=MISSING) == [0.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(("ratio", "floor"), [(FALL - 1e-6, 0.0), (FALL + 1e-6, 1.0)])
+def test_there_the_steps_after_the_fourth_are_held_to_those_before(ratio, floor):
+    assert early([3.0, 1.0, 2.0, 2.0] + [2.0 * ratio] * 6, total=80) == [floor]
+
+
+def test_a_short_training_goes_on_from_its_state():
+    first, second = Stall(), Stall()
+    first.look(2.0, 4, 0.05)
+    second.load_state_dict(first.state_dict())
+    assert [stall.note(2.0, 10, 0.125) for stall in (first, second)] == ["lifted"] * 2
+
+
 def test_it_can_be_taken_back_by_its_owner():
     stall = Stall()
     assert [stall.note(2.0, step, MISSING) for step in (10, 20)] == [None, "lifted"]

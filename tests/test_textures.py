@@ -1,6 +1,7 @@
 """The textures family: purity, disjoint splits and roles, cached pretraining, clear errors."""
 
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from torch.nn import functional
 
 from l2o.envs.tasks import TASKS
 from l2o.envs.tasks.proxy import pretrain
-from l2o.envs.tasks.textures import TexturesFamily, photographs, synthetic
+from l2o.envs.tasks.textures import TexturesFamily, synthetic
 from l2o.envs.tasks.textures.light import Light, relight, turn
 from l2o.envs.tasks.textures.photographs import (
     FIELDS,
@@ -24,6 +25,7 @@ from l2o.envs.tasks.textures.photographs import (
     photograph_path,
 )
 from l2o.envs.tasks.textures.real import PROXY, ROLES, TARGET
+from l2o.extras import MissingExtraError
 
 pytest.importorskip("skimage")
 
@@ -36,7 +38,7 @@ def _cache(tmp_path, monkeypatch):
 
 
 def small(split="train", **overrides):
-    return TexturesFamily(split, **{"networks": 2, "pretrain_steps": 4, **overrides})
+    return TexturesFamily(**{"split": split, "networks": 2, "pretrain_steps": 4, **overrides})
 
 
 def test_is_in_the_table_and_held_out_by_default():
@@ -288,11 +290,13 @@ def test_errors_name_value_rule_and_remedy(arguments, words):
 
 
 def test_missing_package_names_the_extra(monkeypatch):
-    monkeypatch.setattr(photographs, "find_spec", lambda _: None)
-    with pytest.raises(ImportError, match=r"pip install 'l2o\[textures\]'"):
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    with pytest.raises(
+        MissingExtraError, match=r'needs scikit-image: pip install "l2o\[textures\]"'
+    ):
         TexturesFamily()
 
 
 def test_missing_photograph_names_the_remedy():
-    with pytest.raises(FileNotFoundError, match=r"'no\.png'.*pip install 'l2o\[textures\]'"):
+    with pytest.raises(FileNotFoundError, match=r"'no\.png'.*pip install \"l2o\[textures\]\""):
         photograph_path("no.png")

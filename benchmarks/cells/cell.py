@@ -14,7 +14,8 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from l2o.configs.schema import FineTuning, Named, PolicyChoice
-from l2o.deciding.interval import Interval, Windows
+from l2o.intervals import Interval, Windows
+from l2o.intervals.plain import as_interval
 
 if TYPE_CHECKING:
     from l2o.envs.objectives import Objective
@@ -300,7 +301,7 @@ def learning_rates(
     return found
 
 
-def stops(steps: int, evaluations: int, interval: Interval = 1) -> list[int]:
+def stops(steps: int, evaluations: int, interval: Interval | int = 1) -> list[int]:
     """Return the steps at which the curve is measured: spread over the decisions, the end included.
 
     There are fewer of them where there are fewer decisions.
@@ -308,18 +309,14 @@ def stops(steps: int, evaluations: int, interval: Interval = 1) -> list[int]:
     Example:
         >>> stops(300, 4), stops(300, 4, interval=10)
         ([75, 150, 225, 300], [80, 150, 230, 300])
-        >>> from l2o.deciding.interval import GrowingInterval
-        >>> stops(100, 3, GrowingInterval(10, growth=0.5))  # of 10, 20, 30, 45, 67, 100
+        >>> from l2o.intervals import Growing
+        >>> stops(100, 3, Growing(10, growth=0.5))  # of 10, 20, 30, 45, 67, 100
         [30, 67, 100]
     """
-    if not isinstance(interval, int):
-        ends = Windows(interval, steps).ends(steps)
-        wanted = [steps * i / evaluations for i in range(1, evaluations + 1)]
-        return sorted({min((abs(end - at), end) for end in ends)[1] for at in wanted} | {steps})
-    shares = [steps * i / evaluations / interval for i in range(1, evaluations + 1)]
-    return sorted(
-        {min(steps, max(1, math.floor(share + 0.5)) * interval) for share in shares} | {steps}
-    )
+    ends = Windows(as_interval(interval), steps).whole_ends(steps)
+    wanted = [steps * i / evaluations for i in range(1, evaluations + 1)]
+    nearest = {min(ends, key=lambda end: (abs(end - at), -end)) for at in wanted}
+    return sorted({min(end, steps) for end in nearest} | {steps})
 
 
 def finite(value: float, digits: int = 6) -> float | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from l2o.configs.schema import TrainConfig
+from l2o.configs.schema import FineTuning, TrainConfig
 from l2o.deciding.learned import LearnedPolicy
+from l2o.intervals.plain import as_plain
 
 FIRST_EPISODE = 2**21
 """Number of the first scored episode: evaluation while learning draws smaller ones."""
@@ -28,5 +29,6 @@ def seen_by(policy: LearnedPolicy, config: TrainConfig, validation: bool) -> Tra
         "tasks": None,
     }
     environment = config.environment.model_copy(update=changed)
-    finetuning = config.finetuning.model_copy(update={"interval": policy.interval})
+    interval = {"interval": as_plain(policy.interval)}
+    finetuning = FineTuning.model_validate(config.finetuning.model_dump() | interval)
     return config.model_copy(update={"environment": environment, "finetuning": finetuning})

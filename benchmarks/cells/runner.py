@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from functools import partial
 
 from l2o.benchmarks.cells.cell import Cell, Record, run_cell
-from l2o.benchmarks.cells.queue import Batch, CellQueue
+from l2o.benchmarks.cells.queue import CellQueue
 from l2o.benchmarks.cells.stackable import ALONE
 from l2o.benchmarks.cells.stacked import Note, StackedCells
-from l2o.envs.runtime.interrupts import check_interrupts, deferred_interrupts
-from l2o.envs.runtime.workers import PATIENCE, one_thread, prepare_worker
+from l2o.envs.runtime.executor import Executor, Here, Processes, Take
 from l2o.signals.spec import SignalSpec
 
 Results = Generator[Record | Note, None, None]
@@ -33,87 +31,29 @@ class Crew:
 
 def run_here(queue: CellQueue, signals: SignalSpec) -> Results:
     """Run all cells of a queue in this process, on one torch thread."""
-    with one_thread():
-        yield from _run_cells(queue.take, Crew(signals, workers=1))
+    return run_in(Here(), queue, signals)
 
 
 def run_in_processes(queue: CellQueue, signals: SignalSpec, workers: int) -> Results:
-    """Run all cells of a queue in so many processes; yield records as they are finished.
-
-    On Ctrl-C, an error or when closed, the processes are stopped at once.
+    """Run all cells of a queue in so many processes.
 
     Raises:
-        RuntimeError: a process died.
+        WorkerDiedError: a process died.
         KeyboardInterrupt: Ctrl-C.
     """
-    with deferred_interrupts():
-        yield from _start_and_serve(queue, Crew(signals, workers))
+    return run_in(Processes(workers), queue, signals)
 
 
-def _start_and_serve(queue: CellQueue, crew: Crew) -> Results:
-    context = multiprocessing.get_context("spawn")
-    processes = []
-    try:
-        open_pipes = []
-        for _ in range(crew.workers):
-            ours, theirs = context.Pipe()
-            processes.append(context.Process(target=_serve, args=(theirs, crew)))
-            processes[-1].start()
-            theirs.close()
-            open_pipes.append(ours)
-        yield from _serve_pipes(open_pipes, queue)
-    except BaseException:
-        for process in processes:
-            process.terminate()
-        raise
-    finally:
-        for process in processes:
-            process.join()
+def run_in(executor: Executor, queue: CellQueue, signals: SignalSpec) -> Results:
+    """Run all cells of a queue in the workers of an executor; yield records as they are finished.
+
+    At the end, on Ctrl-C, an error or when closed, the executor is closed.
+    """
+    with executor:
+        yield from executor.share(partial(_run_cells, Crew(signals, executor.workers)), queue)
 
 
-def _serve_pipes(pipes: list[Connection], queue: CellQueue) -> Results:
-    """Give workers what they ask for, and yield what they report, until all have finished."""
-    while pipes:
-        check_interrupts()
-        for pipe in wait(pipes, timeout=PATIENCE):
-            assert isinstance(pipe, Connection)
-            try:
-                message = pipe.recv()
-            except (EOFError, OSError) as error:
-                check_interrupts()
-                raise RuntimeError(
-                    "a worker process died, perhaps for want of memory; what is finished is kept: "
-                    "run the same command again to go on, with fewer workers"
-                ) from error
-            if message is None:
-                pipes.remove(pipe)
-            elif isinstance(message, _Request):
-                pipe.send(queue.take(message.key, message.count))
-            else:
-                yield message
-
-
-@dataclass(frozen=True)
-class _Request:
-    key: str | None
-    count: int
-
-
-def _serve(pipe: Connection, crew: Crew) -> None:
-    """Ask for cells and report their records, then None; the life of a worker process."""
-    prepare_worker()
-
-    def take(key: str | None, count: int) -> Batch:
-        pipe.send(_Request(key, count))
-        batch: Batch = pipe.recv()
-        return batch
-
-    for result in _run_cells(take, crew):
-        pipe.send(result)
-    pipe.send(None)
-
-
-def _run_cells(take: Callable[[str | None, int], Batch], crew: Crew) -> Iterator[Record | Note]:
+def _run_cells(crew: Crew, take: Take) -> Iterator[Record | Note]:
     """Run cells, kind by kind, until there are no more."""
     while True:
         key, cells = take(None, 1)

@@ -34,7 +34,7 @@ class FewTasks(TaskFamily):
 
     def __init__(self, width: int, count: int = 8, split: str = "train") -> None:
         # Speed does not depend on how well the network was pretrained.
-        family = DigitsFamily(split, networks=1, width=width, pretrain_steps=20)
+        family = DigitsFamily(split=split, networks=1, width=width, pretrain_steps=20)
         self.split = split
         self.tasks = [family.sample(seed) for seed in range(count)]
         self._layers = family.max_layers

@@ -31,6 +31,7 @@ from l2o.benchmarks.speed.training import (
     Workload,
 )
 from l2o.envs.runtime.device import resolve_device
+from l2o.envs.runtime.threads import one_thread
 from l2o.files.atomic import write_atomically
 
 
@@ -50,6 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
         write_atomically(arguments.json, json.dumps(results, indent=2) + "\n")
 
 
+@one_thread()
 def measure(
     device: str = "cpu",
     rounds: int | None = None,
@@ -64,7 +66,6 @@ def measure(
         quick: fewer repetitions, and one network.
         workloads: what is trained; None takes the usual networks of the device.
     """
-    torch.set_num_threads(1)
     where = resolve_device(device)
     on_cpu = where.type == "cpu"
     chosen = workloads or ((RESNET, VIT) if on_cpu else (RESNET50,))

@@ -19,6 +19,7 @@ from l2o.benchmarks.speed.timing import Times, ratio, time_alternately
 from l2o.configs.schema import FineTuning
 from l2o.envs.fine_tune import FineTune
 from l2o.envs.runtime.device import resolve_device
+from l2o.envs.runtime.threads import one_thread
 from l2o.envs.tasks import Task
 
 STEPS = 20
@@ -59,6 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
     publish(results, arguments.json)
 
 
+@one_thread()
 def measure(
     device: str = "cpu", widths: Sequence[int] = (8, 16), rounds: int = 15
 ) -> dict[str, Any]:
@@ -69,7 +71,6 @@ def measure(
         widths: of the digits networks.
         rounds: times that each contender is measured.
     """
-    torch.set_num_threads(1)
     where = resolve_device(device)
     rows = [row for width in widths for row in _measure_width(width, rounds, where)]
     figures = [

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from l2o.benchmarks.speed.contenders import StackedEnvironments
-from l2o.envs.runtime.workers import prepare_worker
+from l2o.envs.runtime.executor import Processes
 from l2o.envs.tasks import TaskFamily
 
 _STATUS = Path("/proc/self/status")
@@ -42,29 +41,19 @@ def measured_on_host(
     """
     if not _STATUS.exists():
         return None
-    context = get_context("spawn")
-    mine, theirs = context.Pipe(duplex=False)
-    arguments = (theirs, family, finetuning, count, precision)
-    process = context.Process(target=_grow, args=arguments, daemon=True)
-    process.start()
-    theirs.close()
-    try:
-        return int(mine.recv())
-    except EOFError as error:
-        raise RuntimeError(f"the process measuring the memory of N = {count} has died") from error
-    finally:
-        process.join()
+    with Processes(1) as executor:
+        [(_, grown)] = executor.map(_grow, [(family, finetuning, count, precision)])
+    return grown
 
 
-def _grow(pipe: Any, *arguments: Any) -> None:
-    prepare_worker()
+def _grow(arguments: tuple[Any, ...]) -> int:
     # Allocates what every process allocates once.
     torch.ones(64, 64).mm(torch.ones(64, 64))
     before = _status("VmRSS")
     environments = StackedEnvironments(*arguments)
     for _ in range(2):
         environments.run()
-    pipe.send(_status("VmHWM") - before)
+    return _status("VmHWM") - before
 
 
 def _status(field: str) -> int:

@@ -29,6 +29,7 @@ from l2o.benchmarks.speed.figures import Figure, publish
 from l2o.benchmarks.speed.memory import measured_on_device, measured_on_host
 from l2o.benchmarks.speed.timing import Times, ratio, time_alternately
 from l2o.envs.runtime.device import resolve_device
+from l2o.envs.runtime.threads import one_thread
 
 _CPU_COUNTS, _CUDA_COUNTS = (1, 8, 16, 32, 128, 512), (1, 8, 32, 128, 256, 512, 1024)
 
@@ -62,6 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
     publish(results, arguments.json)
 
 
+@one_thread()
 def measure(
     device: str = "cpu",
     numbers: Sequence[int] | None = None,
@@ -78,7 +80,6 @@ def measure(
         precision: of the stacked networks.
         memory: measure it on CPU, too; on CUDA it always is.
     """
-    torch.set_num_threads(1)
     where = resolve_device(device)
     counts = tuple(numbers or (_CPU_COUNTS if where.type == "cpu" else _CUDA_COUNTS))
     rows = _measure_width(8, counts, rounds, where, precision, memory)

@@ -21,6 +21,7 @@ from l2o.configs.schema import BenchmarkConfig
 from l2o.envs.fine_tune import FineTune
 from l2o.envs.inner_loop import decision_interval
 from l2o.envs.policy_choice import build_policy
+from l2o.envs.runtime.threads import one_thread
 from l2o.envs.tasks.base import examples_of
 from l2o.files.streams import forgive_encodings
 from l2o.measures import attention_maps
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_attention(config, parsed.rows, parsed.layer, parsed.images, parsed.out)
 
 
+@one_thread()
 def write_attention(
     config: BenchmarkConfig, rows: Sequence[str] | None, layer: str, count: int, out: Path
 ) -> None:
@@ -65,9 +67,8 @@ def write_attention(
 
     Raises:
         ValueError: an unknown row or layer.
-        ImportError: captum is not installed.
+        MissingExtraError: captum is not installed.
     """
-    torch.set_num_threads(1)
     planned = {row.label: row for row in make_plan(config).rows}
     for label in rows or ():
         if label not in planned:

@@ -25,7 +25,7 @@ from l2o.configs.zero_shot import ZeroShotConfig
 from l2o.deciding.bundle import load_policy
 from l2o.envs.build import build
 from l2o.envs.fine_tune import FineTune
-from l2o.envs.runtime.workers import worker_pool
+from l2o.envs.runtime.executor import Processes, in_order
 from l2o.envs.tasks import TASKS
 from l2o.envs.tasks.base import Task
 from l2o.files.seals import write_json
@@ -81,6 +81,11 @@ def measure(run: Run) -> dict[str, Any]:
         found[name] = fine_tune.scores("target_test")[fine_tune.objective.main]
         found["interventions"] = sum(fine_tune.controller.report()["interventions"].values())
     return {**vars(run), **found}
+
+
+def measure_all(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Measure several pairs, one after another."""
+    return [measure(run) for run in runs]
 
 
 @lru_cache(maxsize=1)
@@ -143,8 +148,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if min(given.tasks, given.workers) < 1:
         parser.error("--tasks and --workers must be 1 or more")
     runs = list(plan(_config(), given.tasks, given.policies))
-    with worker_pool(given.workers) as pool:
-        rows = list(pool.map(measure, runs, chunksize=len(_config().base_lr_factors)))
+    at_once = len(_config().base_lr_factors)
+    # Those of one task to one process, which samples it once.
+    parts = [runs[first : first + at_once] for first in range(0, len(runs), at_once)]
+    with Processes(given.workers) as executor:
+        rows = [row for part in in_order(executor.map(measure_all, parts)) for row in part]
     told = summarise(rows)
     for row in told:
         span = " ".join(f"{100 * row['difference'][key]:+.1f}" for key in ("value", "low", "high"))

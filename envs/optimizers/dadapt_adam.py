@@ -26,7 +26,8 @@ class DAdaptAdam(ExtraOptimizer):
         d0: first estimate of d, above 0.
 
     Raises:
-        ValueError: an argument out of range, or dadaptation is not installed.
+        ValueError: an argument out of range.
+        MissingExtraError: dadaptation is not installed.
 
     Example:
         >>> DAdaptAdam()

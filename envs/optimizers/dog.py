@@ -27,8 +27,9 @@ class DoG(ExtraOptimizer):
         gamma: γ, how fast the mean forgets, not negative; None judges θ itself.
 
     Raises:
-        ValueError: an argument out of range, or dog-optimizer is not installed; in `build`, param
-            groups differ in their learning rate.
+        ValueError: an argument out of range; in `build`, param groups differ in their learning
+            rate.
+        MissingExtraError: dog-optimizer is not installed.
 
     Example:
         >>> DoG()

@@ -10,14 +10,7 @@ from typing import Any, ClassVar
 from torch.optim import Optimizer
 
 from l2o.envs.optimizers.base import InnerOptimizer
-
-PACKAGES = {
-    "schedulefree": "schedulefree",
-    "prodigyopt": "prodigyopt",
-    "dadaptation": "dadaptation",
-    "dog": "dog-optimizer",
-}
-"""Modules, and what they are called where they are installed from."""
+from l2o.extras import needed_by
 
 
 class ExtraOptimizer(InnerOptimizer):
@@ -33,22 +26,17 @@ class ExtraOptimizer(InnerOptimizer):
     module: ClassVar[str]
 
     def __post_init__(self) -> None:
-        """Raise ValueError if the package is not installed."""
+        """Raise MissingExtraError if the package is not installed."""
         self.load()
 
     def load(self) -> Any:
         """Return the module.
 
         Raises:
-            ValueError: its package is not installed.
+            MissingExtraError: its package is not installed.
         """
-        try:
+        with needed_by(f"optimizer {type(self).__name__}"):
             return importlib.import_module(self.module)
-        except ImportError as error:
-            raise ValueError(
-                f"optimizer {type(self).__name__} needs the package {PACKAGES[self.module]!r}, "
-                "which is not installed: pip install 'l2o[rivals]'"
-            ) from error
 
 
 def quietly(make: Any, *arguments: Any, **options: Any) -> Optimizer:

@@ -30,7 +30,8 @@ class Prodigy(ExtraOptimizer):
         safeguard_warmup: leave the learning rate out of the estimate, for schedules that warm up.
 
     Raises:
-        ValueError: an argument out of range, or prodigyopt is not installed.
+        ValueError: an argument out of range.
+        MissingExtraError: prodigyopt is not installed.
 
     Example:
         >>> Prodigy().d0

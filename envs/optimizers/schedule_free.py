@@ -25,7 +25,8 @@ class ScheduleFreeSGD(ExtraOptimizer):
         warmup_steps: steps in which the learning rate rises along a line; 0 is none.
 
     Raises:
-        ValueError: an argument out of range, or schedulefree is not installed.
+        ValueError: an argument out of range.
+        MissingExtraError: schedulefree is not installed.
 
     Example:
         >>> ScheduleFreeSGD()
@@ -72,7 +73,8 @@ class ScheduleFreeAdamW(ExtraOptimizer):
         warmup_steps: steps in which the learning rate rises along a line; 0 is none.
 
     Raises:
-        ValueError: an argument out of range, or schedulefree is not installed.
+        ValueError: an argument out of range.
+        MissingExtraError: schedulefree is not installed.
 
     Example:
         >>> ScheduleFreeAdamW().betas

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from l2o.configs.schema import FineTuning
-from l2o.deciding.interval import Windows
 from l2o.envs.inner_loop import InnerLoop, check_guidance_actions
 from l2o.envs.runtime.stopwatch import Stopwatch
 from l2o.envs.stacked.choose import choose_stack
@@ -32,6 +31,7 @@ from l2o.envs.stacked.start import Prepared, Start
 from l2o.envs.stacked.trainer import Trainer
 from l2o.envs.stacked.transfers import HostLink
 from l2o.envs.stacked.vmapped import VmappedStack
+from l2o.intervals import Windows
 from l2o.measures import Outputs
 from l2o.signals.spec import SignalSpec
 

@@ -22,11 +22,12 @@ from l2o.control.state import STATE_KEY, VERSION, Memory, carry_rows, check_stat
 from l2o.control.stepping import Stepping
 from l2o.control.unwrap import unwrap_optimizer
 from l2o.deciding.bundle import load_policy
-from l2o.deciding.interval import Interval, Windows, as_interval, as_plain
 from l2o.deciding.policy import Policy
 from l2o.guarding.checked_answers import first_state
 from l2o.guarding.guard import Guard
 from l2o.guidance.rows import GuidanceRows, Terms
+from l2o.intervals import Interval, Windows
+from l2o.intervals.plain import as_interval, as_plain
 from l2o.layers.groups import LayerGroup
 from l2o.measuring.meter import Meter
 from l2o.measuring.ranks import Ranks
@@ -63,7 +64,7 @@ class LRController(Stepping):
         by: how to group, see `group_layers`.
         head: the new head (module or its name), see `group_layers`.
         total_steps: length of the training; without it, policies do not know the progress.
-        interval: optimizer steps per decision, or a rule of them (`l2o.deciding.interval`); None
+        interval: optimizer steps per decision, or a rule of them (`l2o.intervals`); None
             takes the policy's.
         signals: the spec to observe with; None takes the policy's.
         mode: "groups", "update_scale", or "auto": groups where the optimizer is known to follow
@@ -111,7 +112,7 @@ class LRController(Stepping):
         by: Any = "auto",
         head: nn.Module | str | None = None,
         total_steps: int | None = None,
-        interval: Interval | Mapping[str, Any] | None = None,
+        interval: Interval | int | Mapping[str, Any] | None = None,
         signals: SignalSpec | None = None,
         mode: str = "auto",
         guard: Guard | bool | None = True,
@@ -275,10 +276,9 @@ class LRController(Stepping):
         if self.steps:
             self._decide_for_new_layers(state)
 
-    def _follow_shapes(self) -> None:
-        if not self.meter.fits():
-            before, self.meter = self.meter, self._make_meter(self.meter.total_steps)
-            load_meter(self.meter, before.state_dict(), None, strict=False)
+    def _renew_meter(self) -> None:
+        before, self.meter = self.meter, self._make_meter(self.meter.total_steps)
+        load_meter(self.meter, before.state_dict(), None, strict=False)
 
     def _decide_for_new_layers(self, state: Mapping[str, Any]) -> None:
         """Let the policy decide for layers that came; of the others nothing was measured since."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from l2o.deciding.policy import Policy, State
 from l2o.guarding.checked_answers import ask, checked_multipliers
 from l2o.guarding.fallback import unmeasured
 from l2o.guarding.guard import Guard
+from l2o.layers.groups import LayerGroup
 from l2o.measuring.meter import Meter
 from l2o.signals import MISSING, Measurement
 from l2o.signals.spec import SignalSpec
@@ -59,6 +61,7 @@ class Deciding(Seeing):
     meter: Meter
     _buffers: list[Tensor]
     _basis: Basis | None = None
+    _listed: tuple[tuple[LayerGroup, ...], list[Tensor]] | None = None
 
     @abstractmethod
     def _schedule_factors(self) -> list[float]:
@@ -108,13 +111,18 @@ class Deciding(Seeing):
         )
 
     def _with_guidance(self, layers: Measurement) -> Measurement:
+        if not self.guidance:
+            return layers
         return self.guidance.join(layers, self._memory.multipliers[len(self.groups) :])
 
     def _parameters(self) -> list[nn.Parameter]:
         return [p for group in self.groups for p in group.parameters]
 
     def _tensors(self) -> list[Tensor]:
-        return [*self._parameters(), *self._buffers]
+        # Listed anew only for other groups: it is asked at every decision.
+        if self._listed is None or self._listed[0] is not self.groups:
+            self._listed = (self.groups, [*self._parameters(), *self._buffers])
+        return self._listed[1]
 
     def _decide(self) -> None:
         """Measure, and let the policy decide; under a guard, nothing that fails here comes out."""
@@ -217,11 +225,12 @@ def _seen_whole(measured: Measurement, spec: SignalSpec) -> Measurement:
     Policies learned where no layer has one without the other; missing alone, an update would be
     taken for one as large as the weights.
     """
-    if not {"update", "gradient"} <= spec.needs:
-        return measured
     table = on_host(measured)
-    gradients = table[ROW["gradient_norm"]]
-    alone = np.isnan(table[ROW["update_norm"]]) & ~np.isnan(gradients)
+    updates, gradients = table[ROW["update_norm"]], table[ROW["gradient_norm"]]
+    # Norms: the smallest is NaN if any is.
+    if not math.isnan(np.minimum.reduce(updates)) or not {"update", "gradient"} <= spec.needs:
+        return measured
+    alone = np.isnan(updates) & ~np.isnan(gradients)
     if not alone.any():
         return measured
     left = torch.from_numpy(np.where(alone, np.float32(MISSING), gradients))

@@ -100,6 +100,7 @@ class Seeing(ABC):
 
         Raises:
             ValueError: no decision was taken yet.
+            MissingExtraError: matplotlib is not installed.
         """
         from l2o.control.plot import plot_history
 

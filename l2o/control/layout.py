@@ -70,12 +70,8 @@ class Layout:
 
         Costs next to nothing where nothing came: it is asked before every step.
         """
-        groups = self.optimizer.param_groups
-        known = len(groups) == len(self._seen) and all(
-            group["params"] is seen and same_members(members, seen)
-            for group, (seen, members) in zip(groups, self._seen, strict=True)
-        )
-        if known and not any(p.requires_grad for p in self._asleep):
+        known = self._knows(self.optimizer.param_groups)
+        if known and not (self._asleep and any(p.requires_grad for p in self._asleep)):
             return False
         before = self.groups
         try:
@@ -83,6 +79,14 @@ class Layout:
         except Exception as error:  # the groups that there are still do
             logger.warning("l2o: new parameters stay at the user's learning rate: %s", error)
         return not _equal(before, self.groups)
+
+    def _knows(self, groups: Sequence[dict[str, Any]]) -> bool:
+        if len(groups) != len(self._seen):
+            return False
+        for group, (seen, members) in zip(groups, self._seen, strict=True):
+            if group["params"] is not seen or not same_members(members, seen):
+                return False
+        return True
 
     def _make(self) -> tuple[LayerGroup, ...]:
         params = [group["params"] for group in self.optimizer.param_groups]

@@ -8,10 +8,14 @@ from itertools import takewhile
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
-from matplotlib.figure import Figure
+
+from l2o.extras import needed_by
+
+with needed_by("controller.plot()"):
+    from matplotlib import colormaps
+    from matplotlib.axes import Axes
+    from matplotlib.colors import LogNorm
+    from matplotlib.figure import Figure
 
 from l2o.control.history import Decision
 

@@ -49,7 +49,8 @@ class Rates:
         self._largest: list[float] = []
         self._noted: list[tuple[float, float]] = []
         self._references: list[float] = []
-        self._seen: list[Any] = []
+        self._seen: list[list[Any]] = []
+        self._tensors: list[Tensor] = []
         self._versions: list[int] = []
         self._by_layer: dict[str, list[float]] = {}
         self._users: list[dict[str, Any]] | None = None
@@ -60,7 +61,7 @@ class Rates:
     def follow(self, groups: Sequence[LayerGroup]) -> None:
         """Tell the rates of these layer groups from now on."""
         self._groups = tuple(groups)
-        self._held = _Held([], ())
+        self._held = _Held((), ())
         self._by_layer = {}
 
     def read(self) -> bool:
@@ -71,19 +72,29 @@ class Rates:
         if self._users is not None:
             return False
         users = self._optimizer.param_groups
-        held = [group["params"] for group in users]
-        if not self._held.same(held):
-            self._held, self._by_layer = _Held(held, self._groups), {}
-        seen = [group.get(key) for group in users for key in _KEYS]
-        versions = [rate._version for rate in seen if isinstance(rate, torch.Tensor)]
-        same = len(seen) == len(self._seen) and all(
-            a is b or (isinstance(a, float) and a == b)
-            for a, b in zip(seen, self._seen, strict=True)
-        )
-        if same and versions == self._versions:
+        if not self._held.same(users):
+            self._held, self._by_layer = _Held(users, self._groups), {}
+        if self._as_before(users):
             return False
-        self._seen, self._versions, self._by_layer = seen, versions, {}
-        return self._take(as_floats(seen[:: len(_KEYS)]), users)
+        self._seen, self._by_layer = [[group.get(key) for key in _KEYS] for group in users], {}
+        every = [rate for rates in self._seen for rate in rates]
+        self._tensors = [rate for rate in every if isinstance(rate, torch.Tensor)]
+        self._versions = [rate._version for rate in self._tensors]
+        return self._take(as_floats([rates[0] for rates in self._seen]), users)
+
+    def _as_before(self, users: Sequence[dict[str, Any]]) -> bool:
+        """Return whether the rates are those that were read last, unwritten since.
+
+        In plain loops: this is asked twice a step.
+        """
+        if len(users) != len(self._seen):
+            return False
+        for group, seen in zip(users, self._seen, strict=True):
+            for key, before in zip(_KEYS, seen, strict=True):
+                now = group.get(key)
+                if now is not before and not (isinstance(now, float) and now == before):
+                    return False
+        return not self._tensors or self._versions == [rate._version for rate in self._tensors]
 
     def _take(self, rates: list[float], users: Sequence[dict[str, Any]]) -> bool:
         before, rose = self._references, False
@@ -154,10 +165,14 @@ class Rates:
                 self._lent.append((group, held, None))
                 group["lr"] = reference
 
-    @torch.no_grad()
     def give_back(self) -> None:
         """Put the user's rates back, if any was taken, and read them again from now on."""
         self._users = None
+        if self._lent:
+            self._put_back()
+
+    @torch.no_grad()
+    def _put_back(self) -> None:
         for group, held, value in self._lent:
             if value is None:
                 group["lr"] = held
@@ -193,24 +208,25 @@ class _Held:
     """Which param groups hold the parameters of each layer group: found once, not each time.
 
     Args:
-        held: the parameters of each param group.
+        users: the param groups.
         groups: layer groups.
     """
 
-    def __init__(self, held: Sequence[list[Any]], groups: Sequence[LayerGroup]) -> None:
-        self._lists = list(held)
-        self._sizes = [len(params) for params in held]
-        place = {id(p): index for index, params in enumerate(held) for p in params}
+    def __init__(self, users: Sequence[dict[str, Any]], groups: Sequence[LayerGroup]) -> None:
+        self._lists = [(group["params"], len(group["params"])) for group in users]
+        place = {id(p): at for at, (params, _) in enumerate(self._lists) for p in params}
         # Parameters may have been replaced: until layer groups follow, theirs are left out.
         found = [[place[id(p)] for p in g.parameters if id(p) in place] for g in groups]
         self.places = [at[0] if len(set(at)) == 1 else at for at in found]
 
-    def same(self, held: Sequence[list[Any]]) -> bool:
+    def same(self, users: Sequence[dict[str, Any]]) -> bool:
         """Return whether the param groups still hold the same lists of parameters."""
-        return len(held) == len(self._lists) and all(
-            mine is theirs and size == len(theirs)
-            for mine, theirs, size in zip(self._lists, held, self._sizes, strict=True)
-        )
+        if len(users) != len(self._lists):
+            return False
+        for group, (params, size) in zip(users, self._lists, strict=True):
+            if group["params"] is not params or len(params) != size:
+                return False
+        return True
 
 
 def _mean(rates: Sequence[float]) -> float:

@@ -9,7 +9,7 @@ from torch import Tensor
 from l2o.control.decisions import Deciding
 from l2o.control.layout import Layout
 from l2o.control.skips import Skips
-from l2o.deciding.interval import Windows
+from l2o.intervals import Windows
 from l2o.modes import Mode
 
 NEGLIGIBLE = 1e-3
@@ -38,7 +38,7 @@ class Stepping(Deciding):
         """Go over to the layer groups that `layout` has now."""
 
     @abstractmethod
-    def _follow_shapes(self) -> None:
+    def _renew_meter(self) -> None:
         """Measure parameters anew that have another shape now, as after `p.data = larger`."""
 
     def _begin_step(self) -> None:
@@ -66,9 +66,14 @@ class Stepping(Deciding):
             self._guarded("the update cannot be measured", self._prepare_measuring)
         self._use_rates()
 
+    def _follow_shapes(self) -> None:
+        if not self.meter.fits():
+            self._renew_meter()
+
     def _prepare_measuring(self) -> None:
-        self._follow_shapes()
-        self.meter.before_step()
+        if not self.meter.before_step():
+            self._renew_meter()
+            self.meter.before_step()
 
     def _follow_rates(self) -> None:
         """Take note of the rates as the user has set them by now."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from l2o.control.history import Decision
+from l2o.extras import needed_by
 
 
 class TensorBoardLog:
@@ -22,7 +23,7 @@ class TensorBoardLog:
 
     Raises:
         TypeError: the target is neither.
-        ImportError: a folder is given and TensorBoard is not installed.
+        MissingExtraError: a folder is given and TensorBoard is not installed.
     """
 
     def __init__(
@@ -47,12 +48,8 @@ class TensorBoardLog:
 
 
 def _writer_at(folder: str | os.PathLike[str]) -> Any:
-    try:
+    with needed_by("log_to a folder"):
         from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ImportError(
-            "writing TensorBoard events needs the tensorboard package: pip install tensorboard"
-        ) from error
     writer: Any = SummaryWriter(str(folder), flush_secs=30)
     # What is not flushed yet when the interpreter ends would be lost.
     atexit.register(writer.close)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from l2o.deciding.asg_policy import ASGPolicy
-from l2o.deciding.interval import Interval
 from l2o.deciding.learned import LearnedPolicy
+from l2o.intervals import Interval
 from l2o.multipliers import MultiplierRange
 from l2o.networks.asg import ASGPolicyNetwork
 from l2o.networks.base import Device, PolicyNetwork
@@ -51,7 +51,7 @@ def make_policy(
     network: PolicyNetwork,
     multipliers: MultiplierRange,
     signals: SignalSpec,
-    interval: Interval,
+    interval: Interval | int,
     guidance_actions: Sequence[str] = (),
 ) -> LearnedPolicy:
     """Make the policy that runs a network.
@@ -61,13 +61,5 @@ def make_policy(
     """
     # Any: each kind of policy takes the network of its kind.
     make: Any = _POLICIES.get(network.kind, LearnedPolicy)
-    if make is LearnedPolicy:
-        return LearnedPolicy(network, multipliers, signals, interval, guidance_actions)
-    if guidance_actions:
-        raise ValueError(
-            f"a policy of kind {network.kind} has no output for guidance "
-            f"{', '.join(guidance_actions)}; set network.kind=layer_shared, or "
-            "environment.guidance_actions=[]"
-        )
-    policy: LearnedPolicy = make(network, multipliers, signals, interval)
+    policy: LearnedPolicy = make(network, multipliers, signals, interval, guidance_actions)
     return policy

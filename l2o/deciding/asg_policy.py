@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from l2o.deciding.interval import Interval
 from l2o.deciding.learned import LearnedPolicy
+from l2o.intervals import Interval
+from l2o.intervals.plain import as_interval
 from l2o.layers.groups import LayerGroup
 from l2o.multipliers import MultiplierRange
 from l2o.networks.asg import ASGPolicyNetwork, refusal
@@ -34,6 +35,7 @@ class ASGPolicy(LearnedPolicy):
         multipliers: its factors.
         signals: the spec of its observations; it begins with `present` and `current_factor`.
         interval: fewest optimizer steps per decision, or a rule of them, which is then followed.
+        guidance_actions: none: it has one output per layer group.
 
     Raises:
         ValueError: signals, network and factors do not fit each other.
@@ -52,9 +54,16 @@ class ASGPolicy(LearnedPolicy):
         network: ASGPolicyNetwork,
         multipliers: MultiplierRange,
         signals: SignalSpec,
-        interval: Interval = 10,
+        interval: Interval | int = 10,
+        guidance_actions: Sequence[str] = (),
     ) -> None:
         super().__init__(network, multipliers, signals, interval)
+        if guidance_actions:
+            raise ValueError(
+                f"a policy of kind {network.kind} has no output for guidance "
+                f"{', '.join(guidance_actions)}; set network.kind=layer_shared, or "
+                "environment.guidance_actions=[]"
+            )
         if multipliers.to_dict() != network.bins.to_dict():
             raise ValueError(
                 f"an asg_2020 network of the factors {network.bins.to_dict()} cannot choose from "
@@ -72,9 +81,7 @@ class ASGPolicy(LearnedPolicy):
 
         Where the length is not known, it is the interval.
         """
-        if not isinstance(self.interval, int):
-            return self.interval
-        return max(self.interval, (total_steps or 0) // self.PARTS)
+        return as_interval(self.interval).at_least((total_steps or 0) // self.PARTS)
 
     def check(self, groups: Sequence[LayerGroup], total_steps: int | None) -> None:
         """Refuse a model of another number of layer groups, or a training of unknown length."""

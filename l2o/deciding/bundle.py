@@ -16,10 +16,10 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from l2o.deciding.architectures import make_network, make_policy
-from l2o.deciding.interval import as_plain
 from l2o.deciding.learned import LearnedPolicy
 from l2o.files.atomic import DamagedFileError, read_bytes, write_atomically
 from l2o.files.seals import open_json, seal_json
+from l2o.intervals.plain import as_known_interval, as_plain
 from l2o.multipliers import multipliers_from_dict
 from l2o.networks.base import PolicyNetwork
 from l2o.registry import unknown_name
@@ -105,7 +105,7 @@ def load_policy(source: str | Path) -> LearnedPolicy:
             _with_weights(card["architecture"], load_tensors(weights)),
             multipliers_from_dict(card["multipliers"]),
             SignalSpec(tuple(card["signals"]["names"]), card["signals"]["version"]),
-            card["interval"],
+            as_known_interval(card["interval"]),
             _names(card.get("guidance_actions", [])),
         )
     except _UNFIT as error:

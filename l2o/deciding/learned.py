@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from l2o.deciding.interval import Interval, as_interval
 from l2o.deciding.policy import Policy, State
+from l2o.intervals import Interval
+from l2o.intervals.plain import as_interval
 from l2o.multipliers import MultiplierRange
 from l2o.networks.base import PolicyNetwork
 from l2o.networks.numpy_network import FrozenNetwork
@@ -36,7 +37,7 @@ class LearnedPolicy(Policy):
         network: PolicyNetwork,
         multipliers: MultiplierRange,
         signals: SignalSpec,
-        interval: Interval = 10,
+        interval: Interval | int = 10,
         guidance_actions: Sequence[str] = (),
     ) -> None:
         if network.features != len(signals):
@@ -64,7 +65,8 @@ class LearnedPolicy(Policy):
     def __call__(self, observation: Tensor, state: State) -> tuple[Tensor, State]:
         """Decide once."""
         if self._frozen.takes(observation):
-            return self.multipliers.best(self._frozen(observation)), {}
+            outputs = self._frozen.on_host(observation.numpy())
+            return torch.from_numpy(self.multipliers.best_on_host(outputs)), {}
         with torch.no_grad():
             outputs, _, memory = self.network(observation, state.get("memory"))
         return self.multipliers.best(outputs), ({} if memory is None else {"memory": memory})

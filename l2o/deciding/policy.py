@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from l2o.deciding.interval import Interval
+from l2o.intervals import Interval
+from l2o.intervals.plain import as_interval
 from l2o.layers.groups import LayerGroup
 from l2o.signals.spec import SignalSpec
 
@@ -21,7 +22,7 @@ class Policy(ABC):
     Attributes:
         signals: the spec of the observations it wants.
         interval: optimizer steps between its decisions, or a rule of them
-            (`l2o.deciding.interval`).
+            (`l2o.intervals`).
         guidance_actions: names of the guidance terms whose weights it scales; its observation has
             a row for each after the layers, and its multipliers a number (`l2o.guidance.rows`).
         cautious: whether a guard holds its multipliers back until layers have been measured, which
@@ -36,7 +37,7 @@ class Policy(ABC):
     """
 
     signals: SignalSpec = SignalSpec(("present",))
-    interval: Interval = 10
+    interval: Interval | int = 10
     guidance_actions: tuple[str, ...] = ()
     cautious: bool = False
     learned: bool = False
@@ -47,13 +48,13 @@ class Policy(ABC):
         return {}
 
     def decision_interval(self, total_steps: int | None) -> Interval:
-        """Return the optimizer steps between decisions in a training of this length.
+        """Return the interval of its decisions in a training of this length.
 
         Args:
             total_steps: length of the training, if known.
         """
         del total_steps
-        return self.interval
+        return as_interval(self.interval)
 
     def check(self, groups: Sequence[LayerGroup], total_steps: int | None) -> None:
         """Refuse a run that it could not drive, before the first step.
@@ -66,6 +67,15 @@ class Policy(ABC):
             ValueError: what is missing, and how to supply it.
         """
         del groups, total_steps
+
+    def for_run(self, *key: int) -> Policy:
+        """Return the policy of one run among several; only those that draw tell runs apart.
+
+        Args:
+            key: what identifies the run, such as the seeds of its task and its batches.
+        """
+        del key
+        return self
 
     @abstractmethod
     def __call__(self, observation: Tensor, state: State) -> tuple[Tensor, State]:

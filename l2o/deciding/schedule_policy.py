@@ -7,11 +7,12 @@ from typing import Any
 
 from torch import Tensor
 
-from l2o.deciding.interval import Interval, as_interval
 from l2o.deciding.policy import Policy, State
+from l2o.intervals import Interval
+from l2o.intervals.plain import as_interval
 from l2o.layers.groups import LayerGroup
 from l2o.profiles import PROFILES, Profile
-from l2o.registry import lookup
+from l2o.registry import make_member
 from l2o.schedules import SCHEDULES, Schedule
 from l2o.signals.spec import SignalSpec
 
@@ -23,7 +24,7 @@ class SchedulePolicy(Policy):
         schedule: a key of `l2o.schedules.SCHEDULES`, a dotted path `package.module:Name` or a
             `Schedule`.
         profile: the same for `l2o.profiles.PROFILES`.
-        interval: optimizer steps between decisions, or a rule of them (`l2o.deciding.interval`);
+        interval: optimizer steps between decisions, or a rule of them (`l2o.intervals`);
             1 follows the schedule exactly.
         schedule_args: arguments of the schedule when given by name.
         profile_args: arguments of the profile when given by name.
@@ -47,7 +48,7 @@ class SchedulePolicy(Policy):
         self,
         schedule: str | Schedule = "cosine",
         profile: str | Profile = "flat",
-        interval: Interval = 1,
+        interval: Interval | int = 1,
         schedule_args: Mapping[str, Any] | None = None,
         profile_args: Mapping[str, Any] | None = None,
     ) -> None:
@@ -105,10 +106,7 @@ def _build(kind: str, table: Mapping[str, Any], given: Any, arguments: Mapping[s
                 f"{kind}_args go with a name; {given!r} already has its own, leave them out"
             )
         return given
-    try:
-        return lookup(kind, table, given)(**arguments)
-    except TypeError as error:
-        raise ValueError(f"{kind} {given!r} with {dict(arguments)}: {error}") from error
+    return make_member(kind, table, given, arguments)
 
 
 def _checked(kind: str, built: Any, contract: type) -> Any:

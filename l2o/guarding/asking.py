@@ -87,9 +87,12 @@ class Asking:
         if self._needs_state:
             state = first_state(policy, len(observation))
             self._needs_state = False
+        if self.time_limit is None:
+            self._late = 0
+            return ask(policy, observation, state)
         start = perf_counter()
         answer = ask(policy, observation, state)
-        late = self.time_limit is not None and perf_counter() - start > self.time_limit
+        late = perf_counter() - start > self.time_limit
         self._late = self._late + 1 if late else 0
         if late:
             self.note(f"a decision took longer than {self.time_limit:g} s", "it is used")

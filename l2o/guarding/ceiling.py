@@ -54,31 +54,40 @@ class Ceiling:
             measured: what it decided on; guidance terms pass as they are.
         """
         table, asked = on_host(measured), chosen.numpy()
-        used, layer = table[ROW["multiplier"]], table[ROW["is_guidance"]] == 0.0
-        fall = table[ROW["gradient_dot_update"]]
+        used, fall = table[ROW["multiplier"]], table[ROW["gradient_dot_update"]]
         known = np.isfinite(fall) & (used > 0.0)
-        descent = self._note(fall, used, known)
-        bound = np.where(known, np.maximum(GROWTH * used, 1.0), np.float32(1.0))
-        bounded = np.where(layer, np.minimum(asked, bound), asked)
-        with np.errstate(over="ignore"):
-            expected = np.where(layer, bounded * descent, np.float32(0.0))
-        loss = float(table[ROW["loss"], 0])
+        with np.errstate(over="ignore"):  # beyond float32 is as steep as can be told
+            descent = self._note(fall, used, known)
+            if np.maximum.reduce(asked) <= 1.0:
+                return chosen
+            bound = np.zeros(asked.shape, dtype=np.float32)
+            np.multiply(GROWTH, used, out=bound, where=known)
+            np.maximum(bound, 1.0, out=bound)
+            guidance = table[ROW["is_guidance"]]
+            if guidance.any():
+                bound[guidance > 0.0], descent = np.inf, np.where(guidance > 0.0, 0.0, descent)
+            bounded = self._spread(np.minimum(asked, bound), descent, float(table[ROW["loss"], 0]))
+        return torch.from_numpy(bounded)
+
+    def _spread(self, bounded: Row, descent: Row, loss: float) -> Row:
+        """Return multipliers that together are expected to take off no more than the budget."""
+        expected = bounded * descent
         budget = SHARE * (UNKNOWN_LOSS if math.isnan(loss) else max(loss, 0.0))
         level = _water_level(expected.tolist(), budget)
-        if level < math.inf:
-            cut = bounded * np.minimum(level / np.maximum(expected, TINY), 1.0)
-            bounded = np.where(layer, np.maximum(cut, np.minimum(bounded, 1.0)), bounded)
-        return torch.from_numpy(bounded.astype(np.float32, copy=False))
+        if level == math.inf:
+            return bounded
+        cut = bounded * np.minimum(level / np.maximum(expected, TINY), 1.0)
+        return np.maximum(cut, np.minimum(bounded, 1.0))
 
     def _note(self, fall: Row, used: Row, known: NDArray[np.bool_]) -> Row:
         """Return the steepest descent per multiplier, of the newest decisions."""
-        now: Row = np.zeros_like(fall)
-        with np.errstate(over="ignore"):  # beyond float32 is as steep as can be told
-            np.divide(np.maximum(fall, 0.0), used, out=now, where=known)
-        now = np.minimum(now, LARGEST)  # finite: a layer at 0 takes nothing off
+        now: Row = np.zeros(fall.shape, dtype=np.float32)
+        np.divide(fall, used, out=now, where=known)
+        np.maximum(now, 0.0, out=now)
+        np.minimum(now, LARGEST, out=now)  # finite: a layer at 0 takes nothing off
         before = self._descent
         if before is not None and before.shape == now.shape:
-            now = np.maximum(now, MEMORY * before)
+            np.maximum(now, MEMORY * before, out=now)
         self._descent = now
         return now
 

@@ -42,13 +42,16 @@ def checked_multipliers(multipliers: Any, count: int) -> Tensor:
         Traceback (most recent call last):
         ValueError: multipliers must be finite and not negative, got [0.1..., -1.0]
     """
-    chosen = _as_tensor(multipliers).detach().to("cpu", torch.float32)
+    chosen = _as_tensor(multipliers)
+    if chosen.requires_grad or chosen.dtype is not torch.float32 or not chosen.is_cpu:
+        chosen = chosen.detach().to("cpu", torch.float32)
     if chosen.shape != (count,):
         raise ValueError(
             f"{count} layer groups need as many multipliers, got shape {tuple(chosen.shape)}"
         )
     values = chosen.tolist()
-    if not all(0.0 <= value < math.inf for value in values):
+    # A sum of finite float32 numbers is finite here, and of others it is not.
+    if values and not (math.isfinite(sum(values)) and min(values) >= 0.0):
         raise ValueError(f"multipliers must be finite and not negative, got {values}")
     return chosen
 
@@ -63,7 +66,7 @@ def checked_state(state: Any) -> State:
     Raises:
         TypeError: it is not a dict of tensors.
     """
-    if state is None:
+    if not state and (state is None or isinstance(state, dict)):
         return {}
     if not isinstance(state, Mapping) or not all(
         isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()

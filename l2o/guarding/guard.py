@@ -19,7 +19,8 @@ from l2o.guarding.last_good import LastGood
 from l2o.guarding.stall import Stall
 from l2o.layers.groups import LayerGroup
 from l2o.signals import Measurement, Quantity
-from l2o.tensors import on_host
+from l2o.signals.table import ROW, on_host
+from l2o.tensors import on_host as host_tensor
 
 ROLLED_BACK = "rolled back to the last good weights"
 _LOWEST_SCALE = 1e-6
@@ -152,6 +153,11 @@ class Guard(Asking):
         return self._cautious and not (self.dropped or self.handed_over)
 
     @property
+    def nbytes(self) -> int:
+        """Memory that the copy of good weights takes."""
+        return self._last_good.nbytes
+
+    @property
     def _keeps(self) -> bool:
         return self._watched if self.roll_back is None else self.roll_back
 
@@ -179,6 +185,8 @@ class Guard(Asking):
             self.scale = min(1.0, self.scale * self.backoff**-0.2)
             if self._watched and closes:
                 self._watch_progress(measured, tensors, optimizer, step)
+            elif self._watched:
+                self._stall.look(float(measured.loss), step, float(measured.progress))
             due = not 0 <= step - self._kept_at < self._keep_every
             if self._keeps and due and not self._stall.on_trial:
                 self._keep(tensors, step)
@@ -201,7 +209,8 @@ class Guard(Asking):
     def _watch_progress(
         self, measured: Measurement, tensors: Sequence[Tensor], optimizer: Optimizer, step: int
     ) -> None:
-        found = self._stall.note(float(measured.loss), step, float(measured.progress))
+        run = on_host(measured)[:, 0]
+        found = self._stall.note(float(run[ROW["loss"]]), step, float(run[ROW["progress"]]))
         if found == "lifted":
             self.note("the loss does not fall", "no multiplier is below 1 while that helps")
             if self._keeps:
@@ -234,7 +243,7 @@ class Guard(Asking):
             measured: for the fallback.
         """
         if self.handed_over and self.fallback is None:
-            return on_host([1.0] * len(measured.present)), state, self._trouble
+            return host_tensor([1.0] * len(measured.present)), state, self._trouble
         if observation is not None and not self.dropped:
             try:
                 chosen, state = self._ask(policy, observation, state)

@@ -16,6 +16,10 @@ BEGINNING = 10
 """Steps whose mean loss is what later ones are held to."""
 LEAST_STEPS = 20
 """Steps after which it may be said that nothing was learned."""
+SHORT = 100
+"""Steps of a training so short that LEAST_STEPS are too large a share of it (`Stall.look`)."""
+SHORT_BEGINNING, SHORT_LEAST_STEPS = 4, 10
+"""What BEGINNING and LEAST_STEPS are in such a training, under a guard that looks early."""
 LEAST_PROGRESS = 0.1
 """Share of the training after which it may be said."""
 FALL = 0.97
@@ -52,6 +56,14 @@ class Stall:
         self._sum, self._steps, self._last = 0.0, 0, 0
         self._recent: deque[float] = deque(maxlen=3)
         self._before, self._left, self._tries = math.nan, 0, 0
+        self._short = False
+
+    def look(self, loss: float, step: int, progress: float) -> None:
+        """Take note of the mean loss of all steps so far, within the first window."""
+        short = step <= progress * SHORT  # never, where the length is not known
+        if short and step == SHORT_BEGINNING and not self._steps and not math.isnan(loss):
+            self._sum, self._steps, self._last = loss * step, step, step
+            self._short = True
 
     @property
     def on_trial(self) -> bool:
@@ -73,14 +85,18 @@ class Stall:
         length, self._last = max(step - self._last, 0), step
         if math.isnan(loss) or not length:
             return None
-        if self._steps < BEGINNING:
+        if self._short and step - length == SHORT_BEGINNING:
+            # A window that was looked at: of its mean, what came after the beginning counts.
+            loss = (loss * step - self._sum) / length
+        elif not self._short and self._steps < BEGINNING:
             self._sum += loss * length
             self._steps += length
             return None
         if self.floor:
             return self._judge(loss)
         self._recent.append(loss)
-        late = step >= LEAST_STEPS and not progress < LEAST_PROGRESS
+        least = SHORT_LEAST_STEPS if self._short else LEAST_STEPS
+        late = step >= least and not progress < LEAST_PROGRESS
         enough = self._tries < TRIES and len(self._recent) >= (TRIAL if self._tries else 1)
         if not (late and enough and self._stands_still()):
             return None
@@ -119,6 +135,7 @@ class Stall:
             "last": self._last,
             "recent": list(self._recent),
             "trial": [self._before, self._left, self._tries],
+            "short": self._short,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -128,3 +145,4 @@ class Stall:
         self._last = state.get("last", 0)
         self._recent = deque(state.get("recent", []), maxlen=self._recent.maxlen)
         self._before, self._left, self._tries = state.get("trial", [math.nan, 0, 0])
+        self._short = state.get("short", False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -37,6 +37,8 @@ class Guidance(ABC, Generic[Compared]):
 
     Attributes:
         compares: one of `COMPARED`: what student and teacher are.
+        measured_as: name of the measurement that its divergence is, where a run takes one anyway
+            (`proxy_kl`); the two then share one computation.
         scale: factor on the weight; 1 but where a controller sets it, whose policy has an action
             for this term (`rescale`).
 
@@ -55,6 +57,7 @@ class Guidance(ABC, Generic[Compared]):
     """
 
     compares: ClassVar[str] = "logits"
+    measured_as: ClassVar[str | None] = None
 
     weight: Weight = 0.1
     cap: float | None = None
@@ -120,6 +123,16 @@ class Guidance(ABC, Generic[Compared]):
         other = copy.deepcopy(self)
         object.__setattr__(other, "weight", as_weight(weight))
         return other
+
+    def with_pretraining(self, importance: Callable[[], Mapping[str, Tensor]]) -> Self:
+        """Return the term with what it has to know of the pretraining; most need nothing.
+
+        Args:
+            importance: gives the importance of the backbone's parameters by name, or raises where
+                it is not known; called only where it is needed.
+        """
+        del importance
+        return self
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """Yield what the optimizer must train beside the student; most terms have nothing."""

@@ -47,6 +47,7 @@ class ProxyKL(Guidance[Tensor]):
     """
 
     compares: ClassVar[str] = "logits"
+    measured_as: ClassVar[str | None] = "proxy_kl"
 
     def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Return the unweighted mean KL, a scalar in nats.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -41,9 +41,13 @@ class SynapticIntelligence(Guidance[Mapping[str, Tensor]]):
 
     importance: Mapping[str, Tensor] | None = field(default=None, repr=False)
 
-    def with_importance(self, importance: Mapping[str, Tensor]) -> SynapticIntelligence:
+    def with_importance(self, importance: Mapping[str, Tensor]) -> Self:
         """Return the same term with these Ω."""
         return replace(self, importance=importance)
+
+    def with_pretraining(self, importance: Callable[[], Mapping[str, Tensor]]) -> Self:
+        """Return the term with its Ω, those of the pretraining if none were given."""
+        return self if self.importance is not None else self.with_importance(importance())
 
     def divergence(self, student: Mapping[str, Tensor], teacher: Mapping[str, Tensor]) -> Tensor:
         """Return Σ Ω (θ − θ₀)², a scalar.

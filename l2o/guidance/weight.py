@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from l2o.checks import check_number
-from l2o.registry import lookup
+from l2o.registry import make_member
 from l2o.schedules import SCHEDULES, Constant, Schedule
 
 
@@ -81,8 +81,4 @@ def as_weight(given: float | ScheduledWeight | Schedule | Mapping[str, Any]) -> 
         )
     value = options.pop("value", 1.0)
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
-    try:
-        schedule = lookup("schedule", SCHEDULES, name)(**options)
-    except TypeError as error:
-        raise ValueError(f"weight: schedule {name!r}: {error}") from error
-    return ScheduledWeight(value, schedule)
+    return ScheduledWeight(value, make_member("weight: schedule", SCHEDULES, name, options))

@@ -8,13 +8,12 @@ from torch import nn
 
 from l2o.control.controller import LRController
 from l2o.deciding.policy import Policy
-from l2o.integrations.base import as_policy, check_options, missing
+from l2o.extras import needed_by
+from l2o.integrations.base import as_policy, check_options
 
-try:
+with needed_by("l2o.integrations.accelerate"):
     from accelerate import Accelerator
     from accelerate.optimizer import AcceleratedOptimizer
-except ImportError as error:
-    raise missing("accelerate", "accelerate") from error
 
 
 def attach(

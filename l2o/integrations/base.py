@@ -1,4 +1,4 @@
-"""What the integrations share: errors, options, and which policies drive which optimizers."""
+"""What the integrations share: policies by name, and options of the controller."""
 
 from __future__ import annotations
 
@@ -12,16 +12,6 @@ from l2o.control.controller import LRController
 from l2o.deciding.bundle import load_policy
 from l2o.deciding.policy import Policy
 from l2o.guarding.guard import Guard
-
-
-def missing(package: str, extra: str) -> ImportError:
-    """Word the error for a library that is not installed.
-
-    Example:
-        >>> missing("transformers", "hf")
-        ImportError("this needs the package transformers: pip install 'l2o[hf]'")
-    """
-    return ImportError(f"this needs the package {package}: pip install 'l2o[{extra}]'")
 
 
 def as_policy(policy: str | os.PathLike[str] | Policy) -> Policy:

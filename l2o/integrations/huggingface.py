@@ -16,14 +16,13 @@ from l2o.control.controller import LRController
 from l2o.control.history import Decision
 from l2o.control.state import STATE_KEY
 from l2o.deciding.policy import Policy
-from l2o.integrations.base import as_policy, check_options, fresh, missing
+from l2o.extras import needed_by
+from l2o.integrations.base import as_policy, check_options, fresh
 
-try:
+with needed_by("l2o.integrations.huggingface", "hf"):
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
     from l2o.integrations.trainer_losses import TrainerLosses, find_trainer, has_callback
-except ImportError as error:
-    raise missing("transformers", "hf") from error
 
 logger = logging.getLogger("l2o")
 

@@ -17,14 +17,13 @@ from l2o.control.controller import LRController
 from l2o.control.history import Decision
 from l2o.control.state import STATE_KEY
 from l2o.deciding.policy import Policy
-from l2o.integrations.base import as_policy, check_options, fresh, missing
+from l2o.extras import needed_by
+from l2o.integrations.base import as_policy, check_options, fresh
 from l2o.integrations.networks import grouping_of, network_of
 from l2o.integrations.pending_losses import PendingLosses
 
-try:
+with needed_by("l2o.integrations.lightning"):
     from lightning.pytorch import Callback, LightningModule, Trainer
-except ImportError as error:
-    raise missing("lightning", "lightning") from error
 
 logger = logging.getLogger("l2o")
 

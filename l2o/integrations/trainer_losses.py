@@ -9,7 +9,11 @@ from types import FrameType
 from typing import Any
 
 from torch import Tensor
-from transformers import Trainer, TrainerCallback
+
+from l2o.extras import needed_by
+
+with needed_by("l2o.integrations.huggingface", "hf"):
+    from transformers import Trainer, TrainerCallback
 
 
 def find_trainer(callback: TrainerCallback) -> Trainer | None:

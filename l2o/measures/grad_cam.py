@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from l2o.extras import needed_by
 from l2o.registry import unknown_name
 
 
@@ -24,7 +25,7 @@ def attention_maps(model: nn.Module, layer: str, images: Tensor, classes: Tensor
         classes: `[N]`, whose evidence is shown: labels, or the network's answers.
 
     Raises:
-        ImportError: captum is not installed.
+        MissingExtraError: captum is not installed.
         ValueError: no such layer, or one without maps.
 
     Example:
@@ -49,10 +50,6 @@ def attention_maps(model: nn.Module, layer: str, images: Tensor, classes: Tensor
 
 
 def _captum() -> Any:
-    try:
+    with needed_by("Grad-CAM"):
         from captum import attr
-    except ImportError as error:
-        raise ImportError(
-            "Grad-CAM needs captum, which is not installed: pip install 'l2o[captum]'"
-        ) from error
     return attr

@@ -14,14 +14,19 @@ from l2o.layers.facts import facts_by_name
 from l2o.layers.groups import LayerGroup
 from l2o.measuring.head_window import HeadWindow
 from l2o.measuring.ranks import Ranks
-from l2o.measuring.reader import DOT, DRIFT, GRADIENT, UPDATE, WEIGHT, Reader
+from l2o.measuring.reader import DOT, GRADIENT, UPDATE, WEIGHT, Reader
 from l2o.measuring.sampling import Budget
 from l2o.measuring.window import WindowMean, as_scalar
 from l2o.signals import MISSING, Measurement, Quantity
-from l2o.signals.table import ROW, ROWS, MeasuredTable
+from l2o.signals.table import ROW, ROWS, RUN_FIELDS, RUN_ROWS, MeasuredTable
 
 OBSERVED = ("loss", "proxy_kl")
 """Quantities whose mean over a window is measured."""
+VALIDATED = ("validation_loss", "previous_validation_loss")
+"""Quantities of which the newest value is measured, and the one before."""
+READ = ("weight_norm", "gradient_norm", "update_norm", "gradient_dot_update", "drift_norm")
+"""Fields of a measurement in the order in which a `Reader` gives what they are made of."""
+READ_ROWS = np.array([ROW[name] for name in READ])
 
 
 class Meter:
@@ -55,7 +60,7 @@ class Meter:
         self._measured_at = 0
         self._validation_losses: list[Tensor | float] = [MISSING, MISSING]
         self._rows = _fixed_rows(self.groups)
-        start = torch.from_numpy(self.read(gradients=False)[0]["weight_norm"])
+        start = torch.from_numpy(self.read(gradients=False)[0][WEIGHT])
         self._rows[ROW["start_norm"]] = self.ranks.whole_norms(start).numpy()
 
     def observe(
@@ -97,9 +102,13 @@ class Meter:
         if self._head is not None:
             self._head.add()
 
-    def before_step(self) -> None:
-        """Remember the weights, so that `measure` can tell this step's update."""
-        self._reader.before_step()
+    def before_step(self) -> bool:
+        """Remember the weights, so that `measure` can tell this step's update.
+
+        Returns:
+            False if parameters have other shapes now: then it takes another meter to measure them.
+        """
+        return self._reader.before_step()
 
     def measure(
         self,
@@ -128,16 +137,16 @@ class Meter:
         """
         pending = self._pending(step)
         layers, numbers = self.read(step > 0, list(pending.values()))
-        if schedule is not None:
+        if schedule is not None and schedule.count(1.0) < len(schedule):
             _without_schedule(layers, schedule)
-        on_host = dict(zip(pending, numbers, strict=True))
+        run = self._run(step, dict(zip(pending, numbers, strict=True)), closes)
         rows = self._rows.copy()
         with np.errstate(over="ignore"):  # what float32 cannot hold is inf, and that is meant
             rows[ROW["multiplier"]] = multipliers.numpy()
             rows[ROW["base_lr"]] = base_lrs
-            for name, values in (layers | self._run(step, on_host, closes)).items():
-                rows[ROW[name]] = values
-        measured = self.ranks.reduce(MeasuredTable(torch.from_numpy(rows)))
+            rows[READ_ROWS] = layers
+            rows[RUN_ROWS] = np.array([[run.get(name, MISSING)] for name in RUN_FIELDS])
+        measured = self.ranks.reduce(MeasuredTable(rows))
         if self.ranks.size > 1 and closes:
             for name, window in self._windows.items():
                 # What all processes agree on is what a checkpoint of one of them must hold.
@@ -146,12 +155,15 @@ class Meter:
 
     def _pending(self, step: int) -> dict[str, Tensor]:
         """Return the scalars that are still to come to the host."""
-        windows = self._windows | (self._head.windows if self._head else {})
-        found = {name: window.sum for name, window in windows.items() if step > 0}
-        names = ("validation_loss", "previous_validation_loss")
-        latest = zip(names, self._validation_losses, strict=True)
-        found |= {name: value for name, value in latest if isinstance(value, Tensor)}
-        return {name: value for name, value in found.items() if value is not None}
+        windows = self._windows | self._head.windows if self._head else self._windows
+        found = {}
+        for name, window in windows.items():
+            if step > 0 and window.sum is not None:
+                found[name] = window.sum
+        for name, value in zip(VALIDATED, self._validation_losses, strict=True):
+            if isinstance(value, Tensor):
+                found[name] = value
+        return found
 
     def _run(self, step: int, on_host: dict[str, float], closes: bool) -> dict[str, float]:
         """Return the fields of the run, and close the windows if they end."""
@@ -160,8 +172,7 @@ class Meter:
         for name, window in self._windows.items():
             pair = take(window, on_host.get(name)) if step > 0 else (MISSING, MISSING)
             found[name], found[f"previous_{name}"] = pair
-        names = ("validation_loss", "previous_validation_loss")
-        for index, name in enumerate(names):
+        for index, name in enumerate(VALIDATED):
             value = self._validation_losses[index]
             found[name] = on_host[name] if isinstance(value, Tensor) else value
             self._validation_losses[index] = found[name]
@@ -180,7 +191,7 @@ class Meter:
 
     def read(
         self, gradients: bool, scalars: Sequence[Tensor] = ()
-    ) -> tuple[dict[str, NDArray[np.float64]], list[float]]:
+    ) -> tuple[NDArray[np.float64], list[float]]:
         """Read parameters and gradients: the costly part, once a decision.
 
         Args:
@@ -188,7 +199,7 @@ class Meter:
             scalars: what is to come to the host along with it.
 
         Returns:
-            Fields of a measurement `[L]`, and the scalars.
+            Fields of a measurement `[5, L]`, those named in `READ`, and the scalars.
         """
         sums, numbers = self._reader.read(gradients, scalars)
         layers = np.add.reduceat(sums, self._first, axis=1)
@@ -198,15 +209,11 @@ class Meter:
             there = ~np.isnan(gradient)
             layers[GRADIENT] = np.add.reduceat(np.where(there, gradient, 0.0), self._first)
             layers[GRADIENT, ~np.logical_or.reduceat(there, self._first)] = MISSING
-        with np.errstate(invalid="ignore"):  # ⟨g, −Δθ⟩ is no square, and not used from here
-            norms = np.sqrt(layers)
-        return {
-            "weight_norm": norms[WEIGHT],
-            "gradient_norm": norms[GRADIENT],
-            "update_norm": norms[UPDATE],
-            "gradient_dot_update": layers[DOT],
-            "drift_norm": norms[DRIFT],
-        }, numbers
+        products = layers[DOT].copy()
+        layers[DOT] = 0.0  # ⟨g, −Δθ⟩ is no square
+        np.sqrt(layers, out=layers)
+        layers[DOT] = products
+        return layers, numbers
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs to go on bit-equal."""
@@ -252,12 +259,11 @@ class Meter:
             self.total_steps = state["total_steps"]
 
 
-def _without_schedule(layers: dict[str, NDArray[np.float64]], schedule: Sequence[float]) -> None:
+def _without_schedule(layers: NDArray[np.float64], schedule: Sequence[float]) -> None:
     """Divide what is proportional to the learning rate by the schedule's factors `[L]`."""
     factors = np.array(schedule, dtype=np.float64)
     factors[~(np.isfinite(factors) & (factors > 0.0))] = MISSING
-    for name in ("update_norm", "gradient_dot_update"):
-        layers[name] = layers[name] / factors
+    layers[[UPDATE, DOT]] /= factors
 
 
 def _fixed_rows(groups: Sequence[LayerGroup]) -> NDArray[np.float32]:

@@ -76,18 +76,25 @@ class Reader:
         return [] if self._start is None else self._start.samples
 
     @torch.no_grad()
-    def before_step(self) -> None:
-        """Remember the weights, so that `read` can tell this step's update."""
+    def before_step(self) -> bool:
+        """Remember the weights, so that `read` can tell this step's update.
+
+        Returns:
+            False if they have other shapes than the work is laid out by; nothing was done then.
+        """
+        if not self.fits():
+            return False
         if "update" not in self.needs:
-            return
+            return True
         weights, plain = self._views.of(self.parameters)
         if self._blocks is None or not plain:
             self._taken = self._views.own(weights)
-            return
+            return True
         if self._before is None:
             self._before = self._blocks.allocate(weights)
         self._before.take(weights)
         self._taken = self._before.tensors
+        return True
 
     @torch.no_grad()
     def read(self, gradients: bool, more: Sequence[Tensor] = ()) -> tuple[Sums, list[float]]:

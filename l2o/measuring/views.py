@@ -35,6 +35,7 @@ class Views:
         self._dtype = parameters[0].dtype
         wholes = [self.whole(p) for p in parameters]
         self.shapes = [tuple(whole.shape) for whole in wholes]
+        self._as_they_are = piece is None and self.shapes == [p.shape for p in parameters]
         sizes = [whole.numel() for whole in wholes]
         counts = (budget or sampling.BUDGET).counts(sizes)
         self.samples: list[Sample | None] = [
@@ -59,6 +60,9 @@ class Views:
 
     def fit(self, parameters: Sequence[Tensor]) -> bool:
         """Return whether parameters have the shapes that they had."""
+        if self._as_they_are and not any(map(Tensor.is_complex, parameters)):
+            # The same for less: it is asked at every decision.
+            return [p.shape for p in parameters] == self.shapes
         return [tuple(self.whole(p).shape) for p in parameters] == self.shapes
 
     def whole(self, tensor: Tensor) -> Tensor:
@@ -96,14 +100,15 @@ class Views:
         ]
 
     def _plain(self, tensors: Sequence[Tensor | None]) -> bool:
-        if self._piece is not None or self._dtype not in (torch.float32, torch.float64):
+        dtype, strided = self._dtype, torch.strided
+        if self._piece is not None or dtype not in (torch.float32, torch.float64):
             return False
         for t in tensors:
             if t is not None and not (
                 type(t) in _PLAIN
                 and t.is_cpu
-                and t.dtype == self._dtype
-                and t.layout == torch.strided
+                and t.dtype is dtype
+                and t.layout is strided
                 and t.is_contiguous()
             ):
                 return False

@@ -46,6 +46,8 @@ class SplitGroup:
         self.layers: list[int | None] = []
         self._seen: dict[str, Any] = {}
         self._written: tuple[Any, ...] = ()
+        self._rates: list[Any] = []
+        self._made_of: tuple[Any, Sequence[float]] | None = None
         names = _names(group, len(self._members))
         by_layer: dict[int | None, list[tuple[Tensor, Any]]] = {}
         for parameter, name in zip(self._params, names or self._params, strict=True):
@@ -68,13 +70,20 @@ class SplitGroup:
     def prepare(self, factors: Sequence[float]) -> None:
         """Bring the parts up to date; part p gets lr · factors[its layer]."""
         self._take_options()
-        mine = [1.0 if layer is None else factors[layer] for layer in self.layers]
         rate = self.group["lr"]
         if isinstance(rate, torch.Tensor):
-            self._set_tensor_rates(rate, mine)
+            self._set_tensor_rates(rate, self._of_parts(factors))
             return
-        for part, factor in zip(self.parts, mine, strict=True):
-            part["lr"] = rate if factor == 1.0 else rate * factor
+        if self._made_of != (rate, factors):
+            mine = self._of_parts(factors)
+            self._rates = [rate if factor == 1.0 else rate * factor for factor in mine]
+            self._made_of = (rate, factors)
+        # Always: an optimizer may have written into its param groups.
+        for part, own in zip(self.parts, self._rates, strict=True):
+            part["lr"] = own
+
+    def _of_parts(self, factors: Sequence[float]) -> list[float]:
+        return [1.0 if layer is None else factors[layer] for layer in self.layers]
 
     @torch.no_grad()
     def _set_tensor_rates(self, rate: Tensor, factors: list[float]) -> None:

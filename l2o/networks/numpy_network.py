@@ -37,7 +37,6 @@ class FrozenNetwork:
 
     def __init__(self, network: PolicyNetwork) -> None:
         self._possible = type(network) is LayerPolicyNetwork and not network.recurrent
-        self._anchor = network.anchor if isinstance(network, LayerPolicyNetwork) else None
         self._pooling = "mean"
         self._parameters: list[tuple[dict[str, Tensor], str]] = []
         if isinstance(network, LayerPolicyNetwork) and self._possible:
@@ -59,8 +58,11 @@ class FrozenNetwork:
 
     def __call__(self, observation: Tensor) -> Tensor:
         """Return the outputs `[L, outputs]` of an observation `[L, F]` on the CPU."""
+        return torch.from_numpy(self.on_host(observation.numpy()))
+
+    def on_host(self, seen: Array) -> Array:
+        """Return the outputs `[L, outputs]` of an observation `[L, F]` that `takes` accepted."""
         w1, b1, w2, b2, w_mix, b_mix, w3, b3, w4, b4, *others = self._weights
-        seen = observation.numpy()
         encoded = _tanh(seen @ w1.T, b1)
         encoded = _tanh(encoded @ w2.T, b2)
         # The head's first layer takes the joined [encoded, context]; the context's share is the
@@ -71,14 +73,14 @@ class FrozenNetwork:
             context = _tanh(w_mix @ _pool(encoded, seen[:, 0], query), b_mix)
             shared = w3[:, width:] @ context + b3
         hidden = _tanh(encoded @ w3[:, :width].T, shared)
-        outputs = hidden @ w4.T
+        outputs: Array = hidden @ w4.T
         outputs += b4
-        if self._anchor is not None:
-            w_seen, b_seen, w_blind, b_blind = others
-            known = seen[:, int(self._anchor.column)][:, None]
+        if others:
+            w_seen, b_seen, w_blind, b_blind, column = others
+            known = seen[:, int(column)][:, None]
             blind = seen @ w_blind.T + b_blind
             outputs += blind + known * (seen @ w_seen.T + b_seen - blind)
-        return torch.from_numpy(outputs)
+        return outputs
 
     def __getstate__(self) -> dict[str, Any]:
         # What is shared here would be a copy of its own elsewhere.
@@ -89,7 +91,7 @@ class FrozenNetwork:
         tensors = [held[name] for held, name in self._parameters]
         addresses = [tensor.data_ptr() for tensor in tensors]
         if addresses != self._addresses:
-            if any(not t.is_cpu or t.dtype != torch.float32 for t in tensors):
+            if any(not t.is_cpu or t.dtype not in (torch.float32, torch.int64) for t in tensors):
                 return False
             self._addresses = addresses
             self._weights = [tensor.detach().numpy() for tensor in tensors]
@@ -105,6 +107,8 @@ def _parameters(network: LayerPolicyNetwork) -> Iterator[tuple[dict[str, Tensor]
         if isinstance(module, nn.Linear):
             for name in ("weight", "bias"):
                 yield module._parameters, name  # type: ignore[misc]
+    if network.anchor is not None:
+        yield network.anchor._buffers, "column"  # type: ignore[misc]
     if isinstance(network.pool, AttentionPooling):
         yield network.pool._parameters, "query"  # type: ignore[misc]
 

@@ -14,12 +14,3 @@ class Rule(Policy):
         >>> rule(torch.ones(2, 1), rule.initial_state(2))[0]
         tensor([0.1000, 1.0000])
     """
-
-    def for_run(self, *key: int) -> Rule:
-        """Return the rule of one run among several; only rules that draw tell runs apart.
-
-        Args:
-            key: what identifies the run, such as the seeds of its task and its batches.
-        """
-        del key
-        return self

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from l2o.signals.base import FLOOR, Cosine, Field, Known, LogRatio, Measurement, Signal
-from l2o.signals.table import ROW, rows_of
+from l2o.signals.table import ROW, array_of, rows_of
 
 Array = NDArray[np.float32]
 
@@ -71,9 +71,11 @@ class Encoder:
 
     def __call__(self, measured: Measurement) -> Tensor:
         """Return the observation `[..., L, F]`, finite and clipped."""
+        if not self._others:
+            array = array_of(measured)
+            if array is not None:
+                return torch.from_numpy(self._on_host(array))
         table = rows_of(measured)
-        if table.dim() == 2 and table.dtype == torch.float32 and table.is_cpu and not self._others:
-            return torch.from_numpy(self._on_host(table.numpy()))
         constants = _constants(self._plan, table.device)
         rows = table.index_select(-2, constants.picked)
         logs, dots, first, second, flags, fields = rows.split_with_sizes(self._sizes, dim=-2)
@@ -102,10 +104,11 @@ class Encoder:
         host, ratios = self._host, self._halves[0]
         cosines, flags = self._sizes[1], self._sizes[4]
         picked = rows.take(host.picked, axis=0)
+        for row, offset in host.offsets:
+            picked[row] += offset
         raw = np.empty((len(self.signals), rows.shape[1]), dtype=np.float32)
         with np.errstate(all="ignore"):  # what is missing or blew up becomes a zero below
             logs, at = picked[: 2 * ratios], 2 * ratios
-            logs += host.offsets
             np.abs(logs, out=logs)
             np.maximum(logs, host.floor, out=logs)
             np.divide(logs[:ratios], logs[ratios:], out=raw[:ratios])
@@ -114,29 +117,27 @@ class Encoder:
             raw[:ratios] /= host.scales
             dots, first, second = (picked[at + k * cosines :][:cosines] for k in range(3))
             np.divide(dots, first * second, out=raw[ratios:][:cosines])
-            known = picked[at + 3 * cosines :]
-            np.subtract(known[:flags], known[:flags], out=raw[ratios + cosines :][:flags])
-            raw[ratios + cosines :][:flags] += host.one
-            raw[ratios + cosines + flags :] = known[flags:]
-        raw[~np.isfinite(raw)] = 0.0
-        ordered = raw.take(host.order, axis=0)
-        np.maximum(ordered, host.lowest, out=ordered)
-        np.minimum(ordered, host.limits, out=ordered)
-        ordered *= rows[ROW["present"]]
-        return np.ascontiguousarray(ordered.T)
+        known = picked[at + 3 * cosines :]
+        np.isfinite(known[:flags], out=raw[ratios + cosines :][:flags])
+        raw[ratios + cosines + flags :] = known[flags:]
+        np.copyto(raw, 0.0, where=~np.isfinite(raw))
+        np.maximum(raw, host.lowest, out=raw)
+        np.minimum(raw, host.limits, out=raw)
+        raw *= rows[ROW["present"]]
+        # Laid out anew, features last, in the order of the signals.
+        return raw.T.take(host.order, axis=1)
 
 
 class _HostConstants(NamedTuple):
     """Arrays that an encoder needs on the host."""
 
     picked: NDArray[np.int64]
-    offsets: Array
+    offsets: list[tuple[int, float]]
     scales: Array
     order: NDArray[np.int64]
     lowest: Array
     limits: Array
     floor: np.float32
-    one: np.float32
 
     @classmethod
     def of(
@@ -147,20 +148,17 @@ class _HostConstants(NamedTuple):
         order: Sequence[int],
         limits: Sequence[float],
     ) -> _HostConstants:
+        by_kind = np.empty((len(order), 1), dtype=np.float32)
+        by_kind[list(order), 0] = limits
         return cls(
             np.array(picked, dtype=np.int64),
-            _column_array((*offsets, *[0.0] * len(offsets))),
-            _column_array(scales),
+            [(row, offset) for row, offset in enumerate(offsets) if offset],
+            np.array(scales, dtype=np.float32)[:, None],
             np.array(order, dtype=np.int64),
-            -_column_array(limits),
-            _column_array(limits),
+            -by_kind,
+            by_kind,
             np.float32(FLOOR),
-            np.float32(1.0),
         )
-
-
-def _column_array(values: Sequence[float]) -> Array:
-    return np.array(values, dtype=np.float32)[:, None]
 
 
 def _is(signal: Any, kind: type[Signal]) -> bool:

@@ -30,20 +30,29 @@ LAYER_FIELDS = tuple(f.name for f in fields(Measurement) if f.name not in RUN_FI
 ROWS = (*LAYER_FIELDS, *RUN_FIELDS, "one")
 """The rows of a table, by name; `one` is 1 everywhere."""
 ROW = {name: index for index, name in enumerate(ROWS)}
+RUN_ROWS = slice(len(LAYER_FIELDS), len(LAYER_FIELDS) + len(RUN_FIELDS))
+"""Where a table has the fields of a run, in the order of `RUN_FIELDS`."""
 
 
 class MeasuredTable(Measurement):
     """A measurement as one tensor `[..., Q, L]`, whose fields are views, made when asked for.
 
     Args:
-        rows: quantities in the order of `ROWS`; those of a run stand in every column.
+        rows: quantities in the order of `ROWS`; those of a run stand in every column. An array
+            `[Q, L]` stays one until the tensor is asked for: most decisions never do.
     """
 
-    def __init__(self, rows: Tensor) -> None:
-        self.rows = rows
+    rows: Tensor
+
+    def __init__(self, rows: Tensor | NDArray[np.float32]) -> None:
+        # Only one of both is ever held, so that they cannot differ.
+        vars(self)["array" if isinstance(rows, np.ndarray) else "rows"] = rows
 
     def __getattr__(self, name: str) -> Tensor:
         """Return a field: the dataclass's own are never set."""
+        if name == "rows" and "array" in vars(self):
+            vars(self)["rows"] = torch.from_numpy(vars(self).pop("array"))
+            return self.rows
         if name not in ROW:
             raise AttributeError(f"a measurement has no {name!r}")
         row = self.rows.select(-2, ROW[name])
@@ -51,10 +60,7 @@ class MeasuredTable(Measurement):
 
     def __setattr__(self, name: str, value: Tensor) -> None:
         """Write a field into its row."""
-        if name == "rows":
-            object.__setattr__(self, name, value)
-        else:
-            self.rows[..., ROW[name], :] = value.unsqueeze(-1) if name in RUN_FIELDS else value
+        self.rows[..., ROW[name], :] = value.unsqueeze(-1) if name in RUN_FIELDS else value
 
 
 def rows_of(measured: Measurement) -> Tensor:
@@ -74,7 +80,17 @@ def on_host(measured: Measurement) -> NDArray[np.float32]:
     Guards and ceilings ask for a few numbers of a few layers: an array gives them several times as
     fast as tensors do.
     """
-    found: NDArray[np.float32] = rows_of(measured).detach().cpu().numpy()
+    found = array_of(measured)
+    return rows_of(measured).detach().cpu().numpy() if found is None else found
+
+
+def array_of(measured: Measurement) -> NDArray[np.float32] | None:
+    """Return a single run's table `[Q, L]` as an array; None if it is not float32 on the CPU."""
+    found: NDArray[np.float32] | None = vars(measured).get("array")
+    if found is None:
+        rows = rows_of(measured)
+        if rows.dim() == 2 and rows.dtype == torch.float32 and rows.is_cpu:
+            found = rows.detach().numpy()
     return found
 
 

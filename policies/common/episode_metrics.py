@@ -10,7 +10,7 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
-from l2o.configs.schema import GrowingWindows
+from l2o.intervals import Interval
 from l2o.policies.common.timings import TimeShares, time_metrics
 
 
@@ -33,11 +33,11 @@ class EpisodeWatch(BaseCallback):
         self.episodes += [info for info in self.locals["infos"] if "episode" in info]
         return True
 
-    def steps(self, decisions: int, interval: int | GrowingWindows) -> int:
+    def steps(self, decisions: int, interval: Interval) -> int:
         """Return the optimizer steps of so many decisions."""
-        if isinstance(interval, int):
-            return decisions * interval
-        # Windows that grow are counted as fine-tunes end.
+        if interval.constant:
+            return decisions * interval.window(0)
+        # Windows of different lengths are counted as fine-tunes end.
         return sum(int(episode["step"]) for episode in self.episodes)
 
 

@@ -18,7 +18,7 @@ from l2o.envs.build import build
 from l2o.envs.environment import FineTuneEnv
 from l2o.envs.episode_rules import TASK_SEEDS
 from l2o.envs.fine_tune import FineTune
-from l2o.envs.runtime.workers import end_pool, make_pool, map_in_pool
+from l2o.envs.runtime.executor import Processes, in_order
 from l2o.envs.tasks import TASKS, TaskFamily
 
 
@@ -63,7 +63,8 @@ class Evaluator:
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
         self.named = evaluation_task(config)
-        self._pool = make_pool(config.workers)
+        # Processes though there be only one: what an evaluation draws is no matter of training.
+        self._executor = Processes(config.workers)
 
     def score(self, policy: LearnedPolicy) -> Score:
         """Return the score of a policy."""
@@ -74,7 +75,7 @@ class Evaluator:
         else:
             cells = itertools.product(range(evaluation.tasks), evaluation.base_lrs)
             arguments = _arguments(self.config, self.named, policy, cells)
-            accuracies = list(map_in_pool(self._pool, _run, arguments))
+            accuracies = list(in_order(self._executor.map(_run, arguments)))
         return Score(float(np.mean(accuracies)), float(np.min(accuracies)), len(accuracies))
 
     def drawn(
@@ -89,11 +90,11 @@ class Evaluator:
             config: how they are drawn and what the policy sees, if not as in training.
         """
         given = [(config or self.config, self.named, policy, number) for number in numbers]
-        return list(map_in_pool(self._pool, _run_drawn, given))
+        return list(in_order(self._executor.map(_run_drawn, given)))
 
     def close(self) -> None:
         """End the worker processes, whatever they do."""
-        end_pool(self._pool)
+        self._executor.close()
 
 
 def evaluation_task(config: TrainConfig) -> Named:

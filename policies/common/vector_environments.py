@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import gymnasium as gym
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecMonitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from l2o.configs.schema import TrainConfig
 from l2o.envs.build import build
 from l2o.envs.environment import FineTuneEnv
+from l2o.envs.runtime.executor import Processes
 from l2o.envs.runtime.interrupts import check_interrupts
-from l2o.envs.runtime.workers import prepare_worker
 from l2o.envs.tasks import TASKS
+from l2o.policies.common.sharded_environments import ShardedVecEnv
+from l2o.policies.common.shards import SingleShard
 from l2o.policies.common.stacked_environments import StackedVecEnv, make_stacked
 
 
@@ -39,10 +40,12 @@ def make_environments(config: TrainConfig) -> VecEnv:
     if config.stacked:
         make = partial(make_stacked, config)
         return InterruptibleMonitor(StackedVecEnv(make, config.environments, config.workers))
-    factories = [_factory(config) for _ in range(config.workers)]
+    make_one = partial(_make_single, config)
     if config.workers == 1:
-        return InterruptibleMonitor(DummyVecEnv(factories))
-    return InterruptibleMonitor(SubprocVecEnv(factories, start_method="forkserver"))
+        return InterruptibleMonitor(DummyVecEnv([make_one]))
+    makers = [partial(SingleShard, make_one)] * config.workers
+    executor = Processes(config.workers)
+    return InterruptibleMonitor(ShardedVecEnv(executor, makers, [1] * config.workers))
 
 
 def seed_environments(environments: VecEnv, config: TrainConfig, iterations: int) -> None:
@@ -50,10 +53,5 @@ def seed_environments(environments: VecEnv, config: TrainConfig, iterations: int
     environments.seed(config.seed + 1_000_003 * iterations)
 
 
-def _factory(config: TrainConfig) -> Callable[[], gym.Env[Any, Any]]:
-    def make() -> gym.Env[Any, Any]:
-        prepare_worker()
-        family = build("task", TASKS, config.task)
-        return FineTuneEnv(family, config.finetuning, config.environment)
-
-    return make
+def _make_single(config: TrainConfig) -> gym.Env[Any, Any]:
+    return FineTuneEnv(build("task", TASKS, config.task), config.finetuning, config.environment)

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from l2o.configs.schema import TrainConfig
-from l2o.envs.runtime.workers import map_in_pool, worker_pool
+from l2o.envs.runtime.executor import in_order
+from l2o.envs.runtime.executor.choose import choose_executor
 from l2o.multipliers import LogRange
 from l2o.networks.layer_shared import LayerPolicyNetwork
 from l2o.policies.common.networks import action_range
@@ -83,7 +84,5 @@ def _shares(config: TrainConfig) -> list[Share]:
 
 
 def _play(shares: Sequence[Share]) -> Played:
-    if len(shares) == 1:
-        return [play(shares[0])]
-    with worker_pool(len(shares)) as pool:
-        return list(map_in_pool(pool, play, shares))
+    with choose_executor("processes", len(shares)) as executor:
+        return list(in_order(executor.map(play, shares)))

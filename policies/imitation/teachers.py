@@ -65,13 +65,13 @@ class ScheduleTeacher:
         del observation
         runs = self.environment.runs
         interval = runs.interval
-        # The middle of the window stands for it; of windows that grow, their beginning.
-        half = interval / 2 if isinstance(interval, int) else 0.0
         chosen = torch.ones(runs.runs, runs.layers)
         for number in range(runs.runs):
             layout = runs.starts[number].layout
             length = float(runs.steps[number])
-            middle = min(1.0, (float(runs.step[number]) + half) / length)
+            # The middle of the window stands for it.
+            done = int(runs.step[number])
+            middle = min(1.0, (done + interval.window(done, int(length)) / 2) / length)
             layers = zip(layout.is_head, layout.depth, strict=True)
             rows = [[1.0, float(is_head), depth, middle, 1.0] for is_head, depth in layers]
             told, _ = self.policy(torch.tensor(rows), {})

@@ -11,6 +11,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from l2o.deciding.learned import LearnedPolicy
+from l2o.envs.inner_loop import decision_interval
 from l2o.networks.layer_shared import LayerPolicyNetwork
 from l2o.policies.common.episode_metrics import EpisodeWatch, learning_metrics
 from l2o.policies.common.learner import Learner
@@ -58,7 +59,7 @@ class SB3Learner(Learner):
         """Count an iteration that began at `started`, and return its metrics."""
         self.iterations += 1
         self.episodes += len(watch.episodes)
-        steps = watch.steps(self.decisions, self.config.finetuning.interval)
+        steps = watch.steps(self.decisions, decision_interval(self.config.finetuning))
         self.fine_tune_steps += steps
         total = time.perf_counter() - started
         return learning_metrics(watch, self.model.logger, self._shares, steps, total)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import sys
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from pathlib import Path
-
-import torch
 
 from l2o.benchmarks.cells.cell import Record
 from l2o.benchmarks.cells.record_file import CELLS, append, mend, read
@@ -20,7 +17,9 @@ from l2o.configs.ablation import AblationConfig
 from l2o.configs.load import dump_config
 from l2o.deciding.bundle import BundleError
 from l2o.envs.build import build
+from l2o.envs.runtime.executor import WorkerDiedError
 from l2o.envs.runtime.run_lock import FolderInUseError, run_lock
+from l2o.envs.runtime.threads import one_thread
 from l2o.envs.tasks import TASKS
 from l2o.files.atomic import DamagedFileError, write_atomically
 from l2o.files.seals import write_json
@@ -51,16 +50,16 @@ def run_ablation(
         ValueError: a config that cannot run, in any variant, before any work.
         FolderInUseError: another run is at work in the folder, or in a variant's.
         DamagedFileError: a file that it goes on from is damaged.
-        RuntimeError: a scoring process died, or no variant could be learned.
+        WorkerDiedError: a process that learns or scores has died.
+        RuntimeError: no variant could be learned.
         KeyboardInterrupt: passed on; what is finished is kept.
     """
     runs = make_runs(config, workers)
     for run in runs:
         check_run(run)
-    with run_lock(out):
+    with run_lock(out), one_thread():
         mend(out / CELLS)
         write_atomically(out / "config.yaml", dump_config(config))
-        torch.set_num_threads(1)
         failures = _run_missing(runs, out, progress and sys.stderr.isatty())
         records = read(out / CELLS)
         found = [(run, records[run.id]) for run in runs if run.id in records]
@@ -88,11 +87,9 @@ def _run_missing(runs: list[Run], out: Path, shown: bool) -> list[Record]:
             folder = out / LEARNED / run.folder
             try:
                 record = score(run, folder, learn(run, folder, shown), evaluator)
-            except (DamagedFileError, FolderInUseError, BundleError):
+            except (DamagedFileError, FolderInUseError, BundleError, WorkerDiedError):
                 # To be mended by the user; what is there must not count as a failure to learn.
                 raise
-            except BrokenProcessPool as error:
-                raise RuntimeError(f"a scoring process died: {error}") from error
             except (ValueError, ArithmeticError, RuntimeError, EOFError, OSError) as error:
                 # One variant that cannot be learned must not keep the others from it.
                 reason = f"{type(error).__name__}: {error}"

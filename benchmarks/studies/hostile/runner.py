@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,9 +10,8 @@ from tqdm import tqdm
 
 from l2o.benchmarks.cells.record_file import CELLS, append, mend, read
 from l2o.benchmarks.studies.hostile.cell import Cell, Record
-from l2o.envs.runtime.interrupts import deferred_interrupts
+from l2o.envs.runtime.executor import Processes
 from l2o.envs.runtime.run_lock import run_lock
-from l2o.envs.runtime.workers import map_in_pool, worker_pool
 
 Run = Callable[[Cell], Record]
 
@@ -42,11 +40,9 @@ def _run_left(run: Run, cells: Sequence[Cell], workers: int, path: Path) -> list
     left = [cell for cell in cells if cell.id not in done]
     if not left:
         return [done[cell.id] for cell in cells]
-    # Processes inherit it; torch's own setting does not reach every library.
-    os.environ["OMP_NUM_THREADS"] = "1"
-    with deferred_interrupts(), worker_pool(workers) as pool:
-        results = map_in_pool(pool, partial(_attempt, run), left)
-        for record in tqdm(results, total=len(left), desc="runs", disable=None):
+    with Processes(workers) as executor:
+        results = executor.map(partial(_attempt, run), left)
+        for _, record in tqdm(results, total=len(left), desc="runs", disable=None):
             append(path, record)
             done[record["id"]] = record
     return [done[cell.id] for cell in cells]

@@ -25,8 +25,8 @@ from l2o.configs.load import check_config, config_data, load_config
 from l2o.configs.overrides import apply_overrides
 from l2o.configs.schema import TrainConfig
 from l2o.deciding.bundle import load_policy, read_card
-from l2o.envs.runtime.interrupts import deferred_interrupts
-from l2o.envs.runtime.workers import map_in_pool, prepare_worker, worker_pool
+from l2o.envs.runtime.executor import in_order
+from l2o.envs.runtime.executor.choose import choose_executor
 from l2o.files.atomic import write_atomically
 
 QUICK_FINE_TUNES, QUICK_STEPS = 4, 40
@@ -160,13 +160,11 @@ _Given = tuple[str, str, int, int, Variant | None]
 
 def _play_all(given: Sequence[_Given], workers: int) -> Iterator[Outcome]:
     """Play in this process, or in several; each draws the same episodes."""
-    if workers == 1:
-        prepare_worker()
-        yield from map(_play, given)
+    try:
+        with choose_executor("processes", workers) as executor:
+            yield from in_order(executor.map(_play, given))
+    finally:
         _player.cache_clear()
-        return
-    with deferred_interrupts(), worker_pool(workers) as pool:
-        yield from map_in_pool(pool, _play, given)
 
 
 def _play(given: _Given) -> Outcome:

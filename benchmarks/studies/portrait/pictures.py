@@ -10,8 +10,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from l2o.benchmarks.studies.portrait.base_lr import FACTORS, compare_factors, draw_base_lr
 from l2o.benchmarks.studies.portrait.multipliers import draw_multipliers
 from l2o.benchmarks.studies.portrait.results import add_section
@@ -20,6 +18,7 @@ from l2o.benchmarks.studies.portrait.tasks import choose_tasks
 from l2o.benchmarks.studies.portrait.trace import Spike, record_trace
 from l2o.configs.schema import PolicyChoice
 from l2o.envs.policy_choice import build_policy
+from l2o.envs.runtime.threads import one_thread
 
 QUICK_TASKS, QUICK_STEPS = 2, 40
 
@@ -37,9 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="two tasks, forty steps")
 
 
+@one_thread()
 def run(arguments: argparse.Namespace) -> None:
     """Run the fine-tunes and write the pictures."""
-    torch.set_num_threads(1)
     few, number, steps = arguments.few, arguments.tasks, None
     if arguments.quick:
         few, number, steps = QUICK_TASKS, QUICK_TASKS, QUICK_STEPS

@@ -61,16 +61,24 @@ class StackedTerm:
     Attributes:
         needs_features: whether the frozen networks' features are compared.
         needs_start: whether the parameters of the start are.
+        needs_kl: whether the proxy KL is part of the loss, and needs a gradient.
         leaves: tensors of its own `[N, ...]` that are trained along with the networks.
     """
 
     needs_features: ClassVar[bool] = False
     needs_start: ClassVar[bool] = False
+    needs_kl: ClassVar[bool] = False
 
     def __init__(self, term: Any, room: Room) -> None:
         self.cap: float | None = term.cap
         self.room = room
         self.leaves: list[Tensor] = []
+
+    @classmethod
+    def lacks(cls, term: Any) -> str | None:
+        """Return what keeps this very term from being stacked; None if nothing does."""
+        del term
+        return None
 
     def load(self, starts: Mapping[int, Prepared]) -> None:
         """Prepare for fine-tunes that begin, by position."""

@@ -51,6 +51,11 @@ class StackedContrastive(StackedTerm):
         self._new: list[Tensor] = []
         self._head = like.layout.is_head.index(True)
 
+    @classmethod
+    def lacks(cls, term: Contrastive) -> str | None:
+        """Return what keeps this term from being stacked: views that nobody made beforehand."""
+        return None if term.views else "views: 0, new ones in each step"
+
     @torch.no_grad()
     def load(self, starts: Mapping[int, Prepared]) -> None:
         """Give fine-tunes that begin MLPs as drawn, and empty queues."""

@@ -64,7 +64,7 @@ class StackedGuidance:
         self.terms = [STACKED_GUIDANCE[type(term)](term, room) for term in terms.values()]
         self.needs_features = any(term.needs_features for term in self.terms)
         self.needs_start = any(term.needs_start for term in self.terms)
-        self.needs_kl = any(isinstance(term, StackedProxyKL) for term in self.terms)
+        self.needs_kl = any(term.needs_kl for term in self.terms)
         shape = (len(self.terms), room.count, steps)
         self.weights = torch.zeros(shape, dtype=room.dtype, device=room.device)
         self.scales = torch.ones(shape[:2], dtype=room.dtype, device=room.device)
@@ -170,8 +170,9 @@ def unstackable(terms: Mapping[str, Guidance[Any]]) -> list[str]:
     """Return the names of terms without a stacked form."""
     missing = []
     for name, term in terms.items():
-        if type(term) not in STACKED_GUIDANCE:
+        stacked = STACKED_GUIDANCE.get(type(term))
+        if stacked is None:
             missing.append(name)
-        elif isinstance(term, Contrastive) and term.views == 0:
-            missing.append(f"{name} with views: 0, new ones in each step,")
+        elif lack := stacked.lacks(term):
+            missing.append(f"{name} with {lack},")
     return missing

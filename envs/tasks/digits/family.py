@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from l2o.envs.tasks.axes import (
-    Axis,
     check_names,
     check_range,
     check_whole,
@@ -20,6 +19,7 @@ from l2o.envs.tasks.axes import (
 )
 from l2o.envs.tasks.base import Examples, Task
 from l2o.envs.tasks.digits.fonts import fonts_of
+from l2o.envs.tasks.digits.options import DigitsOptions
 from l2o.envs.tasks.digits.photographs import PHOTOGRAPHS
 from l2o.envs.tasks.digits.real import draw_real, repeat_to
 from l2o.envs.tasks.digits.recipe import Recipe
@@ -49,103 +49,31 @@ class DigitsFamily(ProxyFamily):
     font and no pretrained network. Within a task the proxy's writers are not the target's.
 
     Args:
-        split: "train" or "heldout".
-        networks: number of pretrained networks that tasks draw from. Each is pretrained once
-            (seconds) and cached on disk under `$L2O_CACHE` or `~/.cache/l2o`.
-        first_network: number of the pool's first network; another one gives networks that a pool
-            from 0 does not have.
-        architecture: of the networks, a name of `NETWORKS` (conv, residual, mlp, vit, mixer);
-            several alternate among the networks, and so do several of `width` and `depth`.
-        width: channels of the first convolution, or what stands for them.
-        depth: number of convolutions or blocks; of several, an architecture takes those that it
-            comes in (conv 3 to 5, residual and mlp 2 to 4, vit and mixer 2 and 3). None is 4 for
-            conv and 2 for all others.
-        photograph: the proxies' background, "china" or "flower"; "either" alternates. The target
-            is always on the other one.
-        pretrain_steps: optimizer steps of the pretraining; several alternate among the networks.
-            After few of them there is little to keep, and the backbone has to move.
-        fonts_per_task: number of fonts a task's synthetic images are drawn from.
-        source_images: number of synthetic training images.
-        rotation: largest rotation of a synthetic digit, in degrees.
-        shear: largest shear of a synthetic digit, as a fraction of its height.
-        colours: number of pairs of colours (background, digit) a task's images are drawn in.
-        contrast: smallest mean distance between the two colours of a pair, in [0, 0.5].
-        source_validation_images: size of the synthetic validation set.
-        target_validation_images: size of the real set that rewards may look at.
-        target_test_images: size of the real set that only scores. Real digits are few (about 190
-            each for validation and test), so a digit comes back on another patch.
-        proxy_test_images: size of the set that scores what is kept of the proxy.
-        classes: number of digits that a task has to tell apart, drawn from the ten.
-        label_noise: share of the training images whose label is another digit's.
-        steps: length of the fine-tune; a task draws one of several.
-        batch_size: synthetic images per optimizer step; a task draws one of several.
-        base_lr: default base learning rate.
-
-    `fonts_per_task`, `source_images`, `rotation`, `shear`, `colours`, `contrast`, `classes` and
-    `label_noise` take a number, or a pair (low, high) from which each task draws.
+        options: what may be chosen, see `DigitsOptions`; None takes its defaults.
+        **fields: fields of `DigitsOptions`, in place of `options`.
 
     Raises:
         ValueError: an argument is impossible; the message says what it may be.
 
     Example:
-        >>> task = DigitsFamily(split="train", networks=2).sample(seed=0)  # doctest: +SKIP
+        >>> task = DigitsFamily(DigitsOptions(networks=2)).sample(seed=0)  # doctest: +SKIP
     """
 
     name: ClassVar[str] = "digits"
+    Options = DigitsOptions
 
-    def __init__(
-        self,
-        split: str = "train",
-        *,
-        networks: int = 4,
-        first_network: int = 0,
-        architecture: str | Sequence[str] = ("conv",),
-        width: int | Sequence[int] = (8,),
-        depth: int | Sequence[int] | None = None,
-        photograph: str = "either",
-        pretrain_steps: int | Sequence[int] = 1500,
-        fonts_per_task: Axis = (2, 6),
-        source_images: Axis = (512, 1024),
-        rotation: Axis = (5, 20),
-        shear: Axis = (0.0, 0.3),
-        colours: Axis = (4, 16),
-        contrast: Axis = (0.2, 0.3),
-        classes: Axis = 10,
-        label_noise: Axis = 0.0,
-        source_validation_images: int = 256,
-        target_validation_images: int = 256,
-        target_test_images: int = 512,
-        proxy_test_images: int = 256,
-        steps: int | Sequence[int] = 300,
-        batch_size: int | Sequence[int] = 32,
-        base_lr: float = 0.03,
-    ) -> None:
-        super().__init__(
-            split,
-            networks=networks,
-            first_network=first_network,
-            architecture=architecture,
-            width=width,
-            depth=depth,
-            pretrain_steps=pretrain_steps,
-            source_images=source_images,
-            source_validation_images=source_validation_images,
-            target_validation_images=target_validation_images,
-            target_test_images=target_test_images,
-            proxy_test_images=proxy_test_images,
-            steps=steps,
-            batch_size=batch_size,
-            base_lr=base_lr,
-        )
-        (self.photograph,) = check_names("photograph", photograph, [*PHOTOGRAPHS, "either"])
-        fonts = len(fonts_of(split))
-        self.fonts_per_task = check_whole_range("fonts_per_task", fonts_per_task, 1, fonts)
-        self.rotation = check_range("rotation", rotation, 0, 45)
-        self.shear = check_range("shear", shear, 0, 1)
-        self.colours = check_whole_range("colours", colours, 1, 100_000)
-        self.contrast = check_range("contrast", contrast, 0, 0.5)
-        self.classes = check_whole_range("classes", classes, 2, 10)
-        self.label_noise = check_range("label_noise", label_noise, 0, 1)
+    def __init__(self, options: DigitsOptions | None = None, **fields: Any) -> None:
+        options = self.chosen(options, fields)
+        super().__init__(options)
+        (self.photograph,) = check_names("photograph", options.photograph, [*PHOTOGRAPHS, "either"])
+        fonts = len(fonts_of(self.split))
+        self.fonts_per_task = check_whole_range("fonts_per_task", options.fonts_per_task, 1, fonts)
+        self.rotation = check_range("rotation", options.rotation, 0, 45)
+        self.shear = check_range("shear", options.shear, 0, 1)
+        self.colours = check_whole_range("colours", options.colours, 1, 100_000)
+        self.contrast = check_range("contrast", options.contrast, 0, 0.5)
+        self.classes = check_whole_range("classes", options.classes, 2, 10)
+        self.label_noise = check_range("label_noise", options.label_noise, 0, 1)
 
     def recipe(self, network: int) -> Recipe:
         """Return how network number `network` of this split's pool is pretrained."""

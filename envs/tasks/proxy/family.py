@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from torch import Tensor
 
 from l2o.envs.tasks.axes import (
-    Axis,
     check_choices,
     check_names,
     check_number,
@@ -19,11 +18,13 @@ from l2o.envs.tasks.axes import (
 )
 from l2o.envs.tasks.base import TaskFamily
 from l2o.envs.tasks.proxy.networks import NETWORKS
+from l2o.envs.tasks.proxy.options import ProxyOptions
 from l2o.envs.tasks.proxy.pretrain import load_pretrained
 from l2o.envs.tasks.proxy.recipe import ProxyRecipe
 from l2o.envs.tasks.proxy.shapes import list_shapes
 from l2o.registry import unknown_name
 
+Chosen = TypeVar("Chosen", bound=ProxyOptions)
 SPLITS = {"train": 0, "heldout": 1}
 
 
@@ -31,10 +32,14 @@ class ProxyFamily(TaskFamily):
     """Checks what such families have in common, and holds their pool of pretrained networks.
 
     The networks of a pool alternate among architectures, and those of an architecture among its
-    shapes. Subclasses say how a network is pretrained (`recipe`) and what a task is (`sample`);
-    they explain the arguments.
+    shapes. Subclasses say how a network is pretrained (`recipe`), what a task is (`sample`) and
+    which options it has more (`Options`).
+
+    Args:
+        options: what may be chosen.
 
     Attributes:
+        Options: the class of its options; their fields are what a config may give.
         stream: begins the entropy of a task's random streams, apart from other families'.
         shapes: of each architecture, what its networks alternate among.
         sizes: number of images by role, but for `source_train`.
@@ -44,50 +49,49 @@ class ProxyFamily(TaskFamily):
     """
 
     stream: ClassVar[tuple[int, ...]] = ()
+    Options: ClassVar[type[Any]] = ProxyOptions
 
-    def __init__(
-        self,
-        split: str,
-        *,
-        networks: int,
-        first_network: int,
-        architecture: str | Sequence[str],
-        width: int | Sequence[int],
-        depth: int | Sequence[int] | None,
-        pretrain_steps: int | Sequence[int],
-        source_images: Axis,
-        source_validation_images: int,
-        target_validation_images: int,
-        target_test_images: int,
-        proxy_test_images: int,
-        steps: int | Sequence[int],
-        batch_size: int | Sequence[int],
-        base_lr: float,
-    ) -> None:
-        if split not in SPLITS:
-            raise ValueError(unknown_name("split", split, list(SPLITS)))
-        self.split = split
-        self.networks = check_whole("networks", networks, 1, 1000)
-        self.first_network = check_whole("first_network", first_network, 0, 1_000_000)
-        self.width = check_choices("width", width, range(1, 65))
-        self.architecture = check_names("architecture", architecture, list(NETWORKS))
-        self.shapes = [list_shapes(name, self.width, depth) for name in self.architecture]
-        self.pretrain_steps = check_choices("pretrain_steps", pretrain_steps, range(2, 1_000_001))
-        self.batch_size = check_choices("batch_size", batch_size, range(1, 100_001))
+    def __init__(self, options: ProxyOptions) -> None:
+        self.options = options
+        if options.split not in SPLITS:
+            raise ValueError(unknown_name("split", options.split, list(SPLITS)))
+        self.split = options.split
+        self.networks = check_whole("networks", options.networks, 1, 1000)
+        self.first_network = check_whole("first_network", options.first_network, 0, 1_000_000)
+        self.width = check_choices("width", options.width, range(1, 65))
+        self.architecture = check_names("architecture", options.architecture, list(NETWORKS))
+        self.shapes = [list_shapes(name, self.width, options.depth) for name in self.architecture]
+        self.pretrain_steps = check_choices(
+            "pretrain_steps", options.pretrain_steps, range(2, 1_000_001)
+        )
+        self.batch_size = check_choices("batch_size", options.batch_size, range(1, 100_001))
         self.source_images = check_whole_range(
-            "source_images", source_images, max(self.batch_size), 100_000
+            "source_images", options.source_images, max(self.batch_size), 100_000
         )
         self.sizes = {
-            "source_validation": source_validation_images,
-            "target_validation": target_validation_images,
-            "target_test": target_test_images,
-            "proxy_test": proxy_test_images,
+            role: check_whole(f"{role}_images", getattr(options, f"{role}_images"), 1, 100_000)
+            for role in ("source_validation", "target_validation", "target_test", "proxy_test")
         }
-        for role, size in self.sizes.items():
-            check_whole(f"{role}_images", size, 1, 100_000)
-        self.steps = check_choices("steps", steps, range(1, 10_000_001))
-        self.base_lr = check_number("base_lr", base_lr, 1e-9, 1e3)
+        self.steps = check_choices("steps", options.steps, range(1, 10_000_001))
+        self.base_lr = check_number("base_lr", options.base_lr, 1e-9, 1e3)
         self._weights: dict[int, dict[str, Tensor]] = {}
+
+    @classmethod
+    def chosen(cls, options: Chosen | None, fields: Mapping[str, Any]) -> Chosen:
+        """Return the options given, or those that have these fields.
+
+        Raises:
+            TypeError: options of another family, both at once, or an unknown field.
+        """
+        if options is None:
+            made: Chosen = cls.Options(**fields)
+            return made
+        if fields or not isinstance(options, cls.Options):
+            raise TypeError(
+                f"{cls.__name__} takes {cls.Options.__name__}(...), or its fields as keywords, got "
+                f"{options!r:.100}" + (f" and {', '.join(fields)}" if fields else "")
+            )
+        return options
 
     @abstractmethod
     def recipe(self, network: int) -> ProxyRecipe:

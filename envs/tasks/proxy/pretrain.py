@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from l2o.envs.runtime.workers import one_thread
+from l2o.envs.runtime.threads import one_thread
 from l2o.envs.tasks.proxy.cache import cache_path, load_or_make
 from l2o.envs.tasks.proxy.networks import SmallNetwork
 from l2o.envs.tasks.proxy.recipe import ProxyRecipe

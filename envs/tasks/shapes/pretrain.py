@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from l2o.envs.objectives import Segmentation
-from l2o.envs.runtime.workers import one_thread
+from l2o.envs.runtime.threads import one_thread
 from l2o.envs.tasks.proxy.cache import cache_path, load_or_make
 from l2o.envs.tasks.shapes.drawing import HUES, Scenery, draw_scenes
 from l2o.envs.tasks.shapes.network import ShapesNetwork

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
 from l2o.envs.tasks.axes import (
-    Axis,
     check_range,
     check_whole,
     check_whole_range,
@@ -21,6 +19,7 @@ from l2o.envs.tasks.base import Examples, Task
 from l2o.envs.tasks.proxy import PretrainedBuilder, ProxyFamily
 from l2o.envs.tasks.proxy.pretrain import load_importance
 from l2o.envs.tasks.textures.light import Light
+from l2o.envs.tasks.textures.options import TexturesOptions
 from l2o.envs.tasks.textures.photographs import (
     FIELDS,
     NUM_CLASSES,
@@ -51,88 +50,29 @@ class TexturesFamily(ProxyFamily):
     target validation and target test share no tile of a photograph.
 
     Args:
-        split: "train" or "heldout".
-        networks: number of pretrained networks that tasks draw from. Each is pretrained once
-            (seconds) and cached on disk under `$L2O_CACHE` or `~/.cache/l2o`.
-        first_network: number of the pool's first network.
-        architecture: of the networks, a name of `NETWORKS` (conv, residual, mlp, vit, mixer);
-            several alternate among the networks, and so do several of `width` and `depth`.
-        width: channels of the first convolution, or what stands for them.
-        depth: number of convolutions or blocks; None is 4 for conv and 2 for all others.
-        pretrain_steps: optimizer steps of the pretraining; several alternate among the networks.
-            After few of them there is little to keep, and the backbone has to move.
-        exemplars: number of patches of each class that noise is made from.
-        source_images: number of synthetic training images.
-        contrast: synthetic contrast varies up to this factor, up and down.
-        brightness: largest shift of a synthetic image's channels, all alike.
-        tint: largest shift of a synthetic image's channels, each for itself.
-        source_validation_images: size of the synthetic validation set.
-        target_validation_images: size of the real set that rewards may look at.
-        target_test_images: size of the real set that only scores.
-        proxy_test_images: size of the set that scores what is kept of the proxy.
-        steps: length of the fine-tune; a task draws one of several.
-        batch_size: synthetic images per optimizer step; a task draws one of several.
-        base_lr: default base learning rate.
-
-    `exemplars`, `source_images`, `contrast`, `brightness` and `tint` take a number, or a pair
-    (low, high) from which each task draws.
+        options: what may be chosen, see `TexturesOptions`; None takes its defaults.
+        **fields: fields of `TexturesOptions`, in place of `options`.
 
     Raises:
         ValueError: an argument is impossible; the message says what it may be.
-        ImportError: scikit-image is not installed.
+        MissingExtraError: scikit-image is not installed.
 
     Example:
-        >>> task = TexturesFamily(networks=2).sample(seed=0)  # doctest: +SKIP
+        >>> task = TexturesFamily(TexturesOptions(networks=2)).sample(seed=0)  # doctest: +SKIP
     """
 
     name: ClassVar[str] = "textures"
     stream: ClassVar[tuple[int, ...]] = (7,)
+    Options = TexturesOptions
 
-    def __init__(
-        self,
-        split: str = "heldout",
-        *,
-        networks: int = 4,
-        first_network: int = 0,
-        architecture: str | Sequence[str] = ("conv",),
-        width: int | Sequence[int] = (8,),
-        depth: int | Sequence[int] | None = None,
-        pretrain_steps: int | Sequence[int] = 1200,
-        exemplars: Axis = (2, 4),
-        source_images: Axis = (512, 1024),
-        contrast: Axis = (1.1, 1.3),
-        brightness: Axis = (0.05, 0.1),
-        tint: Axis = (0.02, 0.05),
-        source_validation_images: int = 256,
-        target_validation_images: int = 256,
-        target_test_images: int = 512,
-        proxy_test_images: int = 256,
-        steps: int | Sequence[int] = 300,
-        batch_size: int | Sequence[int] = 32,
-        base_lr: float = 0.01,
-    ) -> None:
-        super().__init__(
-            split,
-            networks=networks,
-            first_network=first_network,
-            architecture=architecture,
-            width=width,
-            depth=depth,
-            pretrain_steps=pretrain_steps,
-            source_images=source_images,
-            source_validation_images=source_validation_images,
-            target_validation_images=target_validation_images,
-            target_test_images=target_test_images,
-            proxy_test_images=proxy_test_images,
-            steps=steps,
-            batch_size=batch_size,
-            base_lr=base_lr,
-        )
-        photograph_path(PHOTOGRAPHS[split][0])  # that there are none is said at once
-        self.exemplars = check_whole_range("exemplars", exemplars, 1, 10_000)
-        self.contrast = check_range("contrast", contrast, 1, 10)
-        self.brightness = check_range("brightness", brightness, 0, 1)
-        self.tint = check_range("tint", tint, 0, 1)
+    def __init__(self, options: TexturesOptions | None = None, **fields: Any) -> None:
+        options = self.chosen(options, fields)
+        super().__init__(options)
+        photograph_path(PHOTOGRAPHS[self.split][0])  # that there are none is said at once
+        self.exemplars = check_whole_range("exemplars", options.exemplars, 1, 10_000)
+        self.contrast = check_range("contrast", options.contrast, 1, 10)
+        self.brightness = check_range("brightness", options.brightness, 0, 1)
+        self.tint = check_range("tint", options.tint, 0, 1)
 
     def recipe(self, network: int) -> Recipe:
         """Return how network number `network` of this split's pool is pretrained."""

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from l2o.extras import require
+
 SIZE = 16
 """Height and width of every image of this family, in pixels."""
 
@@ -65,20 +67,18 @@ def photograph_path(file: str) -> Path:
     """Return where a photograph lies within the installed scikit-image.
 
     Raises:
-        ImportError: scikit-image is not installed.
+        MissingExtraError: scikit-image is not installed.
         FileNotFoundError: it does not have the photograph.
     """
+    require("the textures family, made of photographs in scikit-image,", "skimage")
     spec = find_spec("skimage")
-    if spec is None or spec.origin is None:
-        raise ImportError(
-            "the textures family needs the photographs inside the package scikit-image: "
-            "pip install 'l2o[textures]'"
-        )
+    assert spec is not None
+    assert spec.origin is not None
     path = Path(spec.origin).parent / "data" / file
     if not path.is_file():
         raise FileNotFoundError(
             f"photograph {file!r} is not at {path}; scikit-image's own wheel holds it: "
-            "reinstall it with pip install 'l2o[textures]'"
+            'reinstall it with pip install "l2o[textures]"'
         )
     return path
 

@@ -1,0 +1,94 @@
+"""A library call leaves threads, signal handlers, environment and the like as it found them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+
+# In a program of its own, with a thread count and start method that are not the defaults.
+AROUND = """
+import multiprocessing, os, signal, sys, json, pathlib, torch
+from at_work import state
+
+def difference(before, after):
+    return sorted(key for key in before if before[key] != after[key])
+
+def main(act, folder):
+    torch.set_num_threads(3)
+    multiprocessing.set_start_method("forkserver")
+    os.environ["OMP_NUM_THREADS"] = "5"
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    actions = {"executor": executor, "train": train, "benchmark": benchmark, "fails": fails,
+               "finetune": finetune}
+    prepare()
+    before = state()
+    actions[act](pathlib.Path(folder))
+    print(json.dumps(difference(before, state())))
+
+def prepare():
+    # What is loaded for good: libraries with state of their own.
+    import test_train, test_benchmark, at_work, l2o.policies.train, l2o.benchmarks
+    import matplotlib.pyplot, torch.utils.tensorboard, l2o.policies.sb3.learner
+
+def executor(folder):
+    from at_work import Counter, double
+    from functools import partial
+    from l2o.envs.runtime.executor import Here, Processes
+    for kind in (Here, Processes):
+        with kind(1) as each:
+            assert dict(each.map(double, [1, 2])) == {0: 2, 1: 4}
+            assert each.spawn(partial(Counter, 1)).call("add", 1).result() == 2
+
+def fails(folder):
+    from at_work import refuse_three
+    from l2o.envs.runtime.executor import Here, Processes
+    for kind in (Here, Processes):
+        try:
+            with kind(1) as each:
+                list(each.map(refuse_three, [3]))
+        except ValueError:
+            continue
+        raise AssertionError
+
+def train(folder):
+    from test_train import config
+    from l2o.policies.train import train
+    train(config(episodes=2), folder)
+
+def benchmark(folder):
+    from test_benchmark import config
+    from l2o.benchmarks import run_benchmark
+    settings = config(rows=(), seeds=1)
+    for workers in (1, 2):
+        run_benchmark(settings, folder / str(workers), workers=workers, progress=False)
+
+def finetune(folder):
+    from l2o.benchmarks.fine_tune import run_finetune
+    from l2o.configs.schema import FinetuneConfig
+    task = {"name": "tiny:TinyFamily", "options": {"steps": 4}}
+    run_finetune(FinetuneConfig.model_validate({"task": task}), folder)
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("act", ["executor", "fails", "train", "benchmark", "finetune"])
+def test_a_call_leaves_what_is_global_alone(act, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(AROUND)
+    done = subprocess.run(
+        [sys.executable, str(script), act, str(tmp_path / "out")],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == []
