@@ -11,7 +11,7 @@ from l2o.benchmarks.cells.record import Record
 from l2o.benchmarks.report.figures.learning_rates import draw_learning_rates
 from l2o.benchmarks.report.page import to_picture
 from l2o.configs.schema import FinetuneConfig, Named, PolicyChoice
-from l2o.envs.fine_tune import build_guidance, check_finetuning
+from l2o.envs.inner_loop import InnerLoop
 from l2o.envs.policy_choice import build_policy
 from l2o.envs.runtime.run_lock import run_lock
 from l2o.envs.runtime.threads import one_thread
@@ -58,8 +58,7 @@ def check(config: FinetuneConfig) -> None:
     Raises:
         ValueError: unknown names or impossible values.
     """
-    check_finetuning(config.finetuning)
-    GuidanceRows.of(build_guidance(config.finetuning), build_policy(config.choice))
+    GuidanceRows.of(InnerLoop.of(config.finetuning).guidance, build_policy(config.choice))
     load_family(config.task.model_dump_json())
 
 

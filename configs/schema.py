@@ -100,8 +100,8 @@ class Environment(Strict):
     """Action range: {kind: log, low, high} or {kind: bins, values}."""
     signals: tuple[str, ...] | None = None
     """Signals of the observation, in order; null takes all."""
-    rewards: dict[str, Weight] = {"target_accuracy_change": 10.0, "divergence": 1.0}
-    """Reward terms: name -> weight."""
+    rewards: dict[str, Weight | Options] = {"target": 10.0, "divergence": 1.0}
+    """Reward terms: name -> weight, or arguments: {target: {weight: 10, metric: accuracy}}."""
     guidance_actions: tuple[str, ...] = ()
     """Guidance terms of `finetuning.guidance` whose weights are actions, too: a row each."""
     validation: bool = False

@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from l2o.configs.schema import FineTuning, Named
+from l2o.configs.schema import FineTuning
 from l2o.control.controller import LRController
 from l2o.deciding.policy import Policy
-from l2o.envs.build import build
-from l2o.envs.optimizers import OPTIMIZERS, InnerOptimizer
+from l2o.envs.inner_loop import InnerLoop, check_guidance_actions
+from l2o.envs.objectives import Objective
 from l2o.envs.optimizers.base import judged
-from l2o.envs.runtime.device import resolve_device
 from l2o.envs.tasks.base import Examples, Task
+from l2o.envs.tasks.loading import Batch, scoring_batches
 from l2o.envs.teacher import Teacher
 from l2o.guarding.guard import Guard
-from l2o.guidance import (
-    GUIDANCE,
-    Guidance,
-    LayerMaps,
-    ProxyKL,
-    backbone_parameters,
-    copy_parameters,
-)
-from l2o.intervals import Interval, Windows
-from l2o.intervals.plain import as_interval
+from l2o.guidance import LayerMaps, ProxyKL, backbone_parameters, copy_parameters
+from l2o.intervals import Windows
 from l2o.layers.groups import group_layers, param_groups
 from l2o.measures import Outputs
 from l2o.measuring.window import WindowMean
@@ -40,17 +33,18 @@ from l2o.signals.spec import SignalSpec
 _PROXY_KL = ProxyKL()
 
 SPLITS = ("source_validation", "target_validation", "target_test")
+"""What a fine-tuned network is scored on; `proxy_scores` scores what it keeps of the proxy."""
 
 
 class FineTune:
     """Fine-tunes a task's network under a policy, or under multipliers set from outside.
 
-    The loss is cross-entropy on source batches plus the guidance terms. Everything random derives
-    from `seed`; on CPU two runs with equal arguments are bit-equal.
+    The loss is the task's objective on source batches plus the guidance terms. Everything random
+    derives from `seed`; on CPU two runs with equal arguments are bit-equal.
 
     Args:
         task: what to fine-tune.
-        config: length, optimizer, guidance, decision interval, device.
+        config: length, optimizer, guidance, decision interval, device; resolved or not.
         policy: sets the multipliers; None leaves that to `controller.set_multipliers`.
         base_lr: base learning rate; None takes the task's.
         seed: of the new head and the batches.
@@ -63,6 +57,10 @@ class FineTune:
         guard: what a user's own loop has by default; None: a comparison of policies must not be
             one of rescues.
 
+    Attributes:
+        objective: what the network's outputs mean: its loss, and the metrics of `scores`.
+        proxy_objective: likewise of the proxy head.
+
     Raises:
         ValueError: unknown optimizer or guidance, or values they refuse, or guidance that the task
             does not have the means for.
@@ -71,7 +69,7 @@ class FineTune:
     def __init__(
         self,
         task: Task,
-        config: FineTuning,
+        config: FineTuning | InnerLoop,
         *,
         policy: Policy | None = None,
         base_lr: float | None = None,
@@ -83,9 +81,11 @@ class FineTune:
         guard: Guard | None = None,
     ) -> None:
         self.task = task
-        self.config = config
-        self.device = resolve_device(config.device)
-        self.steps = config.steps or task.steps
+        self.loop = InnerLoop.of(config)
+        self.objective, self.proxy_objective = task.build_objectives()
+        self.device = self.loop.device
+        self.interval = self.loop.interval
+        self.steps = self.loop.steps or task.steps
         self.validate = validate
         self.step = 0
         self.diverged = False
@@ -94,14 +94,12 @@ class FineTune:
         self.proxy_head = copy.deepcopy(task.proxy_head).to(self.device).requires_grad_(False)
         groups = group_layers(self.model, head=self.model.get_classifier())
         rate = task.base_lr if base_lr is None else base_lr
-        self.optimizer = build_optimizer(config).build(param_groups(groups, rate))
-        terms = build_guidance(config)
-        self.guidance = prepare_guidance(terms.values(), task)
-        named = dict(zip(terms, self.guidance, strict=True))
+        self.optimizer = self.loop.optimizer.build(param_groups(groups, rate))
+        named = self.loop.terms(task)
+        self.guidance = list(named.values())
         if policy is None:
             check_guidance_actions(guidance_actions, named)
             named = {name: named[name] for name in guidance_actions}
-        self.interval = decision_interval(config)
         self._windows = Windows(self.interval, self.steps)
         self.controller = LRController(
             policy,
@@ -117,7 +115,8 @@ class FineTune:
             task, self.model, self.guidance, self.device, seed=seed, cache=cache_teacher
         )
         self._prepare_student(rate)
-        self._batches = batches(len(task.source_train), task.batch_size, seed)
+        order = batches(len(task.source_train), task.batch_size, seed)
+        self._batches = self.teacher.batches(islice(order, self.steps))
         self._examples: dict[str, Examples] = {}
         self._loss, self._kl = WindowMean(), WindowMean()
         self.last_loss = self.last_proxy_kl = math.nan
@@ -135,9 +134,7 @@ class FineTune:
         self._base_lr = rate
         trained = [p for term in self.guidance for p in term.parameters()]
         self.guidance_optimizer = (
-            build_optimizer(self.config).build([{"params": trained, "lr": rate}])
-            if trained
-            else None
+            self.loop.optimizer.build([{"params": trained, "lr": rate}]) if trained else None
         )
 
     @property
@@ -164,14 +161,11 @@ class FineTune:
             self.diverged = self.diverged or math.isinf(loss)
 
     def _train_step(self) -> None:
-        index = next(self._batches).to(self.device)
         if self.validate and self._windows.ends_at(self.step + 1):
-            self.controller.observe(val_loss=self.loss("source_validation"))
-        images, teacher = self.teacher.draw(index)
+            self.controller.observe(val_loss=self.scores("source_validation")["loss"])
+        images, labels, teacher = next(self._batches)
         features = self.model.forward_features(images)
-        loss = functional.cross_entropy(
-            self.model.forward_head(features), self.teacher.source.labels[index]
-        )
+        loss = self.objective.loss(self.model.forward_head(features), labels)
         proxy_kl, guidance = self._guide(features, teacher)
         self.controller.observe(loss=loss, proxy_kl=proxy_kl)
         self._loss.add(loss)
@@ -210,117 +204,47 @@ class FineTune:
         self.guidance_optimizer.step()
         self.guidance_optimizer.zero_grad()
 
-    @torch.no_grad()
-    def _features(self, images: Tensor) -> Tensor:
-        features: Tensor = self.model.forward_features(images)
-        return features
+    def scores(self, split: str) -> dict[str, float]:
+        """Return the objective's metrics on one of `SPLITS`, the loss among them.
 
-    def _data(self, split: str) -> Examples:
+        Raises:
+            ValueError: there is no such split.
+        """
+        if split not in SPLITS:
+            raise ValueError(unknown_name("split", split, list(SPLITS)))
+        return self._score(self.objective, self.model.forward_head, split)
+
+    def proxy_scores(self) -> dict[str, float]:
+        """Return the metrics of the proxy head on the fine-tuned backbone: what is kept."""
+        return self._score(self.proxy_objective, self.proxy_head, "proxy_test")
+
+    @torch.no_grad()
+    def _score(self, objective: Objective, head: Any, split: str) -> dict[str, float]:
+        with judged(self.optimizer), evaluating(self.model):
+            return objective.score(
+                lambda images: head(self.model.forward_features(images)), self._data(split)
+            )
+
+    def _data(self, split: str) -> Iterable[Batch]:
+        """Return the batches of a split; what is in memory stays on the device."""
+        data = getattr(self.task, split)
+        if not isinstance(data, Examples):
+            return scoring_batches(data, self.task.loading, self.device)
         if split not in self._examples:
-            self._examples[split] = getattr(self.task, split).to(self.device)
-        return self._examples[split]
-
-    @torch.no_grad()
-    def accuracy(self, split: str) -> float:
-        """Return the share of right answers on one of `SPLITS`."""
-        data = self._data(split)
-        with judged(self.optimizer):
-            return _accuracy(self.model.forward_head(self._features(data.images)), data.labels)
-
-    @torch.no_grad()
-    def loss(self, split: str) -> float:
-        """Return the mean cross-entropy on one of `SPLITS`."""
-        data = self._data(split)
-        with judged(self.optimizer):
-            logits = self.model.forward_head(self._features(data.images))
-        return float(functional.cross_entropy(logits, data.labels))
+            self._examples[split] = data.to(self.device)
+        held = self._examples[split]
+        return [(held.images, held.labels)]
 
     @torch.no_grad()
     def outputs(self, split: str) -> Outputs:
-        """Return logits, labels and features on one of `SPLITS`, for `l2o.measures`."""
-        data = self._data(split)
-        with judged(self.optimizer):
-            features = self._features(data.images)
-            logits = self.model.forward_head(features)
-        return Outputs(logits=logits, labels=data.labels, features=features)
-
-    @torch.no_grad()
-    def proxy_accuracy(self) -> float:
-        """Return the accuracy of the proxy head on the fine-tuned backbone: what is kept."""
-        data = self._data("proxy_test")
-        with judged(self.optimizer):
-            return _accuracy(self.proxy_head(self._features(data.images)), data.labels)
-
-
-def build_optimizer(config: FineTuning) -> InnerOptimizer:
-    """Make what builds the inner optimizer."""
-    return build("optimizer", OPTIMIZERS, config.optimizer)
-
-
-def build_guidance(config: FineTuning) -> dict[str, Guidance[Any]]:
-    """Make the guidance terms, by name."""
-    return {
-        name: build("guidance", GUIDANCE, Named(name=name, options=options))
-        for name, options in config.guidance.items()
-    }
-
-
-def prepare_guidance(terms: Iterable[Guidance[Any]], task: Task) -> list[Guidance[Any]]:
-    """Give terms what they need to know of a task's pretraining.
-
-    Raises:
-        ValueError: the task does not know it.
-    """
-    return [
-        term.with_pretraining(lambda: importance_of(task.name, task.importance)) for term in terms
-    ]
-
-
-def importance_of(
-    name: str, importance: Callable[[], Mapping[str, Tensor]] | None
-) -> Mapping[str, Tensor]:
-    """Return the importance of the parameters of a task's proxy.
-
-    Raises:
-        ValueError: the task does not know it.
-    """
-    if importance is None:
-        raise ValueError(
-            f"task {name!r} does not know how important its proxy's parameters are, which "
-            "guidance 'si' needs; give Task.importance, gathered by "
-            "l2o.guidance.ImportanceTracker or estimated by estimate_importance"
-        )
-    with torch.enable_grad():
-        return importance()
-
-
-def decision_interval(config: FineTuning) -> Interval:
-    """Return the interval that a config's number or mapping stands for."""
-    return as_interval(config.model_dump(include={"interval"})["interval"])
-
-
-def check_guidance_actions(names: Sequence[str], guidance: Mapping[str, Any]) -> None:
-    """Raise unless all names are those of guidance terms, each once.
-
-    Raises:
-        ValueError: an unknown name, or one that is there twice.
-    """
-    for name in names:
-        if name not in guidance:
-            raise ValueError(
-                unknown_name("guidance term", name, guidance)
-                + " environment.guidance_actions takes names of finetuning.guidance."
-            )
-        if names.count(name) > 1:
-            raise ValueError(f"environment.guidance_actions names {name!r} twice; name it once")
-
-
-def check_finetuning(config: FineTuning) -> None:
-    """Raise what a fine-tune of this config would raise, before any work."""
-    resolve_device(config.device)
-    decision_interval(config)
-    build_optimizer(config)
-    build_guidance(config)
+        """Return outputs, labels and features on one of `SPLITS`, for `l2o.measures`."""
+        found: list[tuple[Tensor, Tensor, Tensor]] = []
+        with judged(self.optimizer), evaluating(self.model):
+            for images, labels in self._data(split):
+                features = self.model.forward_features(images)
+                found.append((self.model.forward_head(features), labels, features))
+        logits, labels, features = map(torch.cat, zip(*found, strict=True))
+        return Outputs(logits=logits, labels=labels, features=features)
 
 
 def fresh_model(task: Task, seed: int) -> Any:
@@ -334,6 +258,21 @@ def fresh_model(task: Task, seed: int) -> Any:
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
     return model
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Hold a network in evaluation mode: dropout must not blur its scores.
+
+    Afterwards every module is in the mode that it was in; batch norm stays frozen.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def draw_head(model: Any, seed: int) -> None:
@@ -353,9 +292,3 @@ def batches(examples: int, batch_size: int, seed: int) -> Iterator[Tensor]:
     while True:
         order = torch.randperm(examples, generator=generator)
         yield from order[: examples // size * size].split(size)
-
-
-def _accuracy(logits: Tensor, labels: Tensor) -> float:
-    # A network of NaNs would otherwise be credited with every image of class 0.
-    right = (logits.argmax(-1) == labels) & torch.isfinite(logits).all(-1)
-    return float(right.float().mean())

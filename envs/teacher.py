@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from l2o.envs.tasks.base import Task
+from l2o.envs.tasks.base import Examples, Loading, Task
+from l2o.envs.tasks.loading import load_batches
 from l2o.guidance import Contrastive, Guidance, LayerMaps
 
 _BATCH = 256
@@ -22,6 +23,9 @@ class Teacher:
     Without contrastive guidance the images are the source's. With it, each image comes as one of
     its views, and the frozen network's maps are those of another view of it: `views` of them are
     made beforehand, so that the frozen network runs once over the data and then never again.
+
+    Of source images that are not in memory nothing is kept: the frozen network runs on each batch,
+    as its data set's transforms have made it.
 
     Args:
         task: what is fine-tuned.
@@ -44,29 +48,42 @@ class Teacher:
         seed: int,
         cache: bool = True,
     ) -> None:
-        self.source = task.source_train.to(device)
+        self._task, self._device, self._seed = task, device, seed
+        source = task.source_train
+        self.source = source.to(device) if isinstance(source, Examples) else None
         self.contrastive = the_contrastive(terms)
         self.layers = self.contrastive.layers if self.contrastive else ()
         self._wants_features = any(term.compares == "features" for term in terms)
         self._views = view_pairs(self.contrastive.views, seed) if self.contrastive else None
         fresh = self.contrastive is not None and self.contrastive.views == 0
-        self.cached = cache and not fresh
+        self.cached = cache and not fresh and self.source is not None
         self._random = seeded_state(seed)
         self._frozen: Any = None
         self._proxy_head: Any = None
-        if self.layers or self._wants_features or not self.cached:
+        told = task.teacher_logits if self.cached else None
+        if self.layers or self._wants_features or told is None:
             self._frozen = copy.deepcopy(model).to(device).eval().requires_grad_(False)
             self._proxy_head = copy.deepcopy(task.proxy_head).to(device).requires_grad_(False)
-        self._images = self.source.images
-        self._pool: dict[str, Any] = {"logits": task.teacher_logits.to(device)}
-        if self.cached and self._frozen is not None:
-            self._make_pool()
+        self._pool: dict[str, Any] = {} if told is None else {"logits": told.to(device)}
+        if self.source is not None:
+            self._images = self.source.images
+            if self.cached and self._frozen is not None:
+                self._make_pool(self.source)
         if self.contrastive is not None:
-            self.contrastive.prepare(self._outputs(self.source.images[:1])["maps"])
+            self.contrastive.prepare(self._outputs(self._example())["maps"])
 
-    def _make_pool(self) -> None:
+    def _example(self) -> Tensor:
+        """Return a batch of one source image."""
+        if self.source is not None:
+            return self.source.images[:1]
+        one = load_batches(
+            self._task.source_train, [torch.zeros(1).long()], Loading(), self._device, self._seed
+        )
+        return next(one)[0]
+
+    def _make_pool(self, source: Examples) -> None:
         if self.contrastive is not None:
-            pool = [self._augment(self.source.images) for _ in range(self.contrastive.views)]
+            pool = [self._augment(source.images) for _ in range(self.contrastive.views)]
             self._images = torch.cat(pool)
         pooled = _concatenate([self._outputs(part) for part in self._images.split(_BATCH)])
         # Of the images as they are, the task has the predictions, to the last bit.
@@ -100,15 +117,29 @@ class Teacher:
         """Return what is cached: all images, view after view, and the teacher's side of them."""
         return self._images, self._pool
 
-    def draw(self, index: Tensor) -> tuple[Tensor, dict[str, Any]]:
-        """Return the images of a batch and the teacher's side of them.
+    def batches(self, orders: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor, dict[str, Any]]]:
+        """Yield each batch's images, labels, and the teacher's side of them.
 
         Args:
-            index: `[B]`, rows of the source data.
+            orders: indices of the source data `[B]`, a batch each.
 
         Returns:
-            Images, and `logits`, and `features` and `maps` where a term compares them.
+            Images, labels, and `logits`, and `features` and `maps` where a term compares them.
         """
+        if self.source is not None:
+            for order in orders:
+                index = order.to(self._device)
+                images, outputs = self.draw(index)
+                yield images, self.source.labels[index], outputs
+            return
+        data, loading = self._task.source_train, self._task.loading
+        for images, labels in load_batches(data, orders, loading, self._device, self._seed):
+            images, outputs = self._draw_anew(images)
+            yield images, labels, outputs
+
+    def draw(self, index: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        """Return the images of a batch `[B]` of source data in memory, and the teacher's side."""
+        assert self.source is not None
         if not self.cached:
             return self._draw_anew(self.source.images[index])
         if self._views is None:

@@ -15,7 +15,7 @@ from l2o.configs.load import dump_config
 from l2o.configs.schema import TrainConfig
 from l2o.deciding.bundle import BundleError, load_policy, read_card, save_policy
 from l2o.envs.build import build
-from l2o.envs.environment import FineTuneEnv
+from l2o.envs.episode_rules import EpisodeRules
 from l2o.envs.runtime.interrupts import check_interrupts, deferred_interrupts
 from l2o.envs.runtime.run_lock import run_lock
 from l2o.envs.runtime.threads import one_thread
@@ -65,7 +65,7 @@ def train(
         state = _checkpoint(config, out) if resume else None
         families = [build("task", TASKS, named) for named in (config.task, evaluation_task(config))]
         # Made once here: what it refuses is an error before any work, not one in a worker.
-        FineTuneEnv(families[0], config.finetuning, config.environment)
+        EpisodeRules(families[0], config.finetuning, config.environment)
         for family in families:
             family.prepare(progress=shown)
         with deferred_interrupts(), closing(Training(config, out)) as training:

@@ -251,7 +251,7 @@ def play(run, number):
     withheld = {policy.signals.names[column] for column in env._withheld}
     env.run.controller.set_multipliers(torch.ones(len(env.run.controller.rows)))
     env.run.advance(env.run.steps)
-    return drawn, env.run.accuracy("target_validation"), sorted(withheld)
+    return drawn, env.run.scores("target_validation")["accuracy"], sorted(withheld)
 
 
 # --- exact numbers

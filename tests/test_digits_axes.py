@@ -160,7 +160,7 @@ def test_group_normalisation_runs_vmapped_too():
         stack.reset({i: Start(task, seed=i) for i in range(2)})
         stack.set_multipliers(torch.ones(2, 8))
         stack.advance(None, ["target_validation"])
-        scores.append(stack.scores["target_validation"].loss)
+        scores.append(stack.scores["target_validation"]["loss"])
     np.testing.assert_allclose(*scores, rtol=1e-4)
 
 

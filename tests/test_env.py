@@ -158,14 +158,14 @@ def test_every_reward_is_finite_and_in_the_info(name):
 def test_rewards_add_up_by_weight():
     env = environment(rewards={"target_accuracy_change": 10.0, "proxy_kl": 1.0})
     env.reset(seed=0)
-    first = env.run.accuracy("target_validation")
+    first = env.run.scores("target_validation")["accuracy"]
     total = 0.0
     for _ in range(4):
         _, reward, _, _, info = env.step(env.action_space.sample())
         assert reward == pytest.approx(sum(info["rewards"].values()))
         assert info["rewards"]["proxy_kl"] == pytest.approx(-info["proxy_kl"])
         total += info["rewards"]["target_accuracy_change"]
-    assert total == pytest.approx(10 * (env.run.accuracy("target_validation") - first))
+    assert total == pytest.approx(10 * (env.run.scores("target_validation")["accuracy"] - first))
 
 
 def test_divergence_ends_the_episode_and_stays_finite():

@@ -8,8 +8,9 @@ from tiny import TinyFamily
 from l2o.configs.schema import Environment, FineTuning
 from l2o.envs.environment import FineTuneEnv
 from l2o.envs.episode_rules import EpisodeDraws
-from l2o.envs.optimizers import AdamW
+from l2o.envs.optimizers import SGD, AdamW
 from l2o.envs.stacked import StackedFineTuneEnv
+from l2o.guidance import L2SP
 
 FINETUNING = {"interval": 5, "guidance": {"proxy_kl": {"weight": 0.5, "cap": 9.0}, "l2_sp": {}}}
 DRAWN = {
@@ -44,13 +45,18 @@ def test_each_optimizer_has_its_own_range():
     assert weights.max() <= 1.0
 
 
-def test_the_config_of_an_episode_has_what_was_drawn_and_keeps_the_rest():
-    config = draws().config({"optimizer": 0, "guidance_weights": {"proxy_kl": 0.7}})
-    assert config.optimizer.name == "sgd"
-    assert config.optimizer.options == {"momentum": 0.5}
-    assert config.guidance == {"proxy_kl": {"weight": 0.7, "cap": 9.0}, "l2_sp": {}}
+def test_the_loop_of_an_episode_has_what_was_drawn_and_keeps_the_rest():
+    made = draws()
+    loop = made.loop({"optimizer": 0, "guidance_weights": {"proxy_kl": 0.7}})
+    assert loop.optimizer == SGD(momentum=0.5)
+    assert list(loop.guidance) == ["proxy_kl", "l2_sp"]
+    term = loop.guidance["proxy_kl"]
+    assert (term.weight, term.cap) == (0.7, 9.0)
+    assert made.base.guidance["proxy_kl"].weight == 0.5
+    assert vars(loop.guidance["l2_sp"]) == vars(L2SP())
+    assert (loop.interval, loop.steps) == (5, None)
     plain = EpisodeDraws(Environment(), FineTuning())
-    assert plain.config({"base_lr": 1.0}) is plain.finetuning
+    assert plain.loop({"base_lr": 1.0}) is plain.base
 
 
 def test_nothing_drawn_draws_what_was_drawn_before_there_was_a_choice():

@@ -23,7 +23,8 @@ from l2o.deciding.bundle import CARD, BundleError
 from l2o.deciding.policy import Policy
 from l2o.deciding.schedule_policy import SchedulePolicy
 from l2o.envs.environment import FineTuneEnv
-from l2o.envs.fine_tune import FineTune, check_finetuning
+from l2o.envs.fine_tune import FineTune
+from l2o.envs.inner_loop import InnerLoop
 from l2o.envs.stacked import StackedFineTuneEnv, Start
 from l2o.intervals import INTERVALS, Every, Growing, Interval, Windows
 from l2o.intervals.plain import as_interval, as_plain
@@ -308,7 +309,7 @@ def test_bad_intervals_name_value_and_rule(given, message):
     with pytest.raises(ValueError, match=message):
         as_interval(given)
     with pytest.raises((ConfigError, ValueError)):
-        check_finetuning(load_config("train", "demo", [text_of(given)]).finetuning)
+        InnerLoop.of(load_config("train", "demo", [text_of(given)]).finetuning)
 
 
 def text_of(given):

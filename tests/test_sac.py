@@ -224,7 +224,7 @@ def test_it_learns_on_fine_tunes():
         finetuning = learner.config.finetuning
         run = FineTune(TinyFamily().sample(7), finetuning, policy=policy, base_lr=0.0005)
         run.advance(run.steps)
-        losses.append(run.loss("source_validation"))
+        losses.append(run.scores("source_validation")["loss"])
     learner.close()
     assert losses[0] < losses[1] - 0.2
 

@@ -1,7 +1,6 @@
 """StackedFineTune equals FineTune, run by run and step by step."""
 
 import copy
-from functools import partial
 
 import numpy as np
 import pytest
@@ -96,12 +95,15 @@ def assert_near(mine, theirs, tolerance):
 
 def assert_scores_equal(runs, singles, tolerance):
     for split in ("source_validation", "target_validation", "target_test"):
-        losses, accuracies = runs.loss(split), runs.accuracy(split)
+        found = runs.evaluate([split])[split]
         for number, single in enumerate(singles):
-            assert_near(losses[number], single.loss(split), tolerance)
-            assert_near(accuracies[number], single.accuracy(split), 1e-6)
-    for kept, single in zip(runs.proxy_accuracy(), singles, strict=True):
-        assert_near(kept, single.proxy_accuracy(), 1e-6)
+            assert found.keys() == single.scores(split).keys()
+            for name, value in single.scores(split).items():
+                near = tolerance if name == "loss" else 1e-6
+                assert_near(found[name][number], value, near)
+    kept = runs.evaluate(["proxy_test"])["proxy_test"]["accuracy"]
+    for value, single in zip(kept, singles, strict=True):
+        assert_near(value, single.proxy_scores()["accuracy"], 1e-6)
 
 
 OPTIONS = {
@@ -197,7 +199,8 @@ def test_one_that_diverges_leaves_its_neighbours_alone():
         advance(runs, singles, torch.ones(3, LAYERS))
         assert_equal(runs, singles, 1e-5)
     assert runs.diverged.tolist() == [False, True, False]
-    assert runs.accuracy("target_test")[1] == singles[1].accuracy("target_test")
+    accuracies = runs.evaluate(["target_test"])["target_test"]["accuracy"]
+    assert accuracies[1] == singles[1].scores("target_test")["accuracy"]
     assert torch.isfinite(runs.observation).all()
 
 
@@ -295,7 +298,7 @@ def test_refusals_say_what_to_do():
         runs.set_multipliers(torch.ones(2, 3))
     with pytest.raises(ValueError, match="finite and not negative"):
         runs.set_multipliers(torch.full((2, LAYERS), -1.0))
-    assert partial(runs.accuracy, "target_test", [])().isnan().all()
+    assert runs.evaluate(["target_test"], []) == {"target_test": {}}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

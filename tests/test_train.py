@@ -278,7 +278,7 @@ def test_it_learns(tmp_path):
     for chosen in (policy, l2o.SchedulePolicy("constant")):
         run = FineTune(TinyFamily().sample(7), settings.finetuning, policy=chosen, base_lr=0.0005)
         run.advance(run.steps)
-        gains.append(run.loss("source_validation"))
+        gains.append(run.scores("source_validation")["loss"])
     assert gains[0] < gains[1] - 0.2
     assert "ppo" in ALGORITHMS
 

@@ -21,6 +21,7 @@ from l2o.intervals import Interval, Windows
 from l2o.intervals.plain import as_interval
 
 if TYPE_CHECKING:
+    from l2o.envs.objectives import Objective
     from l2o.measures import Outputs
 
 
@@ -119,7 +120,8 @@ def record_of(cell: Cell, **found: Any) -> Record:
 
 def measure(cell: Cell) -> Record:
     """Fine-tune, and measure on the way and at the end."""
-    from l2o.envs.fine_tune import FineTune, decision_interval
+    from l2o.envs.fine_tune import FineTune
+    from l2o.envs.inner_loop import InnerLoop
     from l2o.envs.policy_choice import build_policy
 
     if cell.precision != "float32":
@@ -127,10 +129,11 @@ def measure(cell: Cell) -> Record:
     began = time.perf_counter()
     task = load_task(cell.task.model_dump_json(), cell.task_seed)
     base_lr = cell.rate(task.base_lr)
+    loop = InnerLoop.of(cell.finetuning)
     run = FineTune(
         task,
-        cell.finetuning,
-        policy=build_policy(cell.choice, decision_interval(cell.finetuning), cell.run),
+        loop,
+        policy=build_policy(cell.choice, loop.interval, cell.run),
         base_lr=base_lr,
         seed=cell.seed,
         validate=cell.validates,
@@ -148,7 +151,7 @@ def measure(cell: Cell) -> Record:
         curve,
         score(run, PROXY),
         run.outputs("target_test"),
-        chance=1.0 / task.num_classes,
+        run.objective,
         steps=run.steps,
         seconds=time.perf_counter() - began,
         learning_rates=learning_rates(
@@ -222,8 +225,8 @@ def measured_record(
     curve: Curve,
     proxy: Mapping[str, float],
     outputs: Outputs,
+    objective: Objective,
     *,
-    chance: float,
     steps: int,
     seconds: float,
     learning_rates: LearningRates,
@@ -232,13 +235,15 @@ def measured_record(
     from l2o.benchmarks.cells.target_measures import class_accuracies, target_measures
 
     last = curve.points[-1].scores
+    classes = objective.name == "classification"
     return record_of(
         cell,
+        metric=objective.main,
         scores={**last, PROXY: to_plain(proxy)},
-        measures=target_measures(outputs),
-        class_accuracy=class_accuracies(outputs),
+        measures=target_measures(outputs, classes),
+        class_accuracy=class_accuracies(outputs) if classes else (),
         diverged=curve.diverged or last["source_validation"]["loss"] is None,
-        chance=chance,
+        chance=objective.metric().chance,
         steps=steps,
         seconds=round(seconds, 3),
         curve=tuple(curve.points),

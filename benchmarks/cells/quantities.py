@@ -45,7 +45,7 @@ class Quantity(Frozen):
     Attributes:
         name: in configs and results, `<split>_<metric>` or a measure's: "target_accuracy".
         split: "target", "proxy" or "source"; "" for a measure.
-        metric: its name in the record.
+        metric: its name in the record; `MAIN` stands for the objective's main one.
         direction: whether larger or smaller is better.
         unit: "%" for a share.
         chance: what guessing gives, where that is one number.
@@ -61,18 +61,27 @@ class Quantity(Frozen):
     @property
     def words(self) -> str:
         """The name as people write it."""
-        return self.name.replace("_", " ")
+        return f"{self.split} {self.metric}".replace("_", " ").strip()
 
     def of(self, record: Record) -> float:
         """Return its value in a record: a lost score counts as the worst, a lost measure is NaN."""
         if not self.split:
             value = record.measures.get(self.metric)
             return math.nan if value is None else value
-        return self.in_scores(record.scores)
+        return self.in_scores(record.scores, record.metric)
 
-    def in_scores(self, scores: Scores) -> float:
-        """Return its value in the scores of a record or of a point of its curve."""
-        value = scores.get(SPLITS[self.split], {}).get(self.metric)
+    def in_scores(self, scores: Scores, main: str | None = None) -> float:
+        """Return its value in the scores of a record or of a point of its curve.
+
+        Args:
+            scores: split -> metric -> value.
+            main: the objective's main metric; None: the first that is not the loss.
+        """
+        values = scores.get(SPLITS[self.split], {})
+        name = self.metric
+        if name == MAIN and name not in values:
+            name = main or next((metric for metric in values if metric != "loss"), MAIN)
+        value = values.get(name)
         if value is not None:
             return value
         worst = 0.0 if self.unit == "%" else -math.inf

@@ -62,6 +62,7 @@ class Record(Frozen):
         base_lr_factor: times the task's base learning rate.
         error: what went wrong; null if nothing.
         traceback: where.
+        metric: the objective's main one, which tables rank by.
         scores: at the end, on `target_test`, `source_validation` and `proxy_test`.
         measures: what the target's outputs say beyond its metrics.
         class_accuracy: of each class of the target.
@@ -80,6 +81,7 @@ class Record(Frozen):
     base_lr_factor: float
     error: str | None = None
     traceback: str | None = None
+    metric: str = "accuracy"
     scores: Scores = {}
     measures: dict[str, float | None] = {}
     class_accuracy: tuple[float | None, ...] = ()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from l2o.envs.tasks import Examples
 from l2o.files.atomic import DamagedFileError, write_atomically
 from l2o.files.seals import read_sealed, seal_bytes
 
@@ -20,11 +21,14 @@ DOMAINS = {"proxy": "proxy_test", "source": "source_train", "target": "target_te
 def save_samples(task: Any, out: Path, count: int = 10) -> None:
     """Write the first images of different classes of each domain, as uint8 `[N, H, W, C]`.
 
-    Tasks whose inputs are not images of one or three channels write nothing.
+    Tasks whose inputs are not images of one or three channels, in memory and each with a class of
+    its own, write nothing.
     """
     arrays: dict[str, NDArray[np.uint8]] = {}
     for domain, part in DOMAINS.items():
         examples = getattr(task, part)
+        if not isinstance(examples, Examples) or examples.labels.ndim != 1:
+            return
         if examples.images.ndim != 4 or examples.images.shape[1] not in (1, 3):
             return
         arrays[domain] = _to_uint8(examples.images[_spread(examples.labels.tolist(), count)])

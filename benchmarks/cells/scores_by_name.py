@@ -16,23 +16,20 @@ ON_THE_WAY = ("target_test", "source_validation")
 
 
 def score(run: FineTune, split: str) -> dict[str, float]:
-    """Return a fine-tune's metrics on a split; the loss only where one may choose by it."""
-    if split == PROXY:
-        return {"accuracy": run.proxy_accuracy()}
-    found = {"accuracy": run.accuracy(split)}
-    return found | {"loss": run.loss(split)} if split == "source_validation" else found
+    """Return a fine-tune's metrics on a split."""
+    return run.proxy_scores() if split == PROXY else run.scores(split)
 
 
 def score_stacked(
-    stack: StackedFineTune, split: str, slots: Sequence[int]
-) -> list[dict[str, float]]:
-    """Return the same of each of these slots."""
+    stack: StackedFineTune, splits: Sequence[str], slots: Sequence[int]
+) -> dict[str, dict[int, dict[str, float]]]:
+    """Return the same of each of these slots: split -> slot -> metric -> value."""
     if not slots:
-        return []
-    if split == PROXY:
-        return [{"accuracy": value} for value in stack.proxy_accuracy(slots).tolist()]
-    found = [{"accuracy": value} for value in stack.accuracy(split, slots).tolist()]
-    if split == "source_validation":
-        losses = stack.loss(split, slots).tolist()
-        return [each | {"loss": loss} for each, loss in zip(found, losses, strict=True)]
-    return found
+        return {}
+    found = stack.evaluate(list(splits), list(slots))
+    return {
+        split: {
+            slot: {name: float(of[slot]) for name, of in found[split].items()} for slot in slots
+        }
+        for split in splits
+    }

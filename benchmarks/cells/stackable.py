@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 
-from l2o.benchmarks.cells.cell import Cell
+from l2o.benchmarks.cells.cell import Cell, load_family
 from l2o.configs.schema import FineTuning
 from l2o.guidance.weight import Weight
 
@@ -34,14 +34,16 @@ def why_alone(cell: Cell) -> str:
     """Return what of a cell has no stacked form, empty if nothing.
 
     Raises:
-        ValueError: an unknown optimizer or guidance.
+        ValueError: an unknown task, optimizer or guidance.
     """
-    return _why_alone(cell.finetuning.model_dump_json())
+    family = load_family(cell.task.model_dump_json())
+    data = "" if family.in_memory else f"task {cell.task.name}, whose data are not in memory"
+    return data or _why_alone(cell.finetuning.model_dump_json())
 
 
 @lru_cache(maxsize=64)
 def _why_alone(finetuning: str) -> str:
-    from l2o.envs.fine_tune import build_guidance, build_optimizer
+    from l2o.envs.inner_loop import build_guidance, build_optimizer
     from l2o.envs.stacked.guidance import unstackable
     from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS
 
@@ -68,6 +70,6 @@ def _guidance_actions(policy: str | None, fingerprint: str) -> tuple[str, ...]:
 
 def guidance_weights(cell: Cell) -> dict[str, Weight]:
     """Return the weights of a cell's guidance, by name."""
-    from l2o.envs.fine_tune import build_guidance
+    from l2o.envs.inner_loop import build_guidance
 
     return {name: term.weight for name, term in build_guidance(cell.finetuning).items()}

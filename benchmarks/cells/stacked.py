@@ -26,7 +26,8 @@ from l2o.benchmarks.cells.record import Record
 from l2o.benchmarks.cells.scores_by_name import ON_THE_WAY, PROXY, score_stacked
 from l2o.benchmarks.cells.stackable import guidance_actions, guidance_weights
 from l2o.deciding.policy import Policy
-from l2o.envs.fine_tune import decision_interval
+from l2o.envs.inner_loop import decision_interval
+from l2o.envs.objectives import Objective
 from l2o.envs.policy_choice import build_policy
 from l2o.envs.stacked import StackedFineTune, Start
 from l2o.envs.stacked.memory import free_memory, predict_memory
@@ -206,15 +207,16 @@ class StackedCells:
 
     def _evaluate(self, due: list[int]) -> Iterator[Record]:
         """Measure cells; yield the records of those that have ended."""
-        scores = {split: score_stacked(self._stack, split, due) for split in ON_THE_WAY}
+        scores = score_stacked(self._stack, ON_THE_WAY, due)
         for slot in due:
             self._runs[slot].curve.add({split: scores[split][slot] for split in ON_THE_WAY})
         ended = [slot for slot in due if self._runs[slot].curve.complete]
-        kept = score_stacked(self._stack, PROXY, ended)
+        kept = score_stacked(self._stack, [PROXY], ended)
         outputs = self._stack.outputs("target_test", ended)
         self._charge()
         for slot in ended:
-            yield _record(self._runs.pop(slot), kept[slot], outputs[slot])
+            objective = self._stack.starts[slot].objective
+            yield _record(self._runs.pop(slot), kept[PROXY][slot], outputs[slot], objective)
 
     def _charge(self) -> None:
         """Share the time since the last call out among the cells under way."""
@@ -286,13 +288,13 @@ def _start(run: _Run) -> Start:
     return Start(run.task, run.cell.seed, run.base_lr, guidance_weights=guidance_weights(run.cell))
 
 
-def _record(run: _Run, proxy: dict[str, float], outputs: Outputs) -> Record:
+def _record(run: _Run, proxy: dict[str, float], outputs: Outputs, objective: Objective) -> Record:
     return measured_record(
         run.cell,
         run.curve,
         proxy,
         outputs,
-        chance=1.0 / run.task.num_classes,
+        objective,
         steps=run.curve.stops[-1],
         seconds=run.seconds,
         learning_rates=learning_rates(

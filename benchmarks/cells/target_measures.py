@@ -14,16 +14,19 @@ HALVES = ("target_half_0", "target_half_1")
 """Accuracies on two halves of the images, for choosing by one and scoring by the other."""
 
 
-def target_measures(outputs: Outputs) -> dict[str, float | None]:
+def target_measures(outputs: Outputs, classes: bool = True) -> dict[str, float | None]:
     """Return energies, and accuracies of halves; None where undefined.
 
     Args:
         outputs: of the fine-tuned network on the target test set; features of any shape.
+        classes: whether each image has one class; else there are no such accuracies.
     """
     assert outputs.features is not None
     assert outputs.logits is not None
     assert outputs.labels is not None
     energies = HypersphericalEnergy()(Outputs(features=outputs.features.flatten(1)))
+    if not classes:
+        return {**{name: finite(energies[name]) for name in ENERGIES}, **dict.fromkeys(HALVES)}
     return {
         **{name: finite(energies[name]) for name in ENERGIES},
         **dict(zip(HALVES, halves(outputs.logits, outputs.labels), strict=True)),

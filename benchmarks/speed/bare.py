@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from l2o.envs.fine_tune import batches, fresh_model
-from l2o.envs.tasks.base import Task
+from l2o.envs.tasks.base import Task, examples_of
 from l2o.layers.groups import group_layers, param_groups
 
 
@@ -40,8 +40,9 @@ class BareLoop:
         self.optimizer = torch.optim.SGD(
             param_groups(groups, base_lr), momentum=0.9, weight_decay=5e-4
         )
-        self.source = task.source_train.to(device)
-        self.target = task.target_validation.to(device)
+        self.source = examples_of(task.source_train).to(device)
+        self.target = examples_of(task.target_validation).to(device)
+        assert task.teacher_logits is not None
         self.teacher = task.teacher_logits.to(device).log_softmax(dim=1)
         self.order = batches(len(task.source_train), task.batch_size, 0)
         self.device, self.weight, self.interval = device, weight, interval

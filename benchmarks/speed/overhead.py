@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from l2o.benchmarks.speed.training import Seconds, Training, Workload, make_model
-from l2o.benchmarks.statistics import Array, estimate
+from l2o.benchmarks.statistics import Array, Strata, estimate
 
 MODES = ("groups", "update_scale")
 INTERVALS = (1, 10, 50)
@@ -155,7 +155,8 @@ def overhead(bare: Pairs, controlled: Pairs, interval: int) -> Overhead:
 def _over_rounds(statistic: Callable[[Array], Array], rounds: int) -> tuple[float, list[float]]:
     """Return a statistic of the numbers of rounds, and its interval."""
 
-    def of_numbers(numbers: Array) -> Array:
+    def of_numbers(strata: Strata) -> Array:
+        (numbers,) = strata
         return statistic(numbers[..., 0].astype(int))
 
     found = estimate(np.arange(rounds, dtype=np.float64)[:, None], of_numbers)

@@ -18,8 +18,10 @@ from l2o.benchmarks.report.figures.attention import draw_attention
 from l2o.benchmarks.studies.base import Study
 from l2o.benchmarks.studies.options import Config, Overrides, count, names, text
 from l2o.configs.load import load_table
-from l2o.envs.fine_tune import FineTune, decision_interval
+from l2o.envs.fine_tune import FineTune
+from l2o.envs.inner_loop import decision_interval
 from l2o.envs.policy_choice import build_policy
+from l2o.envs.tasks.base import examples_of
 from l2o.measures import attention_maps
 from l2o.registry import lookup
 
@@ -66,7 +68,7 @@ class Attention(Study[Answer]):
         maps, right = {}, {}
         for label, cell in chosen.items():
             run = _train(cell)
-            test = run.task.target_test
+            test = examples_of(run.task.target_test)
             shown = one_of_each(test.labels, self.images)
             images, labels = test.images[shown].to(run.device), test.labels[shown].to(run.device)
             maps[label] = attention_maps(run.model, self.layer, images, labels)

@@ -106,7 +106,7 @@ class GuardCost(KeptStudy[Run, Pair, Answer]):
                 guard=guard,
             )
             tune.advance(tune.steps)
-            accuracies.append(tune.accuracy("target_test"))
+            accuracies.append(tune.scores("target_test")[tune.objective.main])
         interventions = sum(tune.controller.report()["interventions"].values())
         return Pair(
             **vars(piece), without=accuracies[0], guarded=accuracies[1], interventions=interventions

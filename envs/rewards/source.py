@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 from l2o.envs.rewards.base import Need, Outcome, Reward
+from l2o.envs.rewards.metric import FinalMetric, MetricChange
 
 
 class SourceLoss(Reward):
-    """−cross-entropy on the source batches of the window that follows the decision, in nats."""
+    """−loss on the source batches of the window that follows the decision."""
 
     def compute(self, before: Outcome, after: Outcome) -> float:
         """Return minus the window's mean."""
@@ -23,21 +25,29 @@ class SourceLossChange(Reward):
         return before.source_loss - after.source_loss
 
 
-class ValidationLossChange(Reward):
+class ValidationChange(MetricChange):
+    """Gain in a source-validation metric since the last decision."""
+
+    split: ClassVar[Need] = "source_validation"
+    needs: ClassVar[frozenset[Need]] = frozenset({"source_validation"})
+
+
+class FinalValidation(FinalMetric):
+    """A source-validation metric at the end; zero before."""
+
+    split: ClassVar[Need] = "source_validation"
+    needs: ClassVar[frozenset[Need]] = frozenset({"source_validation"})
+
+
+@dataclass(frozen=True)
+class ValidationLossChange(ValidationChange):
     """Fall of the source validation loss since the last decision."""
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"source_validation"})
-
-    def compute(self, before: Outcome, after: Outcome) -> float:
-        """Return before − after."""
-        return before.validation_loss - after.validation_loss
+    metric: str | None = "loss"
 
 
-class FinalValidationAccuracy(Reward):
+@dataclass(frozen=True)
+class FinalValidationAccuracy(FinalValidation):
     """Source validation accuracy at the end; zero before."""
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"source_validation"})
-
-    def compute(self, before: Outcome, after: Outcome) -> float:
-        """Return the accuracy once done."""
-        return after.validation_accuracy if after.done else 0.0
+    metric: str | None = "accuracy"

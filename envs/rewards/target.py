@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
-from l2o.envs.rewards.base import Need, Outcome, Reward
+from l2o.envs.rewards.base import Need
+from l2o.envs.rewards.metric import FinalMetric, MetricChange
 
 
-class TargetAccuracyChange(Reward):
+class TargetChange(MetricChange):
+    """Gain in a target-validation metric since the last decision; sums to the final one."""
+
+    split: ClassVar[Need] = "target_validation"
+    needs: ClassVar[frozenset[Need]] = frozenset({"target_validation"})
+
+
+class FinalTarget(FinalMetric):
+    """A target-validation metric at the end; zero before."""
+
+    split: ClassVar[Need] = "target_validation"
+    needs: ClassVar[frozenset[Need]] = frozenset({"target_validation"})
+
+
+@dataclass(frozen=True)
+class TargetAccuracyChange(TargetChange):
     """Rise of the target-validation accuracy since the last decision; sums to the final one."""
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"target_validation"})
-
-    def compute(self, before: Outcome, after: Outcome) -> float:
-        """Return after − before."""
-        return after.target_accuracy - before.target_accuracy
+    metric: str | None = "accuracy"
 
 
-class FinalTargetAccuracy(Reward):
+@dataclass(frozen=True)
+class FinalTargetAccuracy(FinalTarget):
     """Target-validation accuracy at the end; zero before."""
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"target_validation"})
-
-    def compute(self, before: Outcome, after: Outcome) -> float:
-        """Return the accuracy once done."""
-        return after.target_accuracy if after.done else 0.0
+    metric: str | None = "accuracy"

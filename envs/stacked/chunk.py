@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from l2o.envs.fine_tune import evaluating
+from l2o.envs.objectives import Objective
 from l2o.envs.stacked.data import EvaluationData, TrainingData
 from l2o.envs.stacked.guidance import Batch, Room, StackedGuidance
 from l2o.envs.stacked.head import HeadSums
@@ -17,6 +18,7 @@ from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS, StackedOptimizer
 from l2o.envs.stacked.stack import Stack
 from l2o.envs.stacked.start import Prepared
 from l2o.envs.stacked.views import ViewData
+from l2o.envs.tasks.base import examples_of
 from l2o.guidance import Guidance
 from l2o.measures import Outputs
 
@@ -57,6 +59,7 @@ class Chunk:
     ) -> None:
         self.count = count
         self.layout = like.layout
+        self.objective, self.proxy_objective = like.objective, like.proxy_objective
         self.device = device
         self.evaluation_batch = evaluation_batch
         self.members: list[Prepared | None] = [None] * count
@@ -199,7 +202,7 @@ class Chunk:
             self.guidance.step(theirs)
 
     def forward(self, rows: Tensor, weights: Tensor) -> Tensor:
-        """Return the sum of all networks' losses; cross-entropy and proxy KL are added up."""
+        """Return the sum of all networks' losses; source loss and proxy KL are added up."""
         if self.head is not None:
             self.head.add()
         maps: dict[str, Tensor] = {}
@@ -210,7 +213,7 @@ class Chunk:
             features = self.stack.features(inputs)
         else:
             features, maps = self.stack.features_and_maps(inputs, self.maps)
-        loss = self._cross_entropy(self.stack.logits(features), labels).mean(dim=0)
+        loss = self.objective.stacked_loss(self.stack.logits(features), labels)
         with torch.set_grad_enabled(self.guidance.needs_kl):
             kl = _proxy_kl(self.stack.proxy_logits(features), teacher).mean(dim=0)
         self.loss_sum += loss.detach()
@@ -220,19 +223,13 @@ class Chunk:
         terms = self.guidance.loss(batch, weights)
         return loss.sum() if terms is None else (loss + terms).sum()
 
-    @staticmethod
-    def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the cross-entropy of each example `[B, N]`."""
-        each = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-        return each.view(labels.shape)
-
     # Evaluation ---------------------------------------------------------------------------------
 
     def prepare(self, split: str) -> bool:
         """Bring a split's examples to the device; return whether they lie elsewhere than before."""
         some = next(member for member in self.members if member is not None)
         tasks = [(member or some).task for member in self.members]
-        examples = [getattr(task, split) for task in tasks]
+        examples = [examples_of(getattr(task, split)) for task in tasks]
         data = self._splits.get(split)
         moved = data is None or not all(data.fits(each) for each in examples)
         if moved:
@@ -248,27 +245,26 @@ class Chunk:
         data.settle()
         return moved
 
+    def objective_of(self, split: str) -> Objective:
+        """Return what the outputs on a split mean: "proxy_test" is scored by the proxy heads."""
+        return self.proxy_objective if split == "proxy_test" else self.objective
+
     @torch.no_grad()
     def evaluate(self, split: str, scores: Tensor) -> None:
-        """Write the mean cross-entropy and the share of right answers `[2, N]` on a split.
-
-        `prepare` must have been called. "proxy_test" is scored by the proxy heads.
-        """
+        """Write the metrics `[metrics, N]` on a split; `prepare` must have been called."""
         data = self._splits[split]
         read = self.stack.proxy_logits if split == "proxy_test" else self.stack.logits
-        logits = torch.cat([read(self.stack.features(part)) for part in data.inputs])
-        losses = self._cross_entropy(logits, data.labels)
-        right = (logits.argmax(-1) == data.labels) & torch.isfinite(logits).all(-1)
-        held = data.held
-        sums = [torch.where(held, losses, torch.zeros_like(losses)).sum(0), (right & held).sum(0)]
-        torch.div(torch.stack([each.to(scores) for each in sums]), held.sum(0), out=scores)
+        with evaluating(self.stack.model):
+            outputs = torch.cat([read(self.stack.features(part)) for part in data.inputs])
+        scores.copy_(self.objective_of(split).stacked_scores(outputs, data.labels, data.held))
 
     @torch.no_grad()
     def outputs(self, split: str, positions: Sequence[int]) -> list[Outputs]:
         """Return networks' outputs on a split, on the host; `prepare` must have been called."""
         data = self._splits[split]
-        parts = [self.stack.features(part) for part in data.inputs]
-        logits = torch.cat([self.stack.logits(part) for part in parts])
+        with evaluating(self.stack.model):
+            parts = [self.stack.features(part) for part in data.inputs]
+            logits = torch.cat([self.stack.logits(part) for part in parts])
         features = torch.cat([self.stack.by_network(part) for part in parts])
         every = []
         for position in positions:
@@ -312,10 +308,16 @@ class Chunk:
 
 
 def _proxy_kl(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return KL(teacher ‖ student) of each example `[B, N]`; see `l2o.guidance.ProxyKL`."""
+    """Return KL(teacher ‖ student) of each example `[B, N]`; see `l2o.guidance.ProxyKL`.
+
+    Args:
+        student: logits `[B, N, K, ...]`; of dense ones the mean over pixels is returned.
+        teacher: p and log p `[B, N, 2, K, ...]`.
+    """
     p, log_p = teacher.unbind(dim=2)
-    log_q = torch.log_softmax(student.to(torch.promote_types(student.dtype, torch.float32)), -1)
-    return torch.where(p > 0, p * (log_p - log_q), torch.zeros_like(p)).sum(dim=-1)
+    log_q = torch.log_softmax(student.to(torch.promote_types(student.dtype, torch.float32)), 2)
+    each = torch.where(p > 0, p * (log_p - log_q), torch.zeros_like(p)).sum(dim=2)
+    return each if each.dim() == 2 else each.flatten(2).mean(dim=2)
 
 
 def _named_tensors(module: Any) -> dict[str, Tensor]:

@@ -46,11 +46,11 @@ class TrainingData:
         device: torch.device,
         features: bool = False,
     ) -> None:
-        source, teacher = like.task.source_train, like.task.teacher_logits
+        source, teacher = like.source, like.teacher_logits
         self.count, self.capacity, self.steps = count, capacity * self.views, steps
         rows = count * self.capacity
         self.images = source.images.new_zeros(rows, *source.images.shape[1:], device=device)
-        self.labels = torch.zeros(rows, dtype=torch.int64, device=device)
+        self.labels = source.labels.new_zeros(rows, *source.labels.shape[1:], device=device)
         self.teacher = teacher.new_zeros(rows, 2, *teacher.shape[1:], device=device)
         self.features: Tensor | None = None
         if features:
@@ -61,7 +61,7 @@ class TrainingData:
 
     def fits(self, start: Prepared) -> bool:
         """Return whether there is room for a start."""
-        room = len(start.task.source_train) * self.views <= self.capacity
+        room = len(start.source) * self.views <= self.capacity
         return room and start.steps <= self.steps
 
     def load(self, position: int, start: Prepared) -> None:
@@ -82,16 +82,16 @@ class TrainingData:
         images, outputs = self.teach(start)
         here = slice(begin, begin + len(images))
         self.images[here] = images.to(self.images)
-        self.labels[here] = start.task.source_train.labels.repeat(self.views).to(self.labels)
+        self.labels[here] = torch.cat([start.source.labels] * self.views).to(self.labels)
         self.keep(here, outputs)
 
     def teach(self, start: Prepared) -> tuple[Tensor, dict[str, Any]]:
         """Return a start's images, and its frozen network's outputs on them, by name."""
-        source = start.task.source_train
-        outputs = {"logits": start.task.teacher_logits}
+        images = start.source.images
+        outputs = {"logits": start.teacher_logits}
         if self.features is not None:
-            outputs["features"] = frozen_features(start.model, source.images)
-        return source.images, outputs
+            outputs["features"] = frozen_features(start.model, images)
+        return images, outputs
 
     def keep(self, here: slice, outputs: Mapping[str, Any]) -> None:
         """Write a frozen network's outputs, its predictions as p and log p."""
@@ -103,7 +103,7 @@ class TrainingData:
 
     def table(self, start: Prepared) -> Tensor:
         """Return the batch order `[steps, B]`, in rows of a block."""
-        examples = len(start.task.source_train)
+        examples = len(start.source)
         return batch_table(examples, start.batch_size, start.seed, start.steps)
 
     def window(self, steps: Tensor, length: int) -> Tensor:
@@ -123,7 +123,7 @@ class TrainingData:
         return rows, {}
 
     def targets(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return labels `[B, N]` and the teacher `[B, N, 2, K]` of rows."""
+        """Return labels `[B, N, ...]` and the teacher `[B, N, 2, K, ...]` of rows."""
         return take_rows(self.labels, rows), take_rows(self.teacher, rows)
 
     def teacher_features(self, rows: Tensor) -> Tensor | None:
@@ -144,7 +144,7 @@ class EvaluationData:
 
     Attributes:
         inputs: arranged batches, each with up to `batch` examples of each task.
-        labels: `[M, N]`.
+        labels: `[M, N, ...]`.
         held: `[M, N]`, true where there is an example, false where there is padding.
     """
 
@@ -163,7 +163,8 @@ class EvaluationData:
         self._stale = False
         self.capacity = capacity
         self.inputs = [arrange(part) for part in self._parts]
-        self.labels = torch.zeros(capacity, count, dtype=torch.int64, device=device)
+        rows = (capacity, count, *like.labels.shape[1:])
+        self.labels = like.labels.new_zeros(rows, device=device)
         self.held = torch.zeros(capacity, count, dtype=torch.bool, device=device)
 
     def fits(self, examples: Examples) -> bool:

@@ -14,12 +14,13 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from l2o.configs.schema import Environment, FineTuning, Named
-from l2o.envs.environment import FineTuneEnv
+from l2o.envs.episode_rules import EpisodeRules
 from l2o.envs.rewards import Outcome
+from l2o.envs.runtime.stopwatch import Stopwatch
 from l2o.envs.stacked.fine_tune import StackedFineTune
 from l2o.envs.stacked.infos import collect_infos
 from l2o.envs.stacked.memory import check_memory
-from l2o.envs.stacked.start import Start
+from l2o.envs.stacked.start import Start, not_in_memory
 from l2o.envs.tasks import TaskFamily
 
 Numbers = Sequence[int]
@@ -74,29 +75,30 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
     ) -> None:
         if num_envs < 1:
             raise ValueError(f"num_envs must be at least 1, got {num_envs}")
-        # One environment that is never stepped: what it says about one holds for each of N.
-        self.single = FineTuneEnv(task, finetuning, environment)
-        self.stopwatch = self.single.stopwatch
+        self.rules = EpisodeRules(task, finetuning, environment)
+        if not self.rules.family.in_memory:
+            raise ValueError(not_in_memory(f"task family {self.rules.family.name!r}"))
+        self.stopwatch = Stopwatch()
         self.num_envs = num_envs
-        self.group = self.single.config.group
+        self.group = self.rules.config.group
         if num_envs % self.group:
             raise ValueError(
                 f"num_envs={num_envs} must be a multiple of environment.group={self.group}"
             )
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
-        self.single_observation_space = self.single.observation_space
-        self.single_action_space = self.single.action_space
+        self.single_observation_space = self.rules.observation_space
+        self.single_action_space = self.rules.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.memory = memory
         self.runs = StackedFineTune(
-            self.single.finetuning,
+            self.rules.loop,
             num_envs,
-            self.single.rows,
-            validate=self.single.config.validation,
-            signals=self.single.signals,
-            guidance_actions=self.single.config.guidance_actions,
+            self.rules.rows,
+            validate=self.rules.config.validation,
+            signals=self.rules.signals,
+            guidance_actions=self.rules.config.guidance_actions,
             chunk=chunk,
             precision=precision,
         )
@@ -147,14 +149,13 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         """Draw and start new fine-tunes; return their infos."""
         if not numbers:
             return {}
-        self.single.check_options(options, also=", reset_mask")
+        self.rules.check_options(options, also=", reset_mask")
         drawn: dict[int, dict[str, Any]] = {}
         for number in numbers:
             generator = self._randoms[number]
             assert generator is not None
-            self.single.np_random = generator
-            drawn[number] = self.single.draw() | options
-            self._withheld[number] = self.single.draw_withheld()
+            drawn[number] = self.rules.draw(generator) | options
+            self._withheld[number] = self.rules.draw_withheld(generator)
         with self.stopwatch.on("making"):
             starts = {number: self._start(facts) for number, facts in drawn.items()}
         if not self._checked:
@@ -174,12 +175,12 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         return {number: {**drawn[number], "layers": layers[number]} for number in numbers}
 
     def _start(self, drawn: Mapping[str, Any]) -> Start:
-        task = self.single.sample(drawn["task_seed"])
+        task = self.rules.sample(drawn["task_seed"])
         return Start(
             task,
             seed=drawn["seed"],
             base_lr=drawn["base_lr"],
-            optimizer=self.single.draws.inner_optimizer(drawn),
+            optimizer=self.rules.draws.inner_optimizer(drawn),
             guidance_weights=drawn.get("guidance_weights"),
         )
 
@@ -205,7 +206,7 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         """Step, and return observations, rewards, terminations and each environment's own info."""
         self._check_steppable()
         waiting = np.flatnonzero(self._ended).tolist()
-        chosen = self.single.multipliers.decode(torch.as_tensor(np.asarray(actions)))
+        chosen = self.rules.multipliers.decode(torch.as_tensor(np.asarray(actions)))
         self.runs.set_multipliers(chosen)
         self.runs.advance(~self._ended, self._scored)
         rewards = np.zeros(self.num_envs, np.float64)
@@ -236,17 +237,18 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         infos: Infos = {}
         for number, after in self._measure(numbers).items():
             before, self._outcomes[number] = self._outcomes[number], after
-            rewards[number], info = self.single.judge(before, after)
-            infos[number] = {**info, "step": int(self.runs.step[number])}
+            rewards[number], terms = self.rules.reward.judge(before, after)
+            step = int(self.runs.step[number])
+            infos[number] = {"rewards": terms, **after.facts(), "step": step}
         return infos
 
     @property
     def _scored(self) -> list[str]:
-        return sorted(self.single.needs)
+        return sorted(self.rules.reward.needs)
 
     def _splits(self) -> list[str]:
-        needs = set(self.single.needs)
-        if self.single.config.validation:
+        needs = set[str](self.rules.reward.needs)
+        if self.rules.config.validation:
             needs.add("source_validation")
         return sorted(needs)
 
@@ -259,15 +261,19 @@ class StackedFineTuneEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
             "diverged": runs.diverged.tolist(),
             "done": runs.done.tolist(),
         }
-        validation, target = (
-            runs.scores.get(s) for s in ("source_validation", "target_validation")
-        )
-        if validation is not None:
-            columns["validation_loss"] = validation.loss.tolist()
-            columns["validation_accuracy"] = validation.accuracy.tolist()
-        if target is not None:
-            columns["target_accuracy"] = target.accuracy.tolist()
-        return {n: Outcome(**{key: values[n] for key, values in columns.items()}) for n in numbers}
+        scores = {
+            split: {name: values.tolist() for name, values in found.items()}
+            for split, found in runs.scores.items()
+        }
+        told: dict[int, Outcome] = {}
+        for number in numbers:
+            facts = {key: values[number] for key, values in columns.items()}
+            own = {
+                split: {name: values[number] for name, values in found.items()}
+                for split, found in scores.items()
+            }
+            told[number] = Outcome(**facts, scores=own, objective=runs.starts[number].objective)
+        return told
 
     def _observe(self) -> NDArray[np.float32]:
         seen: NDArray[np.float32] = self.runs.observation.numpy().copy()

@@ -11,10 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from l2o.configs.schema import FineTuning
-from l2o.envs.build import build
-from l2o.envs.fine_tune import build_guidance, check_guidance_actions, decision_interval
-from l2o.envs.optimizers import OPTIMIZERS
-from l2o.envs.runtime.device import resolve_device
+from l2o.envs.inner_loop import InnerLoop, check_guidance_actions
 from l2o.envs.runtime.stopwatch import Stopwatch
 from l2o.envs.stacked.choose import choose_stack
 from l2o.envs.stacked.chunk import Chunk
@@ -53,7 +50,7 @@ class StackedFineTune:
     others go on; `reset` begins runs anew at any time.
 
     Args:
-        config: length, optimizer, guidance, decision interval, device.
+        config: length, optimizer, guidance, decision interval, device; resolved or not.
         runs: N.
         layers: rows of the observations; at least as many as any network has layer groups, and
             one more for each guidance action.
@@ -81,7 +78,7 @@ class StackedFineTune:
 
     def __init__(
         self,
-        config: FineTuning,
+        config: FineTuning | InnerLoop,
         runs: int,
         layers: int,
         *,
@@ -94,22 +91,20 @@ class StackedFineTune:
     ) -> None:
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-        self.config = config
+        self.loop = InnerLoop.of(config)
         self.runs = runs
         self.layers = layers
         self.validate = validate
         self.spec = signals or SignalSpec()
         self.substitute = substitute
         self.precision = precision
-        self.device = resolve_device(config.device)
+        self.device, self.interval = self.loop.device, self.loop.interval
         if self.device.type == "cpu":
             keep_heap()
-        self.optimizer = build("optimizer", OPTIMIZERS, config.optimizer)
-        self.guidance = build_guidance(config)
+        self.optimizer, self.guidance = self.loop.optimizer, self.loop.guidance
         check_stackable(self.guidance)
         check_guidance_actions(guidance_actions, self.guidance)
         self.guidance_actions = tuple(guidance_actions)
-        self.interval = decision_interval(config)
         self._windows: dict[int, Windows] = {}
         self.reasons: dict[str, str] = {}
         self._kinds: dict[Any, type[Stack]] = {}
@@ -151,10 +146,11 @@ class StackedFineTune:
         """
         self._clock.mark("making")
         prepared = {
-            run: Prepared(start, self.config.steps, self.optimizer) for run, start in starts.items()
+            run: Prepared(start, self.loop.steps, self.optimizer) for run, start in starts.items()
         }
         for start in prepared.values():
             self._check(start)
+        _check_metrics([*self.starts.values(), *prepared.values()])
         self._placement.leave(prepared)
         self._placement.enter(prepared, self._make_trainer)
         orders = self._orders
@@ -196,7 +192,7 @@ class StackedFineTune:
             like,
             self._kinds[like.key],
             len(starts),
-            capacity=room_for(max(len(start.task.source_train) for start in starts)),
+            capacity=room_for(max(len(start.source) for start in starts)),
             steps=max(start.steps for start in starts),
             guidance=self.guidance,
             keep_start="drift" in self.spec.needs,
@@ -211,7 +207,7 @@ class StackedFineTune:
     def _choose(self, like: Prepared) -> type[Stack]:
         if not self.substitute:
             return VmappedStack
-        example = like.task.source_train.images[0]
+        example = like.source.images[0]
         kernels = self.device.type == "cpu" and self.precision != "bf16"
         maps = WantedMaps.of(self.guidance.values(), like)
         kind, reason = choose_stack(like.model, like.proxy_head, example, kernels, maps)
@@ -290,8 +286,8 @@ class StackedFineTune:
         results = self._collector.collect(splits)
         self._clock.mark("")
         self.stopwatch.add(self._clock.read())
-        for pair in results.scores.values():
-            for column in pair:
+        for found in results.scores.values():
+            for column in found.values():
                 column[~wanted] = np.nan
         self._results = results
 
@@ -314,29 +310,21 @@ class StackedFineTune:
 
     @property
     def scores(self) -> dict[str, Scores]:
-        """Split -> losses and accuracies `[N]`, of the splits and runs last asked for."""
+        """Split -> metric -> values `[N]`, of the splits and runs last asked for.
+
+        "proxy_test" is scored by the proxy heads: it tells what the backbones keep.
+        """
         return self._results.scores
 
-    def evaluate(self, splits: Sequence[str], runs: Sequence[int] | None = None) -> None:
-        """Score runs (None: all) on splits; the results are in `scores`."""
+    def evaluate(
+        self, splits: Sequence[str], runs: Sequence[int] | None = None
+    ) -> dict[str, Scores]:
+        """Score runs (None: all) on splits; return `scores`, NaN but for these runs."""
         wanted = np.isin(
             np.arange(self.runs), list(self._placement.where if runs is None else runs)
         )
         self._finish(wanted, splits)
-
-    def accuracy(self, split: str, runs: Sequence[int] | None = None) -> Tensor:
-        """Return the accuracy on a split, `[N]`, NaN but for the runs asked for (None: all)."""
-        self.evaluate([split], runs)
-        return torch.from_numpy(self.scores[split].accuracy)
-
-    def loss(self, split: str, runs: Sequence[int] | None = None) -> Tensor:
-        """Return the mean cross-entropy on a split, likewise."""
-        self.evaluate([split], runs)
-        return torch.from_numpy(self.scores[split].loss)
-
-    def proxy_accuracy(self, runs: Sequence[int] | None = None) -> Tensor:
-        """Return the accuracy of the proxy heads on the fine-tuned backbones, likewise."""
-        return self.accuracy("proxy_test", runs)
+        return self.scores
 
     def outputs(self, split: str, runs: Sequence[int]) -> dict[int, Outputs]:
         """Return runs' logits, labels and features on a split, on the host, for `l2o.measures`."""
@@ -360,3 +348,16 @@ class StackedFineTune:
         """Return a copy of one run's trained parameters, by name."""
         trainer, position = self._placement.where[run]
         return trainer.chunk.weights(position)
+
+
+def _check_metrics(starts: Sequence[Prepared]) -> None:
+    """Raise ValueError unless all have the same metrics: results are one table for all."""
+    found = {
+        (*start.objective.metrics, *start.proxy_objective.metrics): start.objective.name
+        for start in starts
+    }
+    if len(found) > 1:
+        raise ValueError(
+            f"tasks of the objectives {', '.join(found.values())} have different metrics; run "
+            "those of each objective in a stack of their own"
+        )

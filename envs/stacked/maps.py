@@ -38,7 +38,7 @@ class WantedMaps:
         if term is None:
             return None
         with LayerMaps(like.model, term.layers) as caught, torch.no_grad():
-            like.model.forward_features(like.task.source_train.images[:1])
+            like.model.forward_features(like.source.images[:1])
             shapes = {name: tuple(found.shape[1:]) for name, found in caught.maps.items()}
         if missing := [name for name in term.layers if name not in shapes]:
             raise ValueError(

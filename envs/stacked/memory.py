@@ -54,7 +54,7 @@ def predict_memory(start: Start, runs: StackedFineTune, splits: Iterable[str]) -
         runs: what will compute them.
         splits: data sets that are evaluated on.
     """
-    prepared = Prepared(start, runs.config.steps, runs.optimizer)
+    prepared = Prepared(start, runs.loop.steps, runs.optimizer)
     task, layout = prepared.task, prepared.layout
     parameters = layout.numel * next(prepared.model.parameters()).element_size()
     # Twice what training changes: capturing, or holding networks still, keeps copies of it.
@@ -63,8 +63,9 @@ def predict_memory(start: Start, runs: StackedFineTune, splits: Iterable[str]) -
     tensors = [*prepared.model.parameters(), *prepared.proxy_head.parameters()]
     term = the_contrastive(list(runs.guidance.values()))
     views = 1 if term is None else term.views
-    source = (*vars(task.source_train).values(), task.teacher_logits, task.teacher_logits)
-    room = room_for(len(task.source_train)) / len(task.source_train)
+    logits = prepared.teacher_logits
+    source = (*vars(prepared.source).values(), logits, logits)
+    room = room_for(len(prepared.source)) / len(prepared.source)
     # As they are, and as the stack takes them.
     data = 2 * [tensor for name in splits for tensor in vars(getattr(task, name)).values()]
     each = parameters * buffers + sum(_bytes(tensor) for tensor in (*tensors, *data))
@@ -121,19 +122,19 @@ def _guidance(start: Prepared, runs: StackedFineTune, parameters: int, views: in
     """Return the bytes that guidance keeps of one fine-tune: curvatures, the frozen network's."""
     kinds = [STACKED_GUIDANCE[type(term)] for term in runs.guidance.values()]
     curvatures = sum(kind.needs_start for kind in kinds) * parameters
-    source = start.task.source_train
+    source = start.source
     of_one = 0
     if any(kind.needs_features for kind in kinds):
         of_one += _bytes(frozen_features(start.model, source.images[:1]))
     maps = WantedMaps.of(runs.guidance.values(), start)
     if maps is not None:
-        of_one += maps.bytes_of_one(start.task.teacher_logits.element_size())
+        of_one += maps.bytes_of_one(start.teacher_logits.element_size())
     return curvatures + views * room_for(len(source)) * of_one
 
 
 def _working(start: Prepared) -> int:
     """Return the bytes that training, or else evaluating, one network takes while it computes."""
-    images = start.task.source_train.images
+    images = start.source.images
     batch = images[: start.batch_size]
     kept: dict[int, int] = {}
 

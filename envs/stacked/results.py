@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,12 +18,8 @@ from l2o.envs.stacked.trainer import Trainer
 from l2o.envs.stacked.transfers import HostLink, split_flat
 from l2o.signals.spec import SignalSpec
 
-
-class Scores(NamedTuple):
-    """How N fine-tunes do on one split; NaN for those that were not scored."""
-
-    loss: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
+Scores = dict[str, NDArray[np.float64]]
+"""Metric -> its values `[N]` on one split; NaN for fine-tunes that were not scored."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +31,7 @@ class Results:
         loss: mean training loss of the last window `[N]`, inf where it went non-finite; NaN before
             the first.
         proxy_kl: mean proxy KL of the last window, likewise.
-        scores: split -> scores, of the splits that were asked for.
+        scores: of the splits that were asked for, by name.
     """
 
     observation: NDArray[np.float32]
@@ -75,9 +70,8 @@ class Collector:
 
     def empty(self, splits: Sequence[str] = ()) -> Results:
         """Return the results before the first fine-tune begins."""
-        nothing = np.zeros((2, 0))
         observation = np.zeros((0, self.layers, len(self.spec)))
-        return self._by_run(observation, nothing, dict.fromkeys(splits, nothing))
+        return self._by_run(observation, np.zeros((2, 0)), {split: {} for split in splits})
 
     def collect(self, splits: Sequence[str] = ()) -> Results:
         """Wait for the device, and return what is newest.
@@ -93,13 +87,20 @@ class Collector:
             return self.empty(splits)
         key = tuple(splits)
         slots = len(self.placement.run_of)
-        shapes = [(slots, self.layers, len(self.spec)), *[(2, slots)] * (1 + len(key))]
+        # Tasks of one stack have the same metrics.
+        metrics = {split: self._trainers[0].metrics(split) for split in key}
+        shapes = [(slots, self.layers, len(self.spec)), (2, slots)]
+        shapes += [(len(names), slots) for names in metrics.values()]
         if key not in self._flat:
             self._flat[key] = self._room(shapes)
         flat = self._flat[key]
         self.graphs.run(key, partial(self._gather, key, flat))
         observation, means, *scores = split_flat(self.link.fetch(flat), shapes)
-        return self._by_run(observation, means, dict(zip(key, scores, strict=True)))
+        named = {
+            split: dict(zip(names, rows, strict=True))
+            for (split, names), rows in zip(metrics.items(), scores, strict=True)
+        }
+        return self._by_run(observation, means, named)
 
     def _room(self, shapes: Sequence[tuple[int, ...]]) -> Tensor:
         dtype = torch.float32
@@ -119,17 +120,20 @@ class Collector:
         self,
         observation: NDArray[np.float64],
         means: NDArray[np.float64],
-        scores: dict[str, NDArray[np.float64]],
+        scores: dict[str, Scores],
     ) -> Results:
         """Sort slots by run; vacant ones fall into a row that is cut off."""
         runs, of = self.placement.runs, self.placement.run_of
         seen = np.zeros((runs + 1, *observation.shape[1:]), np.float32)
         seen[of] = observation
-        loss, proxy_kl = self._sorted(means)
-        named = {split: Scores(*self._sorted(pair)) for split, pair in scores.items()}
+        loss, proxy_kl = map(self._sorted, means)
+        named = {
+            split: {name: self._sorted(row) for name, row in found.items()}
+            for split, found in scores.items()
+        }
         return Results(seen[:-1], loss, proxy_kl, named)
 
-    def _sorted(self, pair: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-        rows = np.full((2, self.placement.runs + 1), np.nan)
-        rows[:, self.placement.run_of] = pair
-        return rows[0, :-1], rows[1, :-1]
+    def _sorted(self, row: NDArray[np.float64]) -> NDArray[np.float64]:
+        by_run = np.full(self.placement.runs + 1, np.nan)
+        by_run[self.placement.run_of] = row
+        return by_run[:-1]

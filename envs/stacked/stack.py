@@ -66,8 +66,8 @@ class Stack(ABC):
 
     @abstractmethod
     def logits(self, features: Tensor) -> Tensor:
-        """Return the classifiers' logits `[B, N, K]`."""
+        """Return the classifiers' outputs `[B, N, K, ...]`."""
 
     @abstractmethod
     def proxy_logits(self, features: Tensor) -> Tensor:
-        """Return the proxy heads' logits `[B, N, K']`."""
+        """Return the proxy heads' logits `[B, N, K', ...]`."""

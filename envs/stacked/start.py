@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from l2o.envs.fine_tune import draw_head, fresh_model, importance_of
+from l2o.envs.fine_tune import draw_head, fresh_model
+from l2o.envs.inner_loop import importance_of
 from l2o.envs.optimizers import InnerOptimizer
 from l2o.envs.stacked.layout import Layout
-from l2o.envs.tasks.base import Task
+from l2o.envs.tasks.base import Task, examples_of
 from l2o.layers.groups import group_layers
 
 
@@ -44,12 +46,21 @@ class Prototype:
         model: a network of the task; its head is drawn anew again and again.
         layout: of its trainable parameters.
         architecture: tasks of equal ones can be stacked, batch shape and optimizer permitting.
+        objective: what the outputs mean.
+        proxy_objective: what those of the proxy head mean.
+
+    Raises:
+        ValueError: the task's data sets are not in memory.
     """
 
     def __init__(self, task: Task) -> None:
+        if not task.in_memory:
+            raise ValueError(not_in_memory(f"task {task.name!r}"))
+        self.objective, self.proxy_objective = task.build_objectives()
         self.model: Any = fresh_model(task, 0)
         self.layout = Layout.of(group_layers(self.model, head=self.model.get_classifier()))
-        images = task.source_train.images
+        source = examples_of(task.source_train)
+        images, labels = source.images, source.labels
         self.architecture = (
             type(self.model),
             repr(self.model),
@@ -57,12 +68,15 @@ class Prototype:
             self.layout,
             _frozen_shapes(self.model, self.layout),
             (*images.shape[1:], images.dtype),
+            (*labels.shape[1:], labels.dtype),
+            (self.objective, self.proxy_objective),
         )
         self._tensors = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
         head = {id(t) for t in _tensors_of(self.model.get_classifier())}
         self._head = [name for name, tensor in self._tensors.items() if id(tensor) in head]
         self.backbone = [name for name in self.layout.names if name not in self._head]
         self._importance = task.importance
+        self._told, self._images, self._proxy_head = task.teacher_logits, images, task.proxy_head
         self._task_name = task.name
 
     @cached_property
@@ -73,6 +87,17 @@ class Prototype:
             ValueError: the task does not know it.
         """
         return importance_of(self._task_name, self._importance)
+
+    @cached_property
+    def teacher_logits(self) -> Tensor:
+        """The proxy model's predictions on the source images."""
+        return self._told if self._told is not None else self._predict()
+
+    @torch.no_grad()
+    def _predict(self) -> Tensor:
+        frozen = copy.deepcopy(self.model).eval()
+        parts = self._images.split(_BATCH)
+        return torch.cat([self._proxy_head(frozen.forward_features(part)) for part in parts])
 
     @torch.no_grad()
     def tensors(self, seed: int) -> dict[str, Tensor]:
@@ -91,6 +116,7 @@ class Prototype:
 
 
 _PROTOTYPES: dict[int, Prototype] = {}
+_BATCH = 256
 
 
 class Prepared:
@@ -99,6 +125,7 @@ class Prepared:
     def __init__(self, start: Start, steps: int | None, optimizer: InnerOptimizer) -> None:
         prototype = Prototype.of(start.task)
         self.task = start.task
+        self.objective, self.proxy_objective = prototype.objective, prototype.proxy_objective
         self.seed = start.seed
         self.steps = steps or start.task.steps
         self.base_lr = start.task.base_lr if start.base_lr is None else start.base_lr
@@ -110,14 +137,28 @@ class Prepared:
         self.layout = prototype.layout
         self.backbone = prototype.backbone
         self._prototype = prototype
-        self.batch_size = min(start.task.batch_size, len(start.task.source_train))
+        self.source = examples_of(start.task.source_train)
+        self.batch_size = min(start.task.batch_size, len(self.source))
         self.key = (prototype.architecture, self.batch_size, self.optimizer)
         """Starts of equal keys can be stacked: one architecture, batch shape and optimizer."""
+
+    @property
+    def teacher_logits(self) -> Tensor:
+        """The proxy model's predictions on the source images."""
+        return self._prototype.teacher_logits
 
     @property
     def importance(self) -> Mapping[str, Tensor]:
         """The importance of the backbone's parameters in the proxy's pretraining."""
         return self._prototype.importance
+
+
+def not_in_memory(what: str) -> str:
+    """Word the error for what has no stacked form because its data sets are read by a loader."""
+    return (
+        f"{what} has data sets that are not tensors in memory, so its fine-tunes cannot be "
+        "stacked; run them one by one (FineTuneEnv; stacked: false), or hold them as Examples"
+    )
 
 
 def _tensors_of(module: nn.Module) -> list[Tensor]:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from l2o.envs.objectives.base import LOSS
 from l2o.envs.stacked.chunk import Chunk
 from l2o.envs.stacked.graph import Graphs, SharedMemory
 from l2o.envs.stacked.measured import Measured
@@ -48,7 +49,8 @@ class Trainer:
         self.means = torch.full((2, chunk.count), torch.nan, device=chunk.device)
         self.graphs = Graphs(chunk.device, self._state, shared)
         self._scores: dict[str, Tensor] = {}
-        self._validation = self._no_scores()
+        self._loss_row = self.metrics("source_validation").index(LOSS)
+        self._validation = self._no_scores("source_validation")
 
     def _state(self) -> list[Tensor]:
         return [*self.chunk.state(), *self.measured.tables(), self.means]
@@ -170,7 +172,7 @@ class Trainer:
         if self.chunk.head is not None:
             whole |= self.chunk.head.means(orders.count)
         if self.validate:
-            whole["validation_loss"] = self._validation[0]
+            whole["validation_loss"] = self._validation[self._loss_row]
         layers = {"multiplier": multipliers, **self.chunk.norms(), **self.chunk.last_step()}
         self.measured.update(orders.whole > 0, layers, whole)
 
@@ -192,19 +194,24 @@ class Trainer:
             # What was captured reads where the examples no longer are.
             self.graphs.drop(("evaluate", split), "window")
 
+    def metrics(self, split: str) -> list[str]:
+        """Return the names of what is scored on a split, in the order of the scores."""
+        return list(self.chunk.objective_of(split).metrics)
+
     def score_of(self, split: str) -> Tensor:
-        """Return the newest scores on a split, `[2, N]`: loss and accuracy; NaN if there are none.
+        """Return the newest scores on a split, `[metrics, N]`; NaN if there are none.
 
         It is one tensor for good, written anew by each evaluation.
         """
         if split not in self._scores:
-            self._scores[split] = self._no_scores()
+            self._scores[split] = self._no_scores(split)
         return self._scores[split]
 
-    def _no_scores(self) -> Tensor:
+    def _no_scores(self, split: str) -> Tensor:
         like = self.chunk.parameters
         dtype = torch.promote_types(like.dtype, torch.float32)
-        return like.new_full((2, self.chunk.count), torch.nan, dtype=dtype)
+        rows = len(self.metrics(split))
+        return like.new_full((rows, self.chunk.count), torch.nan, dtype=dtype)
 
 
 def _progress(orders: Orders) -> dict[str, Tensor]:

@@ -79,7 +79,7 @@ class ViewData(TrainingData):
         index = super().table(start)
         pairs = ViewPairs(self.views, start.seed)
         views = torch.stack([torch.stack(pairs.draw(batch)) for batch in index])
-        return index[:, None] + len(start.task.source_train) * views
+        return index[:, None] + len(start.source) * views
 
     def keyed(self, rows: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Return the first of pairs of rows `[2, B, N]`, and maps `[B, N, ...]` of the second."""

@@ -1,9 +1,23 @@
 """Task families: seeded distributions of synthetic-to-real fine-tuning problems."""
 
-from l2o.envs.tasks.base import Examples, Task, TaskFamily
+from l2o.envs.tasks.base import Examples, Loading, Task, TaskFamily
 from l2o.envs.tasks.digits import DigitsFamily
+from l2o.envs.tasks.shapes import ShapesFamily
 from l2o.envs.tasks.textures import TexturesFamily
 
-TASKS: dict[str, type[TaskFamily]] = {"digits": DigitsFamily, "textures": TexturesFamily}
+TASKS: dict[str, type[TaskFamily]] = {
+    "digits": DigitsFamily,
+    "textures": TexturesFamily,
+    "shapes": ShapesFamily,
+}
 
-__all__ = ["TASKS", "DigitsFamily", "Examples", "Task", "TaskFamily", "TexturesFamily"]
+__all__ = [
+    "TASKS",
+    "DigitsFamily",
+    "Examples",
+    "Loading",
+    "ShapesFamily",
+    "Task",
+    "TaskFamily",
+    "TexturesFamily",
+]

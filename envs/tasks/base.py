@@ -5,18 +5,44 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
+
+from l2o.configs.schema import Named
+from l2o.envs.objectives import Objective
+from l2o.envs.objectives.build import build_objective
+
+SPLITS = ("source_train", "source_validation", "target_validation", "target_test", "proxy_test")
+"""The data sets of a task."""
+
+
+class LabelledData(Protocol):
+    """What every split of a task is: torch's map-style data set of inputs and labels.
+
+    An input is a float tensor as the network takes it, so transforms are the data set's own; a
+    label is a number, or a tensor as the objective takes it. What a data set draws from torch's
+    global generator is drawn anew, and reproducibly, for every example of a training batch.
+    """
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        """Return an example: input and label."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Labelled images held as tensors.
+    """Labelled images held as tensors: the data set that stacks of fine-tunes use.
 
     Attributes:
         images: float32 `[N, C, H, W]` (or whatever the task's model takes).
-        labels: int64 `[N]`, in `range(num_classes)` of the label space they belong to.
+        labels: `[N, ...]` as the objective takes them: of classes int64 `[N]`, in
+            `range(num_classes)` of the label space they belong to.
+
+    Raises:
+        ValueError: not as many labels as images.
     """
 
     images: Tensor
@@ -31,14 +57,55 @@ class Examples:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"there is no example {index} of {len(self)}")
+        return self.images[index], self.labels[index]
+
     def to(self, device: Any) -> Examples:
         """Return the same examples on a device."""
         return Examples(self.images.to(device), self.labels.to(device))
 
 
+def examples_of(split: LabelledData) -> Examples:
+    """Return a split that is in memory, for code that takes tensors.
+
+    Raises:
+        TypeError: it is another kind of data set.
+    """
+    if not isinstance(split, Examples):
+        raise TypeError(f"{type(split).__name__} is not in memory; this needs tensors: Examples")
+    return split
+
+
 @dataclass(frozen=True)
+class Loading:
+    """How data sets that are not in memory are read; nothing of it changes what is read.
+
+    Attributes:
+        workers: processes that read ahead; 0 reads in the process that trains.
+        scoring_batch: examples per forward pass when scoring.
+
+    Raises:
+        ValueError: fewer than no workers, or empty batches.
+    """
+
+    workers: int = 0
+    scoring_batch: int = 256
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise ValueError(f"workers={self.workers} must not be negative; 0 reads in place")
+        if self.scoring_batch < 1:
+            raise ValueError(f"scoring_batch={self.scoring_batch} must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """One synthetic-to-real fine-tuning problem; everything in it derives from one seed.
+
+    Its splits are map-style data sets. `Examples`, tensors in memory, are the special case that
+    stacks use; any other data set is read by a loader, and its task is fine-tuned on its own.
 
     Attributes:
         name: the family's name.
@@ -52,33 +119,58 @@ class Task:
         target_validation: real images for rewards while meta-training; never for selection.
         target_test: real images that are only ever used to score.
         proxy_test: held-out images of the proxy's own domain, to score what is kept of it.
-        teacher_logits: `[len(source_train), proxy classes]`, the proxy model's cached predictions
-            on the training images.
+        teacher_logits: `[len(source_train), proxy classes, ...]`, the proxy model's cached
+            predictions on the training images; None: made where they are needed.
         num_classes: size of the new head.
+        objective: what outputs and labels mean: a name of `OBJECTIVES` (or a dotted path), with
+            options or not, or the objective; `build_objective` makes it.
+        proxy_objective: likewise of the proxy head and `proxy_test`; None is `objective`'s.
         batch_size: examples per optimizer step.
         steps: length of the fine-tune, in optimizer steps.
         base_lr: the default base learning rate.
+        loading: how data sets that are not in memory are read.
         description: JSON-able facts for cards and reports (network, fonts, writers, ...).
         importance: gives the importance of the backbone's parameters in the proxy's pretraining, by
             name, on CPU; None where it is not known. Called only where guidance needs it.
+
+    Raises:
+        ValueError: an unknown objective, or one that refuses its options.
     """
 
     name: str
     seed: int
     build_model: Callable[[], nn.Module]
     proxy_head: nn.Module
-    source_train: Examples
-    source_validation: Examples
-    target_validation: Examples
-    target_test: Examples
-    proxy_test: Examples
-    teacher_logits: Tensor
+    source_train: LabelledData
+    source_validation: LabelledData
+    target_validation: LabelledData
+    target_test: LabelledData
+    proxy_test: LabelledData
+    teacher_logits: Tensor | None = None
     num_classes: int
+    objective: str | Named | Objective = "classification"
+    proxy_objective: str | Named | Objective | None = None
     batch_size: int = 32
     steps: int = 300
     base_lr: float = 0.01
+    loading: Loading = Loading()
     description: Mapping[str, Any] = field(default_factory=dict)
     importance: Callable[[], Mapping[str, Tensor]] | None = None
+
+    def __post_init__(self) -> None:
+        self.build_objectives()
+
+    def build_objectives(self) -> tuple[Objective, Objective]:
+        """Make the objectives of the task and of its proxy."""
+        logits = self.teacher_logits
+        classes = None if logits is None or logits.dim() < 2 else logits.shape[1]
+        proxy = self.objective if self.proxy_objective is None else self.proxy_objective
+        return build_objective(self.objective, self.num_classes), build_objective(proxy, classes)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether all splits are tensors in memory, as stacks need them."""
+        return all(isinstance(getattr(self, split), Examples) for split in SPLITS)
 
 
 class TaskFamily(ABC):
@@ -86,9 +178,16 @@ class TaskFamily(ABC):
 
     `sample(seed)` is a pure function of the family's arguments and the seed. The two splits share
     no real image, no source of synthetic images and no pretrained network.
+
+    Attributes:
+        objective: that of its tasks, so that what names a metric is checked before any work.
+        in_memory: whether its tasks' splits are tensors in memory; if not, fine-tunes of them are
+            not stacked.
     """
 
     name: ClassVar[str]
+    objective: str | Named | Objective = "classification"
+    in_memory: bool = True
     split: str
 
     @property

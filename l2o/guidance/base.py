@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -107,6 +108,21 @@ class Guidance(ABC, Generic[Compared]):
         check_number("scale", scale)
         # No field: it is the state of a run, not what the term is.
         object.__setattr__(self, "_scale", float(scale))
+
+    def with_weight(self, weight: Weight) -> Self:
+        """Return a copy of this term, state and all, that has another weight.
+
+        Raises:
+            ValueError: a negative or non-finite weight.
+
+        Example:
+            >>> from l2o.guidance import ProxyKL
+            >>> ProxyKL(weight=0.3, cap=9.0).with_weight(0.1)
+            ProxyKL(weight=0.1, cap=9.0)
+        """
+        other = copy.deepcopy(self)
+        object.__setattr__(other, "weight", as_weight(weight))
+        return other
 
     def with_pretraining(self, importance: Callable[[], Mapping[str, Tensor]]) -> Self:
         """Return the term with what it has to know of the pretraining; most need nothing.

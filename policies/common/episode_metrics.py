@@ -46,7 +46,8 @@ def summarise(infos: Sequence[dict[str, Any]]) -> dict[str, float]:
     if not infos:
         return {}
     means = {"return": float(np.mean([info["episode"]["r"] for info in infos]))}
-    for name in ("target_accuracy", "validation_accuracy", "diverged"):
+    told = {name for info in infos for name in info if name.startswith(("target_", "validation_"))}
+    for name in (*sorted(told), "diverged"):
         values = [float(info[name]) for info in infos if name in info]
         if values:
             means[name] = float(np.mean(values))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +27,8 @@ class Ended:
     """How one fine-tune ended.
 
     Attributes:
-        accuracy: final accuracy on the task's real *validation* images.
-        chance: what guessing gives there.
+        accuracy: final main metric on the task's real *validation* images, more being better.
+        chance: what guessing gives there, NaN where that is not known.
         diverged: whether the loss went non-finite.
     """
 
@@ -137,7 +138,8 @@ def _run_drawn(arguments: tuple[TrainConfig, Named, LearnedPolicy, int]) -> Ende
         actions[:rows] = env.multipliers.encode(multipliers).numpy()
         observation, *_ = env.step(actions)
     run = env.run
-    return Ended(run.accuracy("target_validation"), 1.0 / run.task.num_classes, run.diverged)
+    chance = run.objective.metric().chance
+    return Ended(_final(run), math.nan if chance is None else chance, run.diverged)
 
 
 def _run(arguments: _Arguments) -> float:
@@ -152,4 +154,10 @@ def _run(arguments: _Arguments) -> float:
         validate=config.environment.validation,
     )
     run.advance(run.steps)
-    return run.accuracy("target_validation")
+    return _final(run)
+
+
+def _final(run: FineTune) -> float:
+    """Return the main metric on the real validation images, signed so that more is better."""
+    metric = run.objective.metric()
+    return metric.gain(run.scores("target_validation")[metric.name])

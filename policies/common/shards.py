@@ -72,7 +72,7 @@ class StackedShard:
 
     def attribute(self, name: str) -> Any:
         """Return an attribute of what all environments share."""
-        return getattr(self.environment.single, name)
+        return getattr(self.environment, name)
 
 
 class SingleShard:

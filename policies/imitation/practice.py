@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from contextlib import closing
 from typing import Any, NamedTuple
@@ -81,7 +82,7 @@ class Scene:
         self.candidates = self._make_candidates()
         # The target is looked at only where candidates are told apart by it.
         self.trying = self.candidates is not None and share.pupil is None
-        rewards = {"final_target_accuracy": 1.0} if self.trying else {}
+        rewards = {"final_target": 1.0} if self.trying else {}
         changed = {"rewards": rewards, "signals": tuple(seen)}
         self.environment = StackedFineTuneEnv(
             build("task", TASKS, config.task),
@@ -173,8 +174,14 @@ class Scene:
             return
         for number, info in infos.items():
             if "final_info" in info:
-                accuracy = info["final_info"].get("target_accuracy", 0.0)
-                self.candidates.note(number, float(np.nan_to_num(accuracy)))
+                self.candidates.note(number, self._gain(number, info["final_info"]))
+
+    def _gain(self, number: int, ended: Mapping[str, Any]) -> float:
+        """Return how well a fine-tune ended on the target; larger is better."""
+        metric = self.environment.runs.starts[number].objective.metric()
+        value = metric.gain(ended.get(f"target_{metric.name}", math.nan))
+        failed = 0.0 if metric.direction == "max" else -1e6
+        return failed if math.isnan(value) else value
 
     def _preferring(
         self, shown: Demonstrations, heads: Tensor, preferred: Preferred

@@ -15,7 +15,6 @@ from l2o.deciding.learned import LearnedPolicy
 from l2o.deciding.policy import Policy
 from l2o.deciding.schedule_policy import SchedulePolicy
 from l2o.envs.build import build
-from l2o.envs.fine_tune import decision_interval
 from l2o.envs.stacked import StackedFineTuneEnv
 from l2o.profiles import PROFILES
 from l2o.schedules import SCHEDULES
@@ -65,7 +64,7 @@ class ScheduleTeacher:
         """Return the multipliers `[N, L]` of the next window; 1 in rows of padding."""
         del observation
         runs = self.environment.runs
-        interval = decision_interval(runs.config)
+        interval = runs.interval
         chosen = torch.ones(runs.runs, runs.layers)
         for number in range(runs.runs):
             layout = runs.starts[number].layout

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from l2o.benchmarks.cells.record_file import CELLS, append, read_records
 from l2o.benchmarks.comparisons.ablation.learn import learn, score
 from l2o.benchmarks.comparisons.ablation.plan import Run, check_run, make_runs
@@ -30,6 +28,7 @@ from l2o.configs.ablation import AblationConfig
 from l2o.deciding.bundle import BundleError
 from l2o.envs.build import build
 from l2o.envs.runtime.run_lock import FolderInUseError
+from l2o.envs.runtime.threads import one_thread
 from l2o.envs.tasks import TASKS
 from l2o.files.atomic import DamagedFileError
 from l2o.policies.common.evaluation import Evaluator, evaluation_task
@@ -125,8 +124,8 @@ class AblationComparison(Comparison[AblationConfig, list[Run], Ran, AblationResu
         Raises:
             RuntimeError: a scoring process died, or no variant could be learned.
         """
-        torch.set_num_threads(1)
-        failures = _learn_missing(plan, out, progress and sys.stderr.isatty())
+        with one_thread():
+            failures = _learn_missing(plan, out, progress and sys.stderr.isatty())
         records = read_records(out / CELLS, RunRecord)
         found = [(run, records[run.id]) for run in plan if run.id in records]
         if not found:

@@ -17,7 +17,7 @@ from l2o.configs.load import check_config, config_data, load_config
 from l2o.configs.overrides import set_fields
 from l2o.configs.schema import Options, TrainConfig
 from l2o.envs.build import build
-from l2o.envs.environment import FineTuneEnv
+from l2o.envs.episode_rules import EpisodeRules
 from l2o.envs.tasks import TASKS
 from l2o.policies.algorithms import ALGORITHMS
 from l2o.policies.common.evaluation import evaluation_task
@@ -132,9 +132,9 @@ def check_run(run: Run) -> None:
                     f"the tasks are of the split {family.split!r}: an ablation guides choices, so "
                     f"it looks at {META_TRAINING!r} only; set task.options.split={META_TRAINING}"
                 )
-            env = FineTuneEnv(family, config.finetuning, config.environment)
+            rules = EpisodeRules(family, config.finetuning, config.environment)
         lookup("algorithm", ALGORITHMS, config.algorithm.name)
-        build_network(config, env.rows)
+        build_network(config, rules.rows)
     except ValueError as error:
         raise ValueError(f"variant {run.label!r}: {error}") from error
 

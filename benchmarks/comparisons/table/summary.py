@@ -51,7 +51,7 @@ def summarise(
     policies = compare_policies(scores, tuned, resamples)
     orders = check_orders(config.claims, scores, resamples)
     good = good_of(plan, records)
-    chance = good[0].chance if good else None
+    of_task = {"chance": good[0].chance, "metric": good[0].metric} if good else {}
     return TableResults(
         title=config.title,
         task=config.task,
@@ -66,7 +66,7 @@ def summarise(
             at_chance=sum(map(is_at_chance, good)),
         ),
         seconds=round(sum(record.seconds for record in good), 1),
-        main=QUANTITIES[TARGET].model_copy(update={"chance": chance}),
+        main=QUANTITIES[TARGET].model_copy(update=of_task),
         machine=machine_facts(workers),
         bootstrap=Bootstrap(resamples=resamples),
         rows=tuple(summarise_row(row, resamples) for row in scores),

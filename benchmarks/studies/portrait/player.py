@@ -15,8 +15,7 @@ from l2o.benchmarks.studies.portrait.permutation import Numbers, Variant, permut
 from l2o.configs.schema import Environment, TrainConfig
 from l2o.deciding.learned import LearnedPolicy
 from l2o.envs.build import build
-from l2o.envs.environment import FineTuneEnv
-from l2o.envs.episode_rules import TASK_SEEDS
+from l2o.envs.episode_rules import TASK_SEEDS, EpisodeRules
 from l2o.envs.stacked import StackedFineTune, Start
 from l2o.envs.stacked.policies import SlotPolicies
 from l2o.envs.tasks import TASKS, TaskFamily
@@ -64,31 +63,30 @@ class Player:
         self.seed = seed
         family = meta_training_family(config)
         environment = environment_of(config, policy)
-        self._single = FineTuneEnv(family, config.finetuning, environment)
+        self._rules = EpisodeRules(family, config.finetuning, environment)
         family.prepare(progress=sys.stderr.isatty())
         self._withheld: list[list[int]] = []
         self._starts: dict[int, Start] = {}
         for number in range(count):
             self._starts[number] = self._draw(seed + number)
         self._runs = StackedFineTune(
-            config.finetuning,
+            self._rules.loop,
             count,
-            self._single.rows,
+            self._rules.rows,
             validate=environment.validation,
             signals=policy.signals,
             guidance_actions=policy.guidance_actions,
         )
 
     def _draw(self, seed: int) -> Start:
-        single = self._single
-        single.np_random = seeding.np_random(seed)[0]
-        drawn = single.draw()
-        self._withheld.append(single.draw_withheld())
+        rules, generator = self._rules, seeding.np_random(seed)[0]
+        drawn = rules.draw(generator)
+        self._withheld.append(rules.draw_withheld(generator))
         return Start(
-            single.sample(TASK_SEEDS + drawn["task_seed"]),
+            rules.sample(TASK_SEEDS + drawn["task_seed"]),
             seed=drawn["seed"],
             base_lr=drawn["base_lr"],
-            optimizer=single.draws.inner_optimizer(drawn),
+            optimizer=rules.draws.inner_optimizer(drawn),
             guidance_weights=drawn.get("guidance_weights"),
         )
 
@@ -120,7 +118,8 @@ class Player:
                 decisions[run] += 1
             runs.set_multipliers(multipliers)
             runs.advance(~runs.done)
-        accuracy = runs.accuracy("target_validation").numpy().astype(np.float64)
+        scores = runs.evaluate(["target_validation"])["target_validation"]
+        accuracy = scores[runs.starts[0].objective.main]
         return Outcome(accuracy, change / decisions, int(runs.diverged.sum()))
 
     def _policies(self, layers: list[int]) -> SlotPolicies:

@@ -162,7 +162,7 @@ def record_trace(
         seed=seed,
         base_lr_factor=base_lr_factor,
         steps=run.steps,
-        target_accuracy=finite(run.accuracy("target_test")),
+        target_accuracy=finite(run.scores("target_test")[run.objective.main]),
         diverged=run.diverged,
         loss=Losses(steps, values),
         heads=[group.is_head for group in controller.groups],
