@@ -12,6 +12,8 @@ EXTRAS = {
     "finetune": "bench",
     "benchmark": "bench",
     "report": "bench",
+    "study": "bench",
+    "speed": "bench",
 }
 """The extra that each command needs; a command that is not here needs none."""
 

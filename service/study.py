@@ -55,17 +55,19 @@ def _run(kind: str, table: Table, name: str | None, words: list[str]) -> None:
     if name is None:
         typer.echo(listing(kind, table))
         return
-    with explained():
+    with explained(command=kind):
         path = name if ":" in name else lookup(kind, table, name)[0]
         found: type[Study[Any]] = lookup(kind, {}, path)
-    command, several = _command(found, shlex.join(["l2o", kind, name, *words]))
+    command, several = _command(found, kind, shlex.join(["l2o", kind, name, *words]))
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     help_text = (getdoc(found) or "").partition("\n\nAttributes:")[0]
     app.command(help=help_text, epilog=examples(*found.examples))(command)
     app(list(_spread(words, several)), prog_name=f"l2o {kind} {name}")
 
 
-def _command(found: type[Study[Any]], again: str) -> tuple[Callable[..., None], set[str]]:
+def _command(
+    found: type[Study[Any]], kind: str, again: str
+) -> tuple[Callable[..., None], set[str]]:
     """Return a function with an argument per field, and which options take several words."""
     hints = get_type_hints(found, include_extras=True)
     parameters, several = [], set()
@@ -85,7 +87,7 @@ def _command(found: type[Study[Any]], again: str) -> tuple[Callable[..., None], 
         given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
         made = found(**given)
         goes_on = isinstance(made, KeptStudy) and made.out is not None
-        with explained(given.get("out"), again if goes_on else None):
+        with explained(given.get("out"), again if goes_on else None, kind):
             whole = perform(made)
         if not whole:
             raise typer.Exit(FAILURE)

