@@ -156,7 +156,9 @@ def test_only_layers_are_lifted():
     chosen = torch.tensor([0.01, 3.0, 0.01])
     assert stall.lift(chosen, window) is chosen
     stall.floor = 0.1
-    assert torch.equal(stall.lift(chosen, window), torch.tensor([0.1, 3.0, 0.01]))
+    assert torch.equal(stall.lift(chosen, window), torch.tensor([0.1, 0.1, 0.01]))
+    larger = torch.tensor([0.1, 3.0, 0.01])
+    assert torch.equal(stall.lift(larger, window), larger)
 
 
 LOSS = st.one_of(st.just(MISSING), st.floats(0.1, 10.0))

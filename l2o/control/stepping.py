@@ -131,7 +131,8 @@ class Stepping(Deciding):
         if not (ends or self._looks_after(self.steps)) or self._settle_skips():
             return
         if self._judgeable():
-            self._decide() if ends else self._look()
+            anew = ends or (self.guard is not None and self.guard.asks_early)
+            self._decide() if anew else self._look()
 
     def _looks_after(self, step: int) -> bool:
         """Whether the guard looks at what the policy's first answer does, after so many steps."""

@@ -107,6 +107,7 @@ class Guard(Asking):
         self._kept_at = 0
         self._keep_every = 1
         self._bad = 0
+        self._bold: bool | None = None
         self._cautious = self._watched = False
         self._ceiling, self._stall = Ceiling(), Stall()
 
@@ -153,6 +154,15 @@ class Guard(Asking):
         return self._cautious and not (self.dropped or self.handed_over)
 
     @property
+    def asks_early(self) -> bool:
+        """Whether it has the policy decide anew then, instead of letting its answer through.
+
+        A first answer that exceeds the user's rates somewhere is meant, and only waits for steps
+        that were measured. One that stays below them everywhere is a guess that wastes steps.
+        """
+        return self.looks and self._bold is False
+
+    @property
     def nbytes(self) -> int:
         """Memory that the copy of good weights takes."""
         return self._last_good.nbytes
@@ -185,7 +195,8 @@ class Guard(Asking):
             self.scale = min(1.0, self.scale * self.backoff**-0.2)
             if self._watched and closes:
                 self._watch_progress(measured, tensors, optimizer, step)
-            elif self._watched:
+            elif self._watched and bool((measured.multiplier >= 1.0).any()):
+                # Where no layer moves as the user would have it, the first steps cannot tell.
                 self._stall.look(float(measured.loss), step, float(measured.progress))
             due = not 0 <= step - self._kept_at < self._keep_every
             if self._keeps and due and not self._stall.on_trial:
@@ -212,7 +223,7 @@ class Guard(Asking):
         run = on_host(measured)[:, 0]
         found = self._stall.note(float(run[ROW["loss"]]), step, float(run[ROW["progress"]]))
         if found == "lifted":
-            self.note("the loss does not fall", "no multiplier is below 1 while that helps")
+            self.note("the loss does not fall", "your own learning rates are tried")
             if self._keeps:
                 self._keep(tensors, step)
         elif found == "harmed":
@@ -248,6 +259,8 @@ class Guard(Asking):
             try:
                 chosen, state = self._ask(policy, observation, state)
                 self._chosen = chosen
+                if self._bold is None:
+                    self._bold = bool((chosen > 1.0).any())
                 return chosen, state, self._trouble
             except Exception as error:  # whatever the policy does, the training goes on
                 self.fail("the policy failed", error)
@@ -285,6 +298,7 @@ class Guard(Asking):
             "ceiling": self._ceiling.state_dict(),
             "stall": self._stall.state_dict(),
             "bad": self._bad,
+            "bold": self._bold,
             "handed_over": self.handed_over,
             "kept_at": self._kept_at,
         }
@@ -306,6 +320,7 @@ class Guard(Asking):
         self._ceiling.load_state_dict(state.get("ceiling", {}))
         self._stall.load_state_dict(state.get("stall", {}))
         self._bad = state.get("bad", 0)
+        self._bold = state.get("bold")
         self.handed_over = state.get("handed_over", False)
         # A light copy is of the weights before the load: the next good window makes another.
         self._kept_at = -self._keep_every if self.roll_back is None else state.get("kept_at", 0)

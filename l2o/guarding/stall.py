@@ -33,10 +33,11 @@ TRIES = 2
 
 
 class Stall:
-    """Lifts multipliers to 1, the user's own rates, where the loss does not fall.
+    """Tries the user's own rates, multipliers of 1, where the loss does not fall.
 
         floor ← 1  once  median of the last losses > FALL · L₀
         floor ← 0  again  if, within TRIAL windows, a loss > RISE · the last one before
+        multiplier[l] ← floor for all l  where  min multiplier < floor
 
     L₀ is the mean loss of the first steps. Policies learn on pretrained networks, whose backbones
     are best left alone; one that has to be learned from nothing stands still under them. Which of
@@ -122,10 +123,15 @@ class Stall:
         return began > 0 and median(self._recent) > FALL * began
 
     def lift(self, chosen: Tensor, measured: Measurement) -> Tensor:
-        """Return multipliers `[L]`, those of layers no less than the floor."""
-        if not self.floor:
+        """Return multipliers `[L]`: all layers' are the floor where the policy's of one is below.
+
+        A large rate of the head was meant for layers below it that hardly move; beside layers that
+        do, it is more than the user ever asked for.
+        """
+        layers = measured.is_guidance == 0
+        if not self.floor or not bool((chosen[layers] < self.floor).any()):
             return chosen
-        return torch.where(measured.is_guidance > 0, chosen, chosen.clamp_min(self.floor))
+        return torch.where(layers, chosen.new_full((), self.floor), chosen)
 
     def state_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
