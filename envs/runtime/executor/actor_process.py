@@ -27,7 +27,7 @@ class ActorProcess(Actor):
     def __init__(self, make: Callable[[], Any]) -> None:
         order = encoded(Make(make), "what makes an actor")
         self.worker = WorkerProcess()
-        self._line: deque[_Answer] = deque()
+        self.line: deque[_Answer] = deque()
         self._failure: Exception | None = None
         self._closed = False
         self._made = _Answer(self, order, "while it made its object")
@@ -54,14 +54,14 @@ class ActorProcess(Actor):
         return self.worker
 
     def _join(self, answer: _Answer) -> None:
-        self._line.append(answer)
-        if len(self._line) == 1:
+        self.line.append(answer)
+        if len(self.line) == 1:
             self._send_first()
 
     def _send_first(self) -> None:
         """Give the first in the line to the process."""
         if self._failure is None:
-            first = self._line[0]
+            first = self.line[0]
             try:
                 self.worker.ask(first.order, first.at)
             except Exception as error:
@@ -72,17 +72,17 @@ class ActorProcess(Actor):
         while not answer.there:
             if self._failure is None:
                 self._receive()
-            first = self._line.popleft()
+            first = self.line.popleft()
             first.there = True
             first.error = first.error or self._failure
             if first is self._made:
                 self._failure = first.error
-            if self._line:
+            if self.line:
                 self._send_first()
 
     def _receive(self) -> None:
         """Wait for the answer to the first in the line."""
-        first = self._line[0]
+        first = self.line[0]
         while not wait([self.worker.pipe, self.worker.process.sentinel], timeout=PATIENCE):
             check_interrupts()
         try:
@@ -105,6 +105,11 @@ class _Answer(Pending):
         self.there = False
         self.value: Any = None
         self.error: Exception | None = None
+
+    def begin(self) -> None:
+        line = self.actor.line
+        while line and not self.there and line[0] is not self:
+            self.actor.wait_for(line[0])
 
     def result(self) -> Any:
         if not self.there:

@@ -44,6 +44,9 @@ class Pending(ABC):
             KeyboardInterrupt: Ctrl-C was noted (`deferred_interrupts`).
         """
 
+    def begin(self) -> None:  # noqa: B027  # a call that begins by itself has nothing to do here
+        """See to it that the call is at work, waiting for those before it in its actor's line."""
+
 
 class Actor(ABC):
     """A handle of an object that lives in a worker of its own and keeps its state between calls."""
@@ -179,5 +182,11 @@ def in_order(results: Iterable[tuple[int, Result]]) -> Iterator[Result]:
 
 
 def gather(pending: Iterable[Pending]) -> list[Any]:
-    """Wait for answers; return them in the order of the calls, or raise the first that failed."""
-    return [each.result() for each in pending]
+    """Wait for answers; return them in the order of the calls, or raise the first that failed.
+
+    All of them begin first: actors that are still being made would else work one after another.
+    """
+    answers = list(pending)
+    for each in answers:
+        each.begin()
+    return [each.result() for each in answers]
