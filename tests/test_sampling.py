@@ -297,7 +297,7 @@ def trained(policy, steps=30, seed=0):
     for step in range(steps):
         x, y = torch.randn(32, 64), torch.randint(0, 10, (32,))
         loss = nn.functional.cross_entropy(model(x), y)
-        # Labels are drawn, so the loss itself is noise around which the guard would tell a standstill.
+        # Labels are drawn, so the loss is noise, in which the guard would see a standstill or not.
         controller.observe(loss=2.3 * 0.98**step)
         optimizer.zero_grad()
         loss.backward()
