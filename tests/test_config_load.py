@@ -209,7 +209,7 @@ def test_differences_name_fields():
     assert differences(old, old) == []
     assert differences(old, new) == [
         "seed: 0 -> 2",
-        "environment.rewards.target_accuracy_change: 10.0 -> None",
+        "environment.rewards.target: 10.0 -> None",
         "environment.rewards.divergence: 1.0 -> None",
         "environment.rewards.final_accuracy: None -> 1.0",
     ]

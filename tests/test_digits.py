@@ -295,7 +295,7 @@ def test_another_first_network_gives_other_networks() -> None:
     assert own.recipe(1) == small(networks=4).recipe(1)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", [name for name in TASKS if hasattr(TASKS[name], "Options")])
 def test_options_are_one_documented_thing(name):
     """A line for each field, right below it; the family takes them whole or by name."""
     kind = TASKS[name].Options

@@ -158,7 +158,7 @@ def test_rows_have_their_own_optimizer_and_base_lr(tmp_path):
     assert len(plan.cells) == 4 + 4 + 2  # two factors, or one fine-tune for both
     results = json.loads(run_benchmark(config, tmp_path, workers=1, progress=False).read_text())
     theirs, _, absolute = results["rows"]
-    assert [block["factor"] for block in absolute["by_factor"]] == [0.1, 3.0]
+    assert [block["factors"] for block in absolute["by_factor"]] == [[0.1], [3.0]]
     first, second = absolute["by_factor"]
     assert first["scores"] == second["scores"]
     assert first["fine_tunes"] == second["fine_tunes"] == 2

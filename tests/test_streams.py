@@ -6,6 +6,7 @@ import sys
 import pytest
 from rich.console import Console
 
+from l2o.benchmarks.comparisons.results_file import Failure
 from l2o.benchmarks.report.tables import Table
 from l2o.benchmarks.report.terminal import print_tables
 from l2o.files.streams import forgive_encodings
@@ -20,7 +21,7 @@ def test_tables_and_messages_are_shown_in_any_encoding(encoding, monkeypatch):
     print("5 − 3 ± 1 × ψ \udcff")
     print("schade: ▏", file=sys.stderr)
     table = Table("Δ accuracy", ("row", "− ±"), (("naïve", "−1.0 [−2.0, 0.0]"),))
-    print_tables([table], [{"label": "×", "error": "“ψ”"}], Console(width=80))
+    print_tables([table], [Failure(label="×", error="“ψ”")], Console(width=80))
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         assert stream.buffer.getvalue()

@@ -16,8 +16,8 @@ ON_THE_WAY = ("target_test", "source_validation")
 
 
 def score(run: FineTune, split: str) -> dict[str, float]:
-    """Return a fine-tune's metrics on a split."""
-    return run.proxy_scores() if split == PROXY else run.scores(split)
+    """Return a fine-tune's metrics on a split; the loss only where one may choose by it."""
+    return _chosen(split, run.proxy_scores() if split == PROXY else run.scores(split))
 
 
 def score_stacked(
@@ -29,7 +29,12 @@ def score_stacked(
     found = stack.evaluate(list(splits), list(slots))
     return {
         split: {
-            slot: {name: float(of[slot]) for name, of in found[split].items()} for slot in slots
+            slot: _chosen(split, {name: float(of[slot]) for name, of in found[split].items()})
+            for slot in slots
         }
         for split in splits
     }
+
+
+def _chosen(split: str, scores: dict[str, float]) -> dict[str, float]:
+    return {k: v for k, v in scores.items() if k != "loss" or split == "source_validation"}
