@@ -11,6 +11,8 @@ from l2o.benchmarks.speed.large import LARGE
 from l2o.benchmarks.studies.base import Study
 from l2o.benchmarks.studies.options import Json, count, text
 
+_SOME_OF = f"Some of {','.join(LARGE)}."
+
 
 @dataclass(frozen=True, kw_only=True)
 class Footprint(Study[Mapping[str, Any]]):
@@ -20,7 +22,7 @@ class Footprint(Study[Mapping[str, Any]]):
     """
 
     examples = ("l2o speed footprint --models resnet50,bert --json footprint.json",)
-    models: Annotated[str, text(f"Some of {','.join(LARGE)}.")] = ",".join(LARGE)
+    models: Annotated[str, text(_SOME_OF)] = ",".join(LARGE)
     rounds: Annotated[int, count("Pairs of steps per row.")] = 6
     json: Json = None
 

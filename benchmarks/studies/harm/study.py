@@ -96,6 +96,9 @@ class Answer:
     cells: Sequence[Record]
 
 
+_ONE_OF = f"One of {', '.join(SETS)}."
+
+
 @dataclass(frozen=True, kw_only=True)
 class Harm(KeptStudy[Cell, Record, Answer]):
     """Does a policy, plugged into a real training loop, ever do harm?
@@ -111,7 +114,7 @@ class Harm(KeptStudy[Cell, Record, Answer]):
         "l2o study harm --set start --quick",
     )
     record: ClassVar[type[Record]] = Record
-    set: Annotated[str, text(f"One of {', '.join(SETS)}.")] = "loop"
+    set: Annotated[str, text(_ONE_OF)] = "loop"
     policies: Annotated[tuple[str, ...], names("All that ship if not given.")] = ()
     networks: _Some = ()
     optimizers: _Some = ()
