@@ -1,8 +1,6 @@
 """The controller: exact learning rates, both modes, checkpoints, guard."""
 
 import copy
-import doctest
-import importlib
 
 import pytest
 import torch
@@ -383,20 +381,3 @@ def test_a_policy_that_cannot_drive_the_run_is_refused_before_it(policy):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with pytest.raises(ValueError, match="pass total_steps"):
         l2o.LRController(policy, optimizer, model)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "control.controller",
-        "control.skips",
-        "control.state",
-        "control.unwrap",
-        "modes.choose",
-        "modes.split",
-        "checks",
-    ],
-)
-def test_docstrings_run(name):
-    module = importlib.import_module(f"l2o.{name}")
-    assert doctest.testmod(module, extraglobs={"torch": torch, "nn": nn}).failed == 0

@@ -1,5 +1,7 @@
 """What a controller is made from: names, kinds, lengths, and what is refused with the remedy."""
 
+import doctest
+import importlib
 import math
 
 import numpy as np
@@ -123,3 +125,20 @@ def test_a_refused_controller_leaves_the_optimizer_free():
     assert not optimizer._optimizer_step_pre_hooks
     assert "step" not in vars(optimizer)
     l2o.LRController(l2o.SchedulePolicy("constant"), optimizer, model)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "control.controller",
+        "control.skips",
+        "control.state",
+        "control.unwrap",
+        "modes.choose",
+        "modes.split",
+        "checks",
+    ],
+)
+def test_docstrings_run(name):
+    module = importlib.import_module(f"l2o.{name}")
+    assert doctest.testmod(module, extraglobs={"torch": torch, "nn": nn}).failed == 0

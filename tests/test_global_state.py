@@ -61,7 +61,7 @@ def train(folder):
     train(config(episodes=2), folder)
 
 def benchmark(folder):
-    from test_benchmark import config
+    from benchmark_cases import config
     from l2o.benchmarks import run_benchmark
     settings = config(rows=(), seeds=1)
     for workers in (1, 2):

@@ -5,13 +5,10 @@ l2o speed footprint --json footprint.json
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +20,6 @@ from l2o.benchmarks.speed.large import LARGE
 from l2o.benchmarks.speed.overhead import MODES, overhead_of_steps
 from l2o.benchmarks.speed.training import POLICY, Training, Workload
 from l2o.envs.runtime.threads import one_thread
-from l2o.files.atomic import write_atomically
 from l2o.registry import lookup
 
 _IMPORTS = {
@@ -32,21 +28,6 @@ _IMPORTS = {
     "l2o.LRController and load_policy": "import l2o; l2o.LRController; l2o.load_policy",
 }
 _TIMED = "import time; t = time.perf_counter(); {}; print(time.perf_counter() - t)"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    parser.add_argument("--models", default=",".join(LARGE), help="names, with commas between")
-    parser.add_argument("--rounds", type=int, default=6, help="pairs of steps per row")
-    parser.add_argument("--json", type=Path, help="file to write the results to")
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """Measure, print, and write the results."""
-    results = measure(arguments.models.split(","), arguments.rounds)
-    print(footprint_tables(results))
-    if arguments.json:
-        write_atomically(arguments.json, json.dumps(results, indent=2) + "\n")
 
 
 @one_thread()
