@@ -4,38 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from l2o.benchmarks.cells.record import Frozen, Record, Scores
 from l2o.benchmarks.cells.target_measures import ENERGIES, HALVES
+from l2o.envs.objectives.base import Metric
 
 SPLITS = {"target": "target_test", "proxy": "proxy_test", "source": "source_validation"}
 """Split, as configs and tables call it -> as records do."""
 
 
-@dataclass(frozen=True)
-class Metric:
-    """One metric of an objective.
-
-    Attributes:
-        name: in records.
-        direction: whether larger or smaller is better.
-        unit: "%" for a share.
-        chance: what guessing gives; None: it is the task's.
-    """
-
-    name: str
-    direction: Literal["max", "min"] = "max"
-    unit: str = ""
-    chance: float | None = None
-
-
 MAIN = "accuracy"
 """The metric that tables rank by."""
 METRICS: Mapping[str, Metric] = {
-    "accuracy": Metric("accuracy", unit="%"),
-    "loss": Metric("loss", direction="min"),
+    "accuracy": Metric("accuracy", "max", "%"),
+    "loss": Metric("loss", "min", ""),
 }
 
 
