@@ -234,7 +234,20 @@ def reset_classifier(network: Any, classes: int) -> None:
         network.set_submodule(path, resized(layer, classes))
 
 
-def last_layers(network: Any, who: str) -> list[tuple[str, nn.Linear | nn.Conv2d]]:
+class Absent(nn.Identity):
+    """Stands where a last layer was taken away.
+
+    Args:
+        layer: what was there; a new one is made like it.
+    """
+
+    def __init__(self, layer: nn.Linear | nn.Conv2d) -> None:
+        super().__init__()
+        conv = isinstance(layer, nn.Conv2d)
+        self.like = (conv, layer.weight.shape[1], layer.bias is not None)
+
+
+def last_layers(network: Any, who: str) -> list[tuple[str, Any]]:
     """Return the last layers of a network, one but where it was distilled, with their names.
 
     Raises:
@@ -243,9 +256,9 @@ def last_layers(network: Any, who: str) -> list[tuple[str, nn.Linear | nn.Conv2d
     found = network.get_classifier()
     heads = list(found) if isinstance(found, tuple | list | nn.ModuleList) else [found]
     names = {id(module): name for name, module in network.named_modules() if name}
-    layers: list[tuple[str, nn.Linear | nn.Conv2d]] = []
+    layers: list[tuple[str, Any]] = []
     for head in heads:
-        fits = isinstance(head, nn.Linear) or _is_pointwise(head)
+        fits = isinstance(head, nn.Linear | Absent) or _is_pointwise(head)
         if not fits or id(head) not in names:
             raise ValueError(
                 f"{who} needs a network whose get_classifier() is an nn.Linear or a 1x1 "
@@ -256,14 +269,23 @@ def last_layers(network: Any, who: str) -> list[tuple[str, nn.Linear | nn.Conv2d
     return layers
 
 
-def resized(layer: nn.Module, classes: int) -> nn.Module:
-    """Return a new last layer with so many outputs, of the kind of the one given; 0 is none."""
+def resized(layer: Any, classes: int) -> nn.Module:
+    """Return a new last layer with so many outputs, of the kind of the one given; 0 is none.
+
+    Raises:
+        ValueError: it is neither a linear layer nor a convolution.
+    """
+    if not isinstance(layer, nn.Linear | nn.Conv2d | Absent):
+        raise ValueError(
+            f"the last layer is {type(layer).__name__}, and a new one can be made like an "
+            "nn.Linear or a 1x1 nn.Conv2d; take another architecture, or one of your own with "
+            "reset_classifier(classes)"
+        )
+    like = layer if isinstance(layer, Absent) else Absent(layer)
     if classes == 0:
-        return nn.Identity()
-    if isinstance(layer, nn.Conv2d):
-        return nn.Conv2d(layer.in_channels, classes, 1)
-    assert isinstance(layer, nn.Linear)
-    return nn.Linear(layer.in_features, classes, bias=layer.bias is not None)
+        return like
+    conv, width, bias = like.like
+    return nn.Conv2d(width, classes, 1, bias=bias) if conv else nn.Linear(width, classes, bias=bias)
 
 
 def _is_pointwise(layer: Any) -> bool:

@@ -129,6 +129,9 @@ class TransformersNetwork(Adapter):
                 "network from timm, or wrap it by timm's convention as package.module:function"
             )
         self.classifier = found
+        kinds = nn.Linear | nn.Conv2d
+        last = [path for path, m in found.named_modules() if isinstance(m, kinds)][-1:]
+        self.last = ".".join(["classifier", *filter(None, last)])
         self.network.classifier = nn.Identity()
         self.options: dict[str, Any] = {}
 
@@ -144,18 +147,11 @@ class TransformersNetwork(Adapter):
 
     def get_classifier(self) -> nn.Module:
         """Return the last layer, or what stands in its place."""
-        container = self.classifier
-        if not isinstance(container, nn.Sequential):
-            return container
-        return container[-1]
+        return self.get_submodule(self.last)
 
     def reset_classifier(self, classes: int) -> None:
         """Put a new last layer of so many outputs on; 0 is none."""
-        layer = resized(self.get_classifier(), classes)
-        if isinstance(self.classifier, nn.Sequential):
-            self.classifier[-1] = layer
-        else:
-            self.classifier = layer
+        self.set_submodule(self.last, resized(self.get_classifier(), classes))
         self.network.config.num_labels = classes
         self.network.num_labels = classes
 

@@ -16,6 +16,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from l2o.envs.networks.adapter import load_own_state, own_names, own_state
+from l2o.envs.networks.heads import reset_classifier
 from l2o.extras import PACKAGES, missing
 from l2o.files.atomic import DamagedFileError, read_bytes
 
@@ -210,19 +211,13 @@ def _by_position(
 def _fit_classifier(network: Any, state: Mapping[str, Tensor]) -> None:
     """Give a network the classifier that a state dict has: of its size, or none."""
     names = classifier_names(network)
-    if not names or not hasattr(network, "reset_classifier"):
-        return
-    ends = {name: network_shape[0] for name, network_shape in _shapes(network, names).items()}
-    sizes = {len(state[name]) for name in names if name in state and state[name].dim() > 0}
-    if not any(name in state for name in names):
-        network.reset_classifier(0)
-    elif len(sizes) == 1 and sizes != set(ends.values()):
-        network.reset_classifier(sizes.pop())
-
-
-def _shapes(network: nn.Module, names: list[str]) -> dict[str, tuple[int, ...]]:
-    state = own_state(network)
-    return {name: tuple(state[name].shape) for name in names if state[name].dim() > 0}
+    ours = own_state(network)
+    # That of the last layer: what leads there in a classifier of several is not of its size.
+    sizes = {len(state[n]) for n in names[-1:] if n in state and state[n].dim() > 0}
+    if names and not any(name in state for name in names):
+        reset_classifier(network, 0)
+    elif len(sizes) == 1 and sizes != {len(ours[name]) for name in names[-1:]}:
+        reset_classifier(network, sizes.pop())
 
 
 def _check(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], who: str) -> None:
