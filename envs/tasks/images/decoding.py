@@ -63,18 +63,38 @@ def decode_labels(path: str) -> np.ndarray:
 
 
 def decode_first_channel(path: str) -> np.ndarray:
-    """Return the first channel `[H, W]` of a PNG of 16 bits in colour, which PIL cannot read.
+    """Return the first channel `[H, W]` of an image, of all 16 bits where it has as many.
+
+    Pillow keeps the upper half of 16 bits in colour. Read once more as if bytes came in the other
+    order, it keeps the lower half.
 
     Raises:
         CorruptImageError: the file is missing, damaged or no image.
     """
-    with needed_by("a mask of 16 bits in colour"):
-        from torchvision.io import ImageReadMode, read_image
+    pixels, raw = _load(path)
+    if pixels.ndim == 2:
+        return pixels
+    first = pixels[:, :, 0]
+    if not raw.endswith(";16B"):
+        return first
+    low, _ = _load(path, raw.replace(";16B", ";16L"))
+    return (first.astype(np.uint16) << 8) | low[:, :, 0]
+
+
+def _load(path: str, raw: str | None = None) -> tuple[np.ndarray, str]:
+    """Return pixels as Pillow has them, and how they lie in the file; `raw` to say otherwise."""
+    with needed_by("a data set of images"):
+        from PIL import Image
     try:
-        pixels = read_image(path, ImageReadMode.UNCHANGED)
-    except (*_WRONG, RuntimeError) as error:
+        with Image.open(path) as image:
+            tile = image.tile[0]
+            if raw is not None:
+                changed = tile._replace(args=raw) if hasattr(tile, "_replace") else (*tile[:3], raw)
+                image.tile = [changed]
+            image.load()
+            return np.asarray(image), str(tile[3])
+    except (*_WRONG, Image.DecompressionBombError) as error:
         raise _corrupt(path, error) from error
-    return np.asarray(pixels[0].numpy())
 
 
 def read_size(path: str) -> tuple[int, int]:

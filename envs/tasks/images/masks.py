@@ -71,8 +71,8 @@ class MaskCoding:
             told = ", ".join(map(str, known[:12])) + (", ..." if len(known) > 12 else "")
             raise CorruptImageError(
                 f"{path} has the value {pixels[tuple(place)]} at row {place[0]}, column "
-                f"{place[1]}, which is no class; values are {told}. Say what it means (values={{...}}), or "
-                "which value counts nowhere (ignore=...)"
+                f"{place[1]}, which is no class; values are {told}. Say what "
+                f"it means (values={{...}}), or which value counts nowhere (ignore=...)"
             )
         return labels.astype(np.uint8)
 

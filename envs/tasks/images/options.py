@@ -33,7 +33,7 @@ class ImageOptions:
     size: int | None = None
     """Height and width that the network is given; None: what it was pretrained with."""
     resize: int | None = None
-    """What the shorter side is shrunk to, first; None: what scoring needs, or, with masks, no less."""
+    """What the shorter side is shrunk to, first; None: what scoring needs; masks: nothing."""
     augment: tuple[str | Named, ...] | str | Named = ("flip_crop",)
     """Augmentations of training, one after the other, by name, with options or not."""
     steps: int | None = None

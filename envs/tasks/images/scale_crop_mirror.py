@@ -56,7 +56,7 @@ class ScaleCropMirror:
         moved = _like(self._move(_plain(image), move, self.interpolation, self.fill), image)
         if mask is None:
             return moved
-        labels = self._move(_plain(mask)[None], move, "nearest", [float(IGNORED)])[0]
+        labels = self._move(_plain(mask)[None], move, "nearest-exact", [float(IGNORED)])[0]
         return moved, _like(labels, mask)
 
     def _move(
