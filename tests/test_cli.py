@@ -64,11 +64,11 @@ def calls(monkeypatch, tmp_path):
 
     places = {
         "l2o.policies.train": {"train": save},
-        "l2o.benchmarks.fine_tune": {
+        "l2o.service.finetuning.run": {
             "check": lambda config: None,
-            "run_finetune": lambda config, out: save(config, out) / "results.json",
-            "summary": lambda record: "summary",
+            "run_finetune": lambda config, out, resume=False: save(config, out) / "results.json",
         },
+        "l2o.service.finetuning.summary": {"summary": lambda record: "summary"},
         "l2o.benchmarks": {
             "run_benchmark": lambda config, out, workers, progress: out,
             "print_table": lambda folder: None,

@@ -222,6 +222,17 @@ class Curve:
         self.points.append(Point(step=self.step, scores=plain, proxy_kl=proxy_kl))
         self._kl, self._since = 0.0, 0
 
+    def state(self) -> dict[str, float]:
+        """Return what was noted since the last point, for a run that goes on."""
+        return {"kl": self._kl, "since": self._since}
+
+    def go_on(
+        self, step: int, diverged: bool, points: Sequence[Point], state: Mapping[str, Any]
+    ) -> None:
+        """Go on as the curve of a run that was stopped."""
+        self.step, self.diverged, self.points = step, diverged, list(points)
+        self._kl, self._since = float(state["kl"]), int(state["since"])
+
 
 def to_plain(values: Mapping[str, float]) -> dict[str, float | None]:
     """Return values as a record has them."""
