@@ -57,7 +57,7 @@ class FineTuning(Strict):
     """Guidance terms added to the loss: name -> arguments; {} is plain fine-tuning."""
     interval: Interval = 10
     """Optimizer steps between decisions, for every policy; or a rule: {first, growth, share}, or
-    {name, options} of one of your own."""
+    {name, options} of a member of l2o.intervals or of one of your own."""
     device: str = "cpu"
     """Torch device of the inner network; auto takes CUDA where there is one."""
 
