@@ -1,0 +1,1 @@
+"""Pretrained networks by name: of timm, torchvision, transformers, or of your own."""

@@ -1,0 +1,1 @@
+"""Task families over image files: folders, lists, and the data sets of the papers."""
