@@ -139,6 +139,7 @@ def _import_dotted(kind: str, path: str) -> T:  # type: ignore[type-var]
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
             f"cannot import {kind} {path!r}: {error}. "
-            "A dotted path reads package.module:Name and must be importable from here."
+            "A dotted path reads package.module:Name; its module must be installed, on PYTHONPATH, "
+            "or, for the command line, in the current folder."
         ) from error
     return found
