@@ -236,15 +236,17 @@ class FineTune:
         return [(held.images, held.labels)]
 
     @torch.no_grad()
-    def outputs(self, split: str) -> Outputs:
-        """Return outputs, labels and features on one of `SPLITS`, for `l2o.measures`."""
-        found: list[tuple[Tensor, Tensor, Tensor]] = []
+    def outputs(self, split: str) -> Iterator[Outputs]:
+        """Yield outputs, labels and features of each batch of one of `SPLITS`, for `l2o.measures`.
+
+        `l2o.measures.joined` puts together what a measure has to see at once. The network is held
+        as it is judged until the last batch is taken or the iterator closed: train after that.
+        """
         with judged(self.optimizer), evaluating(self.model):
             for images, labels in self._data(split):
                 features = self.model.forward_features(images)
-                found.append((self.model.forward_head(features), labels, features))
-        logits, labels, features = map(torch.cat, zip(*found, strict=True))
-        return Outputs(logits=logits, labels=labels, features=features)
+                logits = self.model.forward_head(features)
+                yield Outputs(logits=logits, labels=labels, features=features)
 
 
 def fresh_model(task: Task, seed: int) -> Any:

@@ -118,7 +118,7 @@ def test_fine_tunes_and_evaluations_leave_the_training_as_it_is(name):
         for run in runs:
             run.advance(part)
         assert runs[0].scores("target_test") == runs[0].scores("target_test")
-        runs[0].outputs("target_test"), runs[0].proxy_scores()
+        list(runs[0].outputs("target_test")), runs[0].proxy_scores()
     assert not runs[0].diverged
     pairs = zip(runs[0].model.parameters(), runs[1].model.parameters(), strict=True)
     for mine, theirs in pairs:
