@@ -26,13 +26,13 @@ def folder(tmp_path):
     return tmp_path
 
 
-def command(folder, *words, safe=""):
+def command(folder, *words, safe="", start=None):
     """Return what `l2o WORDS` does in a folder that no variable names."""
     path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": path, "PYTHONSAFEPATH": safe}
-    script = Path(sys.executable).with_name("l2o")
+    started = [str(Path(sys.executable).with_name("l2o"))] if start is None else start
     return subprocess.run(
-        [str(script), *words], cwd=folder, env=environment, capture_output=True, text=True
+        [*started, *words], cwd=folder, env=environment, capture_output=True, text=True
     )
 
 
@@ -45,3 +45,10 @@ def test_dotted_paths_name_modules_of_the_current_folder(folder):
     assert refused.returncode == 2
     assert "cannot import task 'mine:Yours': No module named 'mine'" in refused.stderr
     assert "or, for the command line, in the current folder" in refused.stderr
+
+
+def test_the_package_is_the_command(tmp_path):
+    started = [sys.executable, "-m", "l2o"]
+    for words, code in ((["--version"], 0), (["policies", "no-such-policy"], 2)):
+        there, here = (command(tmp_path, *words, start=start) for start in (started, None))
+        assert (there.returncode, there.stdout, there.stderr) == (code, here.stdout, here.stderr)

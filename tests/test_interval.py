@@ -29,9 +29,9 @@ from l2o.envs.stacked import StackedFineTuneEnv, Start
 from l2o.intervals import INTERVALS, ASGRelease, Every, Growing, Interval, Windows
 from l2o.intervals.plain import as_interval, as_plain
 from l2o.intervals.unloaded import Unloaded
-from l2o.multipliers import Bins
 from l2o.networks.asg import ASGPolicyNetwork
 from l2o.networks.layer_shared import LayerPolicyNetwork
+from l2o.networks.multipliers import Bins
 from l2o.signals.spec import SignalSpec
 
 RULE = {"first": 2, "growth": 0.5, "share": 0.1}

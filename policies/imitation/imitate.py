@@ -10,8 +10,8 @@ import torch
 from l2o.configs.schema import TrainConfig
 from l2o.envs.runtime.executor import in_order
 from l2o.envs.runtime.executor.choose import choose_executor
-from l2o.multipliers import LogRange
 from l2o.networks.layer_shared import LayerPolicyNetwork
+from l2o.networks.multipliers import LogRange
 from l2o.policies.common.networks import action_range
 from l2o.policies.imitation.candidates import Preferred
 from l2o.policies.imitation.demonstrations import Demonstrations, decisions, sequences
