@@ -128,6 +128,7 @@ def record_of(cell: Cell, **found: Any) -> Record:
 
 def measure(cell: Cell) -> Record:
     """Fine-tune, and measure on the way and at the end."""
+    from l2o.benchmarks.cells.target_measures import kept
     from l2o.envs.fine_tune import FineTune
     from l2o.envs.inner_loop import InnerLoop
     from l2o.envs.policy_choice import build_policy
@@ -158,7 +159,7 @@ def measure(cell: Cell) -> Record:
         cell,
         curve,
         score(run, PROXY),
-        run.outputs("target_test"),
+        kept(run.outputs("target_test"), run.objective),
         run.objective,
         steps=run.steps,
         seconds=time.perf_counter() - began,

@@ -74,11 +74,11 @@ class Tested:
 def answer_classes(run: FineTune, split: str = "target_test") -> Tested:
     """Return what a classifier answers on a split."""
     logits, labels, features, kept = [], [], [], 0
-    for found, truth, seen in run.scoring.predictions(split):
-        logits.append(found.float().cpu())
-        labels.append(truth.cpu())
+    for batch in run.outputs(split):
+        logits.append(batch.logits.float().cpu())
+        labels.append(batch.labels.cpu())
         if kept < _FEATURES:
-            features.append(pooled(seen)[: _FEATURES - kept].float().cpu())
+            features.append(pooled(batch.features)[: _FEATURES - kept].float().cpu())
             kept += len(features[-1])
     count = sum(map(len, labels))
     return Tested(

@@ -48,11 +48,11 @@ def answer_masks(run: FineTune, split: str = "target_test") -> TestedMasks:
     """Return what a network that segments makes of a split; nothing of an image is kept."""
     sums: dict[str, list[Tensor]] = {"of_class": [], "taken_for": [], "hits": []}
     features: list[Tensor] = []
-    for outputs, labels, seen in run.scoring.predictions(split):
-        for name, value in run.objective.tally(outputs.float(), labels).items():
+    for batch in run.outputs(split):
+        for name, value in run.objective.tally(batch.logits.float(), batch.labels).items():
             sums[name].append(value.cpu())
         if sum(map(len, features)) < _FEATURES:
-            features.append(pooled(seen).float().cpu())
+            features.append(pooled(batch.features).float().cpu())
     counts = {name: torch.cat(values) for name, values in sums.items()}
     return TestedMasks(
         files=file_names(getattr(run.task, split), len(counts["hits"])),
