@@ -10,7 +10,8 @@ from l2o.envs.simulators.garments.outline import Cutter, Garment
 def draw_bag(cutter: Cutter, seam: float) -> Garment:
     """A body wider at the bottom or the top, with handles, a strap or neither; a flap, a clasp."""
     garment, cut = Garment(), cutter.cut
-    tall = cut(0.7, 1.7)
+    kind = cutter.pick(0.45, 0.25, 0.3)
+    tall = cut(0.7, 1.5) if kind < 2 else cut(0.8, 1.6)
     low, high = cut(0.8, 1.0), cut(0.65, 1.0)
     corner = cut(0.03, 0.25)
     side = [
@@ -21,10 +22,9 @@ def draw_bag(cutter: Cutter, seam: float) -> Garment:
         (low - corner, tall),
         (0.0, tall),
     ]
-    kind = cutter.pick(0.5, 0.3, 0.2)
     if kind == 0:
         for shift in (0.0, cut(-0.05, 0.08)):
-            add_handle(garment, cutter, cut(0.3, 0.55), cut(0.3, 0.7), shift)
+            add_handle(garment, cutter, cut(0.28, 0.5), cut(0.25, 0.75), shift)
     elif kind == 1:
         add_handle(garment, cutter, high * cut(0.8, 1.0), cut(0.4, 1.1), 0.0)
     garment.whole(side, rounds=1)
@@ -49,4 +49,4 @@ def add_handle(garment: Garment, cutter: Cutter, wide: float, tall: float, shift
     arc = np.stack([shift - wide * np.cos(turn), -tall * np.sin(turn) ** power], axis=1)
     ends = np.array([[shift - wide, 0.15], [shift + wide, 0.15]])
     along = np.concatenate([ends[:1], arc, ends[1:]])
-    garment.line(along, cutter.cut(0.05, 0.14), tone=cutter.cut(0.7, 1.1), seam=False)
+    garment.line(along, cutter.cut(0.04, 0.1), tone=cutter.cut(0.6, 1.1), seam=False)

@@ -6,7 +6,7 @@ from l2o.envs.simulators.dimensions import Categorical, Continuous, Integer
 from l2o.envs.simulators.space import Space
 
 TEXTURES = ("plain", "striped", "checked", "camouflage", "knit")
-"""What cloth may look like."""
+"""What cloth may look like; the first is none."""
 
 LIGHTS = ("any", "flat", "above", "left", "right")
 """Where light may come from."""
@@ -14,8 +14,8 @@ LIGHTS = ("any", "flat", "above", "left", "right")
 PARAMETERS = Space(
     {
         "cut": Continuous(0.0, 1.0, 1.0, "how far garments of a class differ in cut; 0: not at all"),
-        "tone": Continuous(0.1, 0.9, 0.6, "brightness of cloth, in the middle of all garments"),
-        "tone_spread": Continuous(0.0, 0.5, 0.35, "largest deviation from that brightness"),
+        "tone": Continuous(0.1, 0.9, 0.65, "brightness of cloth, in the middle of all garments"),
+        "tone_spread": Continuous(0.0, 0.5, 0.4, "largest deviation from that brightness"),
         "plain": Continuous(0.0, 1.0, 1.0, "how often cloth is plain, relative to the others"),
         "striped": Continuous(0.0, 1.0, 0.15, "how often cloth is striped"),
         "checked": Continuous(0.0, 1.0, 0.08, "how often cloth is checked"),
@@ -24,11 +24,11 @@ PARAMETERS = Space(
         "texture_contrast": Continuous(0.0, 1.0, 0.5, "largest contrast of textures"),
         "details": Continuous(0.0, 1.0, 0.7, "share of the details that a garment may have"),
         "buttons": Integer(0, 10, 6, "most buttons in a row"),
-        "seams": Continuous(0.0, 1.0, 0.35, "contrast of seams, collars and openings"),
+        "seams": Continuous(0.0, 1.0, 0.5, "contrast of seams, collars and openings"),
         "light": Categorical(LIGHTS, "any", "where light comes from; any: each its own side"),
-        "light_strength": Continuous(0.0, 0.8, 0.2, "how much light falls off over a garment"),
-        "rounding": Continuous(0.0, 1.0, 0.3, "how much darker cloth is towards its edges"),
-        "folds": Continuous(0.0, 1.0, 0.25, "contrast of creases"),
+        "light_strength": Continuous(0.0, 0.8, 0.3, "how much light falls off over a garment"),
+        "rounding": Continuous(0.0, 1.0, 0.45, "how much darker cloth is towards its edges"),
+        "folds": Continuous(0.0, 1.0, 0.15, "contrast of creases"),
         "tilt": Continuous(0.0, 45.0, 3.0, "largest rotation either way, in degrees"),
         "shear": Continuous(0.0, 0.5, 0.05, "largest shear either way"),
         "stretch": Continuous(0.0, 0.5, 0.1, "largest change of width, as a share of it"),
@@ -36,7 +36,7 @@ PARAMETERS = Space(
         "shift": Continuous(0.0, 0.3, 0.0, "largest move either way, as a share of the image"),
         "facing": Continuous(0.0, 1.0, 0.0, "share of garments that are mirrored"),
         "blur": Continuous(0.0, 2.0, 0.4, "largest blur, in pixels of an image of 28 x 28"),
-        "sharpening": Continuous(0.0, 2.0, 0.6, "largest sharpening"),
+        "sharpening": Continuous(0.0, 2.0, 1.0, "largest sharpening"),
         "noise": Continuous(0.0, 0.3, 0.05, "largest standard deviation of pixels' noise"),
     }
 )

@@ -10,27 +10,28 @@ from l2o.envs.simulators.garments.outline import Cutter, Garment, Points
 def draw_sneaker(cutter: Cutter, seam: float) -> Garment:
     """A low shoe with a thick sole, laces and stripes."""
     garment, cut = Garment(), cutter.cut
-    sole, heel, tongue = cut(0.08, 0.2), cut(0.5, 0.8), cut(0.7, 1.0)
-    dip, toe = cut(0.42, 0.6), cut(0.24, 0.4)
+    sole, heel, tongue = cut(0.1, 0.22), cut(0.6, 0.88), cut(0.75, 1.05)
+    dip, toe = cut(0.45, 0.64), cut(0.2, 0.36)
     lace = cut(0.05, 0.25)
     upper = [
-        (-1.0, -sole),
-        (-0.97, -0.7 * toe),
-        (-0.75, -toe - 0.03),
-        (-0.45, -toe - 0.12),
-        (lace - 0.1, -tongue + 0.1),
-        (lace + 0.05, -tongue),
-        (lace + 0.2, -tongue + 0.06),
-        (0.6, -dip),
-        (0.85, -heel),
-        (0.98, -heel + 0.02),
-        (0.95, -0.3),
-        (1.0, -sole),
+        (-1.0, -0.6 * sole),
+        (-1.0, -sole - 0.6 * toe),
+        (-0.85, -sole - toe),
+        (-0.5, -sole - toe - 0.06),
+        (lace - 0.15, -tongue + 0.14),
+        (lace, -tongue - 0.04),
+        (lace + 0.16, -tongue - 0.02),
+        (lace + 0.26, -dip - 0.1),
+        (0.62, -dip),
+        (0.84, -heel - 0.02),
+        (0.98, -heel),
+        (0.96, -0.35),
+        (1.0, -0.6 * sole),
     ]
-    garment.add(upper, rounds=2)
+    garment.add(upper, rounds=1)
     inner = [(lace + 0.12, -tongue + 0.04), (0.6, -dip - 0.02), (0.86, -heel + 0.02)]
     garment.line(inner, 0.07, rounds=1, tone=cut(0.3, 0.8))
-    nose = [(-1.0, -sole), (-0.97, -0.7 * toe), (-0.75, -toe), (-0.6, -sole)]
+    nose = [(-1.0, -sole), (-1.0, -sole - 0.6 * toe), (-0.8, -sole - toe), (-0.55, -sole)]
     garment.add(nose, rounds=1, tone=cut(0.7, 1.2))
     garment.add([(0.7, -sole), (0.8, -heel), (0.97, -heel), (0.98, -sole)], 1, tone=cut(0.6, 1.3))
     add_sole(garment, cutter, [(-1.0, 1.0)], sole)
@@ -49,8 +50,8 @@ def draw_boot(cutter: Cutter, seam: float) -> Garment:
     """A shaft above the ankle, a heel of any height."""
     garment, cut = Garment(), cutter.cut
     heel = (cut(0.08, 0.25), cut(0.3, 0.75))[cutter.pick(0.5, 0.5)]
-    shaft, front, back = cut(1.1, 1.75), cut(-0.15, 0.2), cut(0.75, 0.98)
-    toe, lift = cut(0.2, 0.36), 0.75 * heel
+    shaft, front, back = cut(1.05, 1.8), cut(-0.1, 0.25), cut(0.78, 1.0)
+    toe, lift = cut(0.2, 0.4), 0.75 * heel
     upper = [
         (-1.0, -0.05),
         (-0.95, -toe),
@@ -66,7 +67,7 @@ def draw_boot(cutter: Cutter, seam: float) -> Garment:
         (-0.2, -0.12 * heel - 0.03),
         (-0.6, 0.0),
     ]
-    garment.add(upper, rounds=2)
+    garment.add(upper, rounds=1)
     add_heel(garment, cutter, heel, cut(0.4, 0.7))
     dark = cut(0.4, 1.3)
     foot = [(-1.0, -0.04), (-0.55, 0.0), (-0.2, -0.1 * heel - 0.02), (0.4, -0.8 * heel), (0.93, -heel)]

@@ -43,6 +43,9 @@ CLASSES: dict[str, Callable[[Cutter, float], Garment]] = {
 BASE = 28
 """Height and width that blur and lines are meant for."""
 
+SMOOTH = {"sandal": 0.4, "sneaker": 0.4, "bag": 0.4, "ankle boot": 0.4}
+"""Classes of leather rather than cloth, and how often they have a texture, relative to others."""
+
 
 class GarmentsSimulator(Simulator):
     """Draws garments as a catalogue's photographs show them: grey, on black, filling the image.
@@ -80,17 +83,21 @@ class GarmentsSimulator(Simulator):
         psi: Any = point
         cutter = Cutter(generator, psi["cut"], psi["details"], psi["buttons"])
         seam = 1.0 + psi["seams"] * generator.uniform(-1.0, 0.6)
-        garment = CLASSES[self.classes[label]](cutter, seam)
+        name = self.classes[label]
+        garment = CLASSES[name](cutter, seam)
         painting = paint(garment, draw_pose(psi, generator), self.size * DETAIL)
-        grey = self._photograph(self._light(painting, psi, generator), painting, psi, generator)
+        light = self._light(painting, psi, SMOOTH.get(name, 1.0), generator)
+        grey = self._photograph(light, painting, psi, generator)
         return np.repeat(grey[..., None], 3, axis=2), (grey > 0).astype(np.uint8)
 
-    def _light(self, painting: Painting, psi: Any, generator: np.random.Generator) -> Field:
+    def _light(
+        self, painting: Painting, psi: Any, share: float, generator: np.random.Generator
+    ) -> Field:
         """Return the brightness of a painting in cloth and light, 0 on the ground."""
         side = len(painting.tone)
         tone = np.clip(psi["tone"] + psi["tone_spread"] * generator.uniform(-1, 1), 0.08, 0.97)
-        texture = cloth.DRAWN[draw_texture(psi, generator)](side, generator)
-        contrast = psi["texture_contrast"] * generator.uniform(0.2, 1.0)
+        texture = cloth.DRAWN[draw_texture(psi, share, generator)](side, generator)
+        contrast = psi["texture_contrast"] * generator.uniform(0.1, 1.0)
         coloured = tone * (1 + contrast * texture)
         brightness = painting.tone * np.where(painting.cloth, coloured, 1.0)
         light = psi["light_strength"] * generator.uniform(0.0, 1.0)
@@ -117,11 +124,18 @@ class GarmentsSimulator(Simulator):
         return blocks.mean(axis=(1, 3), dtype=np.float32)
 
 
-def draw_texture(psi: Any, generator: np.random.Generator) -> str:
-    """Draw a texture by the weights of psi; plain where all are 0."""
-    weights = np.array([psi[name] for name in TEXTURES])
-    drawn = generator.random() * weights.sum()
-    return TEXTURES[int(np.searchsorted(np.cumsum(weights), drawn, side="right")) % len(TEXTURES)]
+def draw_texture(psi: Any, share: float, generator: np.random.Generator) -> str:
+    """Draw a texture by the weights of psi; plain where all are 0.
+
+    Args:
+        psi: with a weight for each texture.
+        share: factor on how often it is kept if it is not plain.
+        generator: what it is drawn from.
+    """
+    bounds = np.cumsum([psi[name] for name in TEXTURES])
+    place, kept = generator.random() * bounds[-1], generator.random() < share
+    drawn = int(np.searchsorted(bounds, place, side="right"))
+    return TEXTURES[drawn] if kept and drawn < len(TEXTURES) else TEXTURES[0]
 
 
 def draw_pose(psi: Any, generator: np.random.Generator) -> Pose:

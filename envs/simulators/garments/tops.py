@@ -64,6 +64,7 @@ class Sleeve:
         cuff: width at its end.
         bend: how far the elbow is out.
         tone: factor on the cloth's brightness.
+        shadow: factor where it touches the body.
     """
 
     length: float
@@ -71,6 +72,7 @@ class Sleeve:
     cuff: float
     bend: float = 0.0
     tone: float = 1.0
+    shadow: float = 1.0
 
     def add_to(self, garment: Garment, body: Body, seam: float) -> None:
         """Add both sleeves, and the seams where they begin."""
@@ -90,6 +92,7 @@ class Sleeve:
             garment.line(np.stack([shoulder, armpit]) * side, 0.03, tone=seam)
             cuff = np.stack([end, inner]) - 0.1 * along
             garment.line(cuff * side, 0.03, tone=seam)
+            garment.line(np.stack([armpit, corners[4], inner]) * side, 0.035, tone=self.shadow)
 
 
 def draw_tshirt(cutter: Cutter, seam: float) -> Garment:
@@ -125,12 +128,12 @@ def draw_pullover(cutter: Cutter, seam: float) -> Garment:
         neck=cut(0.16, 0.34),
         depth=cut(0.04, 0.22),
         shoulder=cut(0.46, 0.6),
-        drop=cut(0.1, 0.26),
-        chest=cut(0.48, 0.66),
-        arm=cut(0.4, 0.65),
-        waist=cut(0.5, 0.66),
-        hem=cut(0.46, 0.66),
-        sag=cut(-0.04, 0.1),
+        drop=cut(0.08, 0.22),
+        chest=(chest := cut(0.42, 0.58)),
+        arm=cut(0.36, 0.6),
+        waist=chest + cut(-0.08, 0.04),
+        hem=chest + cut(-0.12, 0.06),
+        sag=cut(-0.04, 0.08),
     )
     body.add_to(garment)
     add_long_sleeves(garment, cutter, body, seam)
@@ -148,12 +151,12 @@ def draw_coat(cutter: Cutter, seam: float) -> Garment:
     body = Body(
         neck=cut(0.14, 0.26),
         depth=cut(0.0, 0.12),
-        shoulder=cut(0.44, 0.56),
-        drop=cut(0.14, 0.28),
-        chest=cut(0.46, 0.6),
-        arm=cut(0.4, 0.6),
-        waist=cut(0.42, 0.6),
-        hem=cut(0.46, 0.66),
+        shoulder=cut(0.44, 0.58),
+        drop=cut(0.12, 0.26),
+        chest=(chest := cut(0.42, 0.58)),
+        arm=cut(0.36, 0.6),
+        waist=chest + cut(-0.08, 0.04),
+        hem=chest + cut(-0.08, 0.12),
         sag=cut(-0.04, 0.06),
     )
     body.add_to(garment)
@@ -192,10 +195,10 @@ def draw_shirt(cutter: Cutter, seam: float) -> Garment:
         depth=cut(0.1, 0.45),
         shoulder=cut(0.46, 0.6),
         drop=cut(0.08, 0.24),
-        chest=cut(0.48, 0.64),
-        arm=cut(0.4, 0.6),
-        waist=cut(0.44, 0.64),
-        hem=cut(0.5, 0.9) if loose else cut(0.48, 0.66),
+        chest=(chest := cut(0.42, 0.6)),
+        arm=cut(0.36, 0.6),
+        waist=chest + cut(-0.08, 0.06),
+        hem=chest + (cut(0.0, 0.35) if loose else cut(-0.06, 0.1)),
         sag=cut(-0.05, 0.2),
     )
     body.add_to(garment, pointed=True)
@@ -255,8 +258,8 @@ def draw_dress(cutter: Cutter, seam: float) -> Garment:
 def add_long_sleeves(garment: Garment, cutter: Cutter, body: Body, seam: float) -> None:
     """Add sleeves that hang beside the body."""
     cut = cutter.cut
-    angle, cuff, bend = cut(0.06, 0.24), cut(0.15, 0.25), cut(0.0, 0.08)
-    Sleeve(cut(1.45, 1.9), angle, cuff, bend, tone(cutter)).add_to(garment, body, seam)
+    angle, cuff, bend = cut(0.04, 0.22), cut(0.12, 0.2), cut(0.02, 0.1)
+    Sleeve(cut(1.4, 1.85), angle, cuff, bend, tone(cutter), cut(0.2, 0.9)).add_to(garment, body, seam)
 
 
 def add_neckband(garment: Garment, body: Body, seam: float) -> None:
