@@ -36,9 +36,9 @@ class Simulator(ABC):
     image draws its own details within what psi allows, so every point makes a data set to train on.
     Where psi is a distribution over points, each image draws a point of its own from it, too:
 
-        render({"tilt": 10.0}, 1000, seed=0)                     one psi, as when learning to simulate
-        render(simulator.parameters, 1000, seed=0)               domain randomization
-        render(simulator.parameters.narrow(tilt=(0, 10)), ...)   within ranges
+        render({"tilt": 10.0}, 1000, seed=0)                    one psi, to learn to simulate
+        render(simulator.parameters, 1000, seed=0)              domain randomization
+        render(simulator.parameters.narrow(tilt=(0, 10)), ...)  within ranges
 
     Image i depends on psi, the seed and i alone: the first images of a large set are those of a
     small one. Classes take turns in random order, so any set is balanced as far as it can be.
@@ -48,6 +48,7 @@ class Simulator(ABC):
 
     Attributes:
         name: the family's name for it.
+        version: raised by any change of what is drawn, so that caches are made anew.
         parameters: the space of psi; its defaults are the simulator as it is meant.
         classes: names of the labels.
         mask_classes: names of what a pixel may be; the first is the ground.
@@ -57,6 +58,7 @@ class Simulator(ABC):
     """
 
     name: ClassVar[str]
+    version: ClassVar[int] = 1
     parameters: ClassVar[Space]
     classes: ClassVar[tuple[str, ...]]
     mask_classes: ClassVar[tuple[str, ...]]

@@ -1,4 +1,4 @@
-"""From outlines to pixels: placing a garment in an image, and painting it several times as large."""
+"""From outlines to pixels: garments in their place, painted several times as large."""
 
 from __future__ import annotations
 

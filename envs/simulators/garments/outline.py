@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 Points = NDArray[np.float64]
 """`[P, 2]`: x to the right, y down, in units of the garment's own."""
+Corners = Sequence[Sequence[float] | Points] | Points
+"""Points, however they are put together."""
 
 
 @dataclass(frozen=True)
@@ -48,28 +50,36 @@ class Line:
 
 @dataclass(frozen=True)
 class Garment:
-    """Parts and lines in the order in which they are drawn."""
+    """Parts and lines in the order in which they are drawn.
+
+    Attributes:
+        shapes: what was added so far.
+    """
 
     shapes: list[Part | Line] = field(default_factory=list)
 
-    def add(self, points: Sequence[Sequence[float]] | Points, rounds: int = 0, **look: object) -> None:
+    def add(self, points: Corners, rounds: int = 0, **look: object) -> None:
         """Add a polygon, with its corners rounded so many times."""
         outline = rounded(np.asarray(points, np.float64), rounds)
         self.shapes.append(Part(outline, **look))  # type: ignore[arg-type]
 
-    def pair(self, points: Sequence[Sequence[float]] | Points, rounds: int = 0, **look: object) -> None:
+    def pair(self, points: Corners, rounds: int = 0, **look: object) -> None:
         """Add a polygon and its mirror image."""
         right = np.asarray(points, np.float64)
         self.add(right, rounds, **look)
         self.add(right * (-1.0, 1.0), rounds, **look)
 
-    def whole(self, half: Sequence[Sequence[float]] | Points, rounds: int = 0, **look: object) -> None:
+    def whole(self, half: Corners, rounds: int = 0, **look: object) -> None:
         """Add a polygon whose right half is given, from top to bottom."""
         right = np.asarray(half, np.float64)
         self.add(np.concatenate([right, (right * (-1.0, 1.0))[::-1]]), rounds, **look)
 
     def line(
-        self, points: Sequence[Sequence[float]] | Points, width: float, rounds: int = 0, **look: object
+        self,
+        points: Corners,
+        width: float,
+        rounds: int = 0,
+        **look: object,
     ) -> None:
         """Add a line, with its bends rounded so many times."""
         along = rounded(np.asarray(points, np.float64), rounds, closed=False)

@@ -13,7 +13,7 @@ LIGHTS = ("any", "flat", "above", "left", "right")
 
 PARAMETERS = Space(
     {
-        "cut": Continuous(0.0, 1.0, 1.0, "how far garments of a class differ in cut; 0: not at all"),
+        "cut": Continuous(0.0, 1.0, 1.0, "how far cuts of a class differ; 0: not at all"),
         "tone": Continuous(0.1, 0.9, 0.65, "brightness of cloth, in the middle of all garments"),
         "tone_spread": Continuous(0.0, 0.5, 0.4, "largest deviation from that brightness"),
         "plain": Continuous(0.0, 1.0, 1.0, "how often cloth is plain, relative to the others"),

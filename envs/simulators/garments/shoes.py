@@ -34,7 +34,7 @@ def draw_sneaker(cutter: Cutter, seam: float) -> Garment:
     nose = [(-1.0, -sole), (-1.0, -sole - 0.6 * toe), (-0.8, -sole - toe), (-0.55, -sole)]
     garment.add(nose, rounds=1, tone=cut(0.7, 1.2))
     garment.add([(0.7, -sole), (0.8, -heel), (0.97, -heel), (0.98, -sole)], 1, tone=cut(0.6, 1.3))
-    add_sole(garment, cutter, [(-1.0, 1.0)], sole)
+    add_sole(garment, cutter, sole)
     for k in range(cutter.generator.integers(2, 6)):
         share = 0.2 + 0.16 * k
         x, y = -0.45 + share * (lace + 0.35), -toe - 0.12 - share * (tongue - toe - 0.1)
@@ -70,7 +70,13 @@ def draw_boot(cutter: Cutter, seam: float) -> Garment:
     garment.add(upper, rounds=1)
     add_heel(garment, cutter, heel, cut(0.4, 0.7))
     dark = cut(0.4, 1.3)
-    foot = [(-1.0, -0.04), (-0.55, 0.0), (-0.2, -0.1 * heel - 0.02), (0.4, -0.8 * heel), (0.93, -heel)]
+    foot = [
+        (-1.0, -0.04),
+        (-0.55, 0.0),
+        (-0.2, -0.1 * heel - 0.02),
+        (0.4, -0.8 * heel),
+        (0.93, -heel),
+    ]
     garment.line(foot, cut(0.06, 0.14), rounds=1, tone=dark)
     if cutter.has(0.5):
         garment.line([(front + 0.35, -shaft), (front + 0.45, -0.3 - heel)], 0.04, tone=seam)
@@ -127,13 +133,11 @@ def add_straps(garment: Garment, cutter: Cutter, foot: Points, heel: float) -> N
             garment.line([(front, y + 0.05), (0.45, -0.85 * heel)], width, **look)
 
 
-def add_sole(garment: Garment, cutter: Cutter, spans: list[tuple[float, float]], thick: float) -> None:
+def add_sole(garment: Garment, cutter: Cutter, thick: float) -> None:
     """Add a flat sole, of a tone of its own."""
-    tone = cutter.cut(0.1, 1.0)
-    for left, right in spans:
-        sole = [(left, -thick), (right, -thick), (right + 0.02, -0.3 * thick), (right - 0.05, 0.0)]
-        sole += [(left + 0.15, 0.0), (left, -0.4 * thick)]
-        garment.add(sole, rounds=1, tone=tone, cloth=False)
+    sole = [(-1.0, -thick), (1.0, -thick), (1.02, -0.3 * thick), (0.95, 0.0)]
+    sole += [(-0.85, 0.0), (-1.0, -0.4 * thick)]
+    garment.add(sole, rounds=1, tone=cutter.cut(0.1, 1.0), cloth=False)
 
 
 def add_heel(garment: Garment, cutter: Cutter, heel: float, start: float) -> None:

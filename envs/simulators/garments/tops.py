@@ -146,7 +146,7 @@ def draw_pullover(cutter: Cutter, seam: float) -> Garment:
 
 
 def draw_coat(cutter: Cutter, seam: float) -> Garment:
-    """Long sleeves, an opening from neck to hem, a collar or a hood, pockets."""
+    """Long sleeves, an opening from neck to hem, an open or a standing collar, pockets."""
     garment, cut = Garment(), cutter.cut
     body = Body(
         neck=cut(0.14, 0.26),
@@ -181,7 +181,9 @@ def draw_coat(cutter: Cutter, seam: float) -> Garment:
     if cutter.has(0.7):
         low = cut(1.15, 1.45)
         for side in (-1.0, 1.0):
-            garment.line([(0.18 * side, low), (0.42 * side, low + cut(-0.15, 0.05))], 0.04, tone=seam)
+            garment.line(
+                [(0.18 * side, low), (0.42 * side, low + cut(-0.15, 0.05))], 0.04, tone=seam
+            )
     return garment
 
 
@@ -259,14 +261,22 @@ def add_long_sleeves(garment: Garment, cutter: Cutter, body: Body, seam: float) 
     """Add sleeves that hang beside the body."""
     cut = cutter.cut
     angle, cuff, bend = cut(0.04, 0.22), cut(0.12, 0.2), cut(0.02, 0.1)
-    Sleeve(cut(1.4, 1.85), angle, cuff, bend, tone(cutter), cut(0.2, 0.9)).add_to(garment, body, seam)
+    Sleeve(cut(1.4, 1.85), angle, cuff, bend, tone(cutter), cut(0.2, 0.9)).add_to(
+        garment, body, seam
+    )
 
 
 def add_neckband(garment: Garment, body: Body, seam: float) -> None:
     """Add a seam along the neckline."""
     low = body.depth + 0.08
     wide = body.neck + 0.06
-    line = [(-wide, 0.02), (-0.6 * wide, 0.8 * low), (0.0, low), (0.6 * wide, 0.8 * low), (wide, 0.02)]
+    line = [
+        (-wide, 0.02),
+        (-0.6 * wide, 0.8 * low),
+        (0.0, low),
+        (0.6 * wide, 0.8 * low),
+        (wide, 0.02),
+    ]
     garment.line(line, 0.04, rounds=2, tone=seam)
 
 
