@@ -19,8 +19,8 @@ from l2o.envs.tasks.base import Task, TaskFamily
 from l2o.envs.tasks.garments.data import ByteImages
 from l2o.envs.tasks.garments.drawn import draw_garments
 from l2o.envs.tasks.garments.natural import draw_crops
-from l2o.envs.tasks.garments.options import PROXY_POOL, SPLIT, GarmentsOptions
-from l2o.envs.tasks.garments.photographs import SIDE, load_photographs
+from l2o.envs.tasks.garments.options import SPLIT, GarmentsOptions
+from l2o.envs.tasks.garments.photographs import SIDE, load_part
 
 _STREAM = 13
 """Begins the entropy of a task's random streams, apart from other families'."""
@@ -89,6 +89,7 @@ class GarmentsFamily(TaskFamily):
             classes=len(self.classes),
             weights=self.options.weights,
             head="fcn" if self.options.segmentation else "linear",
+            inputs={"size": (self.options.size, self.options.size)},
         )
 
     @property
@@ -138,12 +139,8 @@ class GarmentsFamily(TaskFamily):
 
     def _photographs(self, role: str, seed: int) -> ByteImages:
         """Return this task's part of the photographs of a role."""
-        if role == "target_test":
-            part, count, pool = "t10k", self.options.target_test_images, None
-        else:
-            part, count, pool = "train", self.options.target_validation_images, -PROXY_POOL
-        found = load_photographs(part, self.options.root)
-        chosen = self._generator(role, seed).permutation(len(found.labels[:pool]))[:count]
+        found, count = load_part(role, self.options.root), getattr(self.options, f"{role}_images")
+        chosen = self._generator(role, seed).permutation(len(found.labels))[:count]
         labels = torch.from_numpy(found.labels[chosen].astype(np.int64))
         return self._data(torch.from_numpy(found.images[chosen]), labels)
 
@@ -152,8 +149,8 @@ class GarmentsFamily(TaskFamily):
         size, count = self.options.size, self.options.proxy_test_images
         generator = self._generator("proxy_test", seed)
         natural = draw_crops(-(-count // 2), size, generator)
-        pool = load_photographs("train", self.options.root).images[-PROXY_POOL:]
-        chosen = torch.from_numpy(pool[generator.permutation(PROXY_POOL)[: count // 2]])
+        pool = load_part("proxy_test", self.options.root).images
+        chosen = torch.from_numpy(pool[generator.permutation(len(pool))[: count // 2]])
         scaled = nn.functional.interpolate(chosen[:, None].float(), (size, size), mode="bilinear")
         garments = scaled.round().to(torch.uint8).expand(-1, 3, -1, -1)
         images = torch.cat([natural, garments])

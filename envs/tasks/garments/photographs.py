@@ -26,7 +26,14 @@ WITHIN = Path("FashionMNIST/raw")
 """Where torchvision puts them, below its `root`."""
 
 SIZES = {"train": 60_000, "t10k": 10_000}
-"""Number of photographs by part; only the second one is ever scored as the target's test."""
+"""Number of photographs by file."""
+
+PARTS: dict[str, tuple[str, slice]] = {
+    "target_validation": ("train", slice(0, 50_000)),
+    "proxy_test": ("train", slice(50_000, 60_000)),
+    "target_test": ("t10k", slice(0, 10_000)),
+}
+"""What each split of a task is drawn from: a file, and which of its photographs."""
 
 SIDE = 28
 """Height and width, in pixels."""
@@ -70,7 +77,7 @@ def find_folder(root: str | None = None) -> Path:
 
 @lru_cache(maxsize=4)
 def load_photographs(part: str, root: str | None = None) -> Photographs:
-    """Return the photographs of a part, read once per process; they cannot be written to.
+    """Return the photographs of a file, read once per process; they cannot be written to.
 
     Args:
         part: "train" (60,000) or "t10k" (10,000).
@@ -83,6 +90,28 @@ def load_photographs(part: str, root: str | None = None) -> Photographs:
     folder = find_folder(root)
     images = _read(folder, part, "images").reshape(-1, SIDE, SIDE)
     return Photographs(images, _read(folder, part, "labels"))
+
+
+def load_part(split: str, root: str | None = None) -> Photographs:
+    """Return the photographs that a split of a task is drawn from.
+
+    Args:
+        split: one of `PARTS`.
+        root: as of `find_folder`.
+
+    Raises:
+        FileNotFoundError: they are not there.
+        DamagedFileError: a file is damaged, or is none of Fashion-MNIST.
+    """
+    file, within = PARTS[split]
+    found = load_photographs(file, root)
+    return Photographs(found.images[within], found.labels[within])
+
+
+def count_part(split: str) -> int:
+    """Return the number of photographs that a split of a task is drawn from."""
+    within = PARTS[split][1]
+    return int(within.stop - within.start)
 
 
 def fetch_photographs(root: str | None = None) -> Path:
@@ -126,7 +155,7 @@ def _read(folder: Path, part: str, kind: str) -> NDArray[np.uint8]:
     dimensions = 3 if kind == "images" else 1
     head = np.frombuffer(content[: 4 * (1 + dimensions)], dtype=">i4").tolist()
     wanted = [_MAGIC[kind], SIZES[part], SIDE, SIDE][: 1 + dimensions]
-    values = np.frombuffer(content, dtype=np.uint8, offset=4 * (1 + dimensions))
+    values = np.frombuffer(content[4 * (1 + dimensions) :], dtype=np.uint8)
     if head != wanted or len(values) != int(np.prod(wanted[1:])):
         raise _damaged(path, f"it begins with {head} and has {len(values)} values, not {wanted}")
     return values
