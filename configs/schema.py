@@ -60,6 +60,14 @@ class FineTuning(Strict):
     {name, options} of one of your own."""
     device: str = "cpu"
     """Torch device of the inner network; auto takes CUDA where there is one."""
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    """What forward and backward passes are computed in (autocast); weights stay float32."""
+    channels_last: bool = False
+    """Lay images and weights out with channels last: faster convolutions, the same numbers."""
+    accumulate: Annotated[int, Field(ge=1, le=65_536)] = 1
+    """Parts that each batch is cut into, whose gradients add up: less memory, the same step."""
+    compile: bool = False
+    """Compile the network by torch.compile."""
 
     @field_validator("device")
     @classmethod

@@ -78,7 +78,7 @@ class Cell:
             "task_seed": self.task_seed,
             "seed": self.seed,
             "base_lr_factor": float(self.base_lr_factor),
-            "finetuning": self.finetuning.model_dump(mode="json"),
+            "finetuning": _told(self.finetuning),
             "choice": self.choice.model_dump(mode="json"),
             "evaluations": self.evaluations,
             "fingerprint": self.fingerprint,
@@ -91,6 +91,14 @@ class Cell:
         if code := hash_code(content):
             content["code"] = code
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _told(finetuning: FineTuning) -> Options:
+    """Return a loop's fields, less those of later releases that are at their defaults."""
+    later = {"precision", "channels_last", "accumulate", "compile"}
+    plain = finetuning.model_dump(mode="json")
+    told = finetuning.model_dump(mode="json", include=later, exclude_defaults=True)
+    return {key: value for key, value in plain.items() if key not in later} | told
 
 
 def run_cell(cell: Cell) -> Record:
