@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional
 
 from l2o.configs.schema import Named
 from l2o.envs.networks.base import PretrainedNetwork
@@ -111,7 +111,7 @@ class GarmentsFamily(TaskFamily):
         return Task(
             name=self.name,
             seed=seed,
-            build_model=partial(build_laid_out, network.build),
+            build_model=network.build,
             proxy_head=network.proxy_head,
             source_train=self._drawn("source_train", options.source_images, seed),
             source_validation=self._drawn(
@@ -151,7 +151,7 @@ class GarmentsFamily(TaskFamily):
         natural = draw_crops(-(-count // 2), size, generator)
         pool = load_part("proxy_test", self.options.root).images
         chosen = torch.from_numpy(pool[generator.permutation(len(pool))[: count // 2]])
-        scaled = nn.functional.interpolate(chosen[:, None].float(), (size, size), mode="bilinear")
+        scaled = functional.interpolate(chosen[:, None].float(), (size, size), mode="bilinear")
         garments = scaled.round().to(torch.uint8).expand(-1, 3, -1, -1)
         images = torch.cat([natural, garments])
         return ByteImages(images, torch.zeros(len(images)).long(), size, self.network.inputs)
@@ -175,9 +175,3 @@ class GarmentsFamily(TaskFamily):
             "psi": self.simulator.parameters.complete(self.options.psi),
             "network": dict(self.network.description),
         }
-
-
-def build_laid_out(build: Callable[[], nn.Module]) -> nn.Module:
-    """Build a network whose weights lie `channels_last`: depthwise convolutions run 3 x faster."""
-    network: nn.Module = build().to(memory_format=torch.channels_last)
-    return network
