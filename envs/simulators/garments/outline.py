@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,19 @@ Points = NDArray[np.float64]
 """`[P, 2]`: x to the right, y down, in units of the garment's own."""
 Corners = Sequence[Sequence[float] | Points] | Points
 """Points, however they are put together."""
+
+
+class Look(TypedDict, total=False):
+    """How a part looks; see `Part`."""
+
+    tone: float
+    cloth: bool
+
+
+class LineLook(Look, total=False):
+    """How a line looks; see `Line`."""
+
+    seam: bool
 
 
 @dataclass(frozen=True)
@@ -58,18 +72,18 @@ class Garment:
 
     shapes: list[Part | Line] = field(default_factory=list)
 
-    def add(self, points: Corners, rounds: int = 0, **look: object) -> None:
+    def add(self, points: Corners, rounds: int = 0, **look: Unpack[Look]) -> None:
         """Add a polygon, with its corners rounded so many times."""
         outline = rounded(np.asarray(points, np.float64), rounds)
-        self.shapes.append(Part(outline, **look))  # type: ignore[arg-type]
+        self.shapes.append(Part(outline, **look))
 
-    def pair(self, points: Corners, rounds: int = 0, **look: object) -> None:
+    def pair(self, points: Corners, rounds: int = 0, **look: Unpack[Look]) -> None:
         """Add a polygon and its mirror image."""
         right = np.asarray(points, np.float64)
         self.add(right, rounds, **look)
         self.add(right * (-1.0, 1.0), rounds, **look)
 
-    def whole(self, half: Corners, rounds: int = 0, **look: object) -> None:
+    def whole(self, half: Corners, rounds: int = 0, **look: Unpack[Look]) -> None:
         """Add a polygon whose right half is given, from top to bottom."""
         right = np.asarray(half, np.float64)
         self.add(np.concatenate([right, (right * (-1.0, 1.0))[::-1]]), rounds, **look)
@@ -79,11 +93,11 @@ class Garment:
         points: Corners,
         width: float,
         rounds: int = 0,
-        **look: object,
+        **look: Unpack[LineLook],
     ) -> None:
         """Add a line, with its bends rounded so many times."""
         along = rounded(np.asarray(points, np.float64), rounds, closed=False)
-        self.shapes.append(Line(along, width, **look))  # type: ignore[arg-type]
+        self.shapes.append(Line(along, width, **look))
 
 
 @dataclass(frozen=True)

@@ -98,11 +98,11 @@ def draw_sandal(cutter: Cutter, seam: float) -> Garment:
     foot = np.array(
         [(-1.0, -0.04), (ball, 0.0), (0.1, -0.5 * heel), (0.5, -0.92 * heel), (0.98, -heel)]
     )
-    tones = {"tone": cut(0.2, 0.95), "cloth": False}
+    tone = cut(0.2, 0.95)
     slab = np.concatenate([foot, (foot - (0.0, thick))[::-1]])
     if kind == 1:
         garment.add([*foot, (0.95, 0.0), (ball, 0.05)], tone=cut(0.3, 0.9), cloth=False)
-    garment.add(slab, rounds=1, **tones)
+    garment.add(slab, rounds=1, tone=tone, cloth=False)
     if kind == 2:
         add_heel(garment, cutter, heel, cut(0.6, 0.8))
     add_straps(garment, cutter, foot - (0.0, 0.5 * thick), heel)
@@ -112,7 +112,6 @@ def draw_sandal(cutter: Cutter, seam: float) -> Garment:
 def add_straps(garment: Garment, cutter: Cutter, foot: Points, heel: float) -> None:
     """Add straps over the toes, over the instep and around the ankle."""
     cut, integers = cutter.cut, cutter.generator.integers
-    look = {"seam": False, "tone": 1.0}
     width = cut(0.06, 0.2)
     for _ in range(1 + integers(0, 3)):
         left = cut(-0.9, -0.4)
@@ -120,17 +119,17 @@ def add_straps(garment: Garment, cutter: Cutter, foot: Points, heel: float) -> N
         ends = [(x, float(np.interp(x, foot[:, 0], foot[:, 1]))) for x in (left, right)]
         high = -cut(0.3, 0.55) - 0.3 * heel
         middle = (0.5 * (left + right) + cut(-0.15, 0.2), high)
-        garment.line([ends[0], middle, ends[1]], width, rounds=2, **look)
+        garment.line([ends[0], middle, ends[1]], width, rounds=2, seam=False)
     if cutter.pick(0.65, 0.35) == 0:
         y = -heel - cut(0.35, 0.7)
         front = cut(0.2, 0.4)
-        garment.line([(0.92, -heel), (0.95, y)], width, **look)
-        garment.line([(0.95, y), (0.6, y - 0.05), (front, y + 0.05)], width, rounds=1, **look)
+        garment.line([(0.92, -heel), (0.95, y)], width, seam=False)
+        garment.line([(0.95, y), (0.6, y - 0.05), (front, y + 0.05)], width, rounds=1, seam=False)
         knot = (cut(-0.5, 0.0), -0.5 * heel - cut(0.2, 0.35))
         if cutter.pick(0.6, 0.4) == 0:
-            garment.line([(front, y + 0.05), knot], width, **look)
+            garment.line([(front, y + 0.05), knot], width, seam=False)
         if cutter.pick(0.5, 0.5) == 0:
-            garment.line([(front, y + 0.05), (0.45, -0.85 * heel)], width, **look)
+            garment.line([(front, y + 0.05), (0.45, -0.85 * heel)], width, seam=False)
 
 
 def add_sole(garment: Garment, cutter: Cutter, thick: float) -> None:

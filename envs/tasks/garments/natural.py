@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from l2o.envs.tasks.textures.photographs import load_photograph
+from l2o.extras import require
 
 PHOTOGRAPHS = (
     "astronaut.png",
@@ -30,6 +31,7 @@ def draw_crops(count: int, size: int, generator: np.random.Generator) -> Tensor:
     Raises:
         MissingExtraError: scikit-image is not installed.
     """
+    require("the garments family, which scores what is kept on photographs,", "skimage")
     crops = torch.empty(count, 3, size, size, dtype=torch.uint8)
     for number in range(count):
         photograph = load_photograph(PHOTOGRAPHS[number % len(PHOTOGRAPHS)])
