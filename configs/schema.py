@@ -253,23 +253,6 @@ class PolicyChoice(Strict):
         return self
 
 
-class FinetuneConfig(Strict):
-    """`l2o finetune`: one fine-tune under a policy or a schedule."""
-
-    seed: Seed = 0
-    """Seed of the fine-tune (batches); the task has its own."""
-    task: Named = Named(name="digits", options={"split": "heldout"})
-    """Task family."""
-    task_seed: Seed = 0
-    """Which task of the family."""
-    base_lr: Rate | None = None
-    """Base learning rate; null takes the task's."""
-    finetuning: FineTuning = FineTuning()
-    """The loop."""
-    choice: PolicyChoice = PolicyChoice()
-    """Policy or schedule; `--policy` on the command line overrides `choice.policy`."""
-
-
 class Row(PolicyChoice):
     """One row of a benchmark table."""
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import l2o
 from l2o.benchmarks.fine_tune import run_finetune
-from l2o.configs.schema import FinetuneConfig
+from l2o.configs.finetune import FinetuneConfig
 from l2o.service.cli import app
 
 

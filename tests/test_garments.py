@@ -16,7 +16,7 @@ from l2o.envs.simulators.garments import CLASSES
 from l2o.envs.tasks import TASKS
 from l2o.envs.tasks.garments import GarmentsFamily, fetch_photographs, photographs
 from l2o.envs.tasks.garments.data import ByteImages
-from l2o.envs.tasks.garments.options import GarmentsOptions
+from l2o.envs.tasks.garments.options import WEIGHTS, GarmentsOptions
 from l2o.files.atomic import DamagedFileError
 from l2o.policies.train import train
 
@@ -108,6 +108,29 @@ def test_the_network_is_fine_tuned_and_scored():
     assert 0 <= run.scores("target_test")["accuracy"] <= 1
     assert np.isfinite(run.last_loss)
     assert np.isfinite(run.last_proxy_kl)
+
+
+@pytest.mark.parametrize("segmentation", [False, True])
+def test_a_network_of_imagenet(segmentation):
+    few = {"source_images": 8, "source_validation_images": 4, "target_test_images": 4}
+    options = {**SMALL, **few, "size": 32, "proxy_test_images": 6, "steps": 1}
+    task = GarmentsFamily(**options, segmentation=segmentation).sample(0)
+    assert task.network.proxy_classes == 1000
+    run = FineTune(task, FineTuning(guidance={"proxy_kl": {}}, interval=1, channels_last=True))
+    assert run.proxy_scores()["accuracy"] == 1.0
+    run.advance(1)
+    assert run.last_proxy_kl == pytest.approx(0.0, abs=1e-4)
+    assert np.isfinite(run.scores("target_test")["loss"])
+
+
+def test_weights_are_those_of_the_network_asked_for():
+    def weights(**fields):
+        return GarmentsFamily(**SMALL, **fields).options.find_weights()
+
+    assert weights() == WEIGHTS
+    assert weights(network="timm:resnet18") is None
+    assert weights(pretrained=False) is None
+    assert weights(network="timm:resnet18", weights="mine.pt") == "mine.pt"
 
 
 def test_the_parameters_of_the_drawing_may_be_chosen():

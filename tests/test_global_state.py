@@ -69,7 +69,7 @@ def benchmark(folder):
 
 def finetune(folder):
     from l2o.benchmarks.fine_tune import run_finetune
-    from l2o.configs.schema import FinetuneConfig
+    from l2o.configs.finetune import FinetuneConfig
     task = {"name": "tiny:TinyFamily", "options": {"steps": 4}}
     run_finetune(FinetuneConfig.model_validate({"task": task}), folder)
 

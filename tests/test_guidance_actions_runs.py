@@ -19,9 +19,9 @@ from l2o.benchmarks import make_plan, run_benchmark
 from l2o.benchmarks.cells.cell import run_cell
 from l2o.benchmarks.cells.stackable import stack_key
 from l2o.benchmarks.fine_tune import run_finetune
+from l2o.configs.finetune import FinetuneConfig
 from l2o.configs.schema import (
     BenchmarkConfig,
-    FinetuneConfig,
     FineTuning,
     Named,
     Row,

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from l2o.configs.schema import Named
 from l2o.envs.networks.base import PretrainedNetwork
+from l2o.envs.networks.load import load_network
 from l2o.envs.objectives import Objective
 from l2o.envs.simulators import SIMULATORS, Simulator
 from l2o.envs.tasks.axes import check_whole
@@ -82,12 +83,11 @@ class GarmentsFamily(TaskFamily):
     @cached_property
     def network(self) -> PretrainedNetwork:
         """The pretrained network, loaded when it is first needed."""
-        from l2o.envs.networks.load import load_network
-
         return load_network(
             self.options.network,
             classes=len(self.classes),
-            weights=self.options.weights,
+            pretrained=self.options.pretrained,
+            weights=self.options.find_weights(),
             head="fcn" if self.options.segmentation else "linear",
             inputs={"size": (self.options.size, self.options.size)},
         )

