@@ -91,7 +91,8 @@ def _load(path: str, raw: str | None = None) -> tuple[np.ndarray, str]:
             tile: Any = image.tile[0]
             if raw is not None:
                 named = hasattr(tile, "_replace")
-                image.tile = [tile._replace(args=raw) if named else (*tile[:3], raw)]
+                changed: Any = tile._replace(args=raw) if named else (*tile[:3], raw)
+                image.tile = [changed]
             image.load()
             return np.asarray(image), str(tile[3])
     except (*_WRONG, Image.DecompressionBombError) as error:

@@ -88,7 +88,7 @@ def _loading(options: ImageOptions, train: Part) -> Loading:
 
 
 def _describe(splits: Mapping[str, Part], classes: tuple[str, ...]) -> dict[str, Any]:
-    """Return the classes, how many images each split has, and the SHA-256 of each folder's content."""
+    """Return the classes, the number of images of each split, and each folder's SHA-256."""
     wholes = {id(part.whole): part.whole for part in splits.values()}
     images = [w.images if isinstance(w, MaskListing) else w for w in wholes.values()]
     return {
