@@ -19,7 +19,7 @@ UNKNOWN = -1
 """The label of an image whose class is not known."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Listing:
     """Images of a data set, by path, and their labels.
 
