@@ -2,6 +2,7 @@
 
 from l2o.envs.tasks.base import Examples, Loading, Task, TaskFamily
 from l2o.envs.tasks.digits import DigitsFamily
+from l2o.envs.tasks.garments import GarmentsFamily
 from l2o.envs.tasks.images import (
     DomainsFamily,
     FolderFamily,
@@ -17,6 +18,7 @@ TASKS: dict[str, type[TaskFamily]] = {
     "digits": DigitsFamily,
     "textures": TexturesFamily,
     "shapes": ShapesFamily,
+    "garments": GarmentsFamily,
     "folder": FolderFamily,
     "domains": DomainsFamily,
     "visda17": VisDA17Family,
@@ -33,6 +35,7 @@ __all__ = [
     "FolderFamily",
     "FolderMasksFamily",
     "GTA5CityscapesFamily",
+    "GarmentsFamily",
     "Loading",
     "ShapesFamily",
     "SynthiaCityscapesFamily",
