@@ -57,7 +57,7 @@ class FineTuning(Strict):
     """Guidance terms added to the loss: name -> arguments; {} is plain fine-tuning."""
     interval: Interval = 10
     """Optimizer steps between decisions, for every policy; or a rule: {first, growth, share}, or
-    {name, options} of one of your own."""
+    {name, options} of a member of l2o.intervals or of one of your own."""
     device: str = "cpu"
     """Torch device of the inner network; auto takes CUDA where there is one."""
     precision: Literal["float32", "bf16", "fp16"] = "float32"
@@ -212,6 +212,9 @@ class TrainConfig(Strict):
     """Budget in minutes of wall-clock, over all resumes; null for none."""
     workers: Annotated[int, Field(gt=0, le=1024)] = 2
     """Processes that fine-tune in parallel, with one torch thread each."""
+    executor: Named = Named(name="processes")
+    """Where the workers are: processes of this machine, here (this process, one after the other),
+    or an executor of your own; what is learned is the same."""
     environments: Annotated[int, Field(gt=0, le=65_536)] = 16
     """Fine-tunes at once, shared among the workers; each computes its share as one stack."""
     stacked: bool = True
@@ -351,6 +354,9 @@ class BenchmarkConfig(Strict):
     """Resamples of each confidence interval."""
     stacked: bool = True
     """False: fine-tunes one by one. What has no stacked form is run so in any case."""
+    executor: Named = Named(name="processes")
+    """Where the workers (`--workers`) are: processes of this machine, here (this process, one
+    fine-tune or stack after the other), or an executor of your own."""
     precision: Precision = "float32"
     """Number format of the networks, when stacked; tf32 is CUDA's, elsewhere it is float32."""
 

@@ -318,8 +318,11 @@ class FineTune:
         """Return the metrics of the proxy head on the fine-tuned backbone: what is kept."""
         return self.scoring.proxy_scores(self.proxy_objective)
 
-    def outputs(self, split: str) -> Outputs:
-        """Return outputs, labels and features on one of `SPLITS`, for `l2o.measures`."""
+    def outputs(self, split: str) -> Iterator[Outputs]:
+        """Yield outputs, labels and features of each batch of one of `SPLITS`, for `l2o.measures`.
+
+        `l2o.measures.joined` puts together what a measure has to see at once.
+        """
         return self.scoring.outputs(split)
 
 

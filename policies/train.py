@@ -17,6 +17,7 @@ from l2o.configs.schema import TrainConfig
 from l2o.deciding.bundle import BundleError, load_policy, read_card, save_policy
 from l2o.envs.build import build
 from l2o.envs.episode_rules import EpisodeRules
+from l2o.envs.runtime.executor.choose import choose_executor
 from l2o.envs.runtime.interrupts import check_interrupts, deferred_interrupts
 from l2o.envs.runtime.run_lock import run_lock
 from l2o.envs.runtime.threads import one_thread
@@ -68,6 +69,7 @@ def train(
         check_not_held_out(families)
         # Made once here: what it refuses is an error before any work, not one in a worker.
         EpisodeRules(families[0], config.finetuning, config.environment)
+        choose_executor(config.executor, config.workers)
         for family in families:
             family.prepare(progress=shown)
         with deferred_interrupts(), closing(Training(config, out)) as training:
@@ -239,7 +241,7 @@ class Training:
         write_json(self.out / "results.json", results, indent=2)
 
     def close(self) -> None:
-        """End all worker processes."""
+        """End all workers."""
         self.log.close()
         self.evaluator.close()
         self.learner.close()

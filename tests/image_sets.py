@@ -8,6 +8,7 @@ import struct
 import sys
 import types
 import zlib
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -248,7 +249,8 @@ def tiny_network(classes, dense=False):
 
 def load_tiny(name, *, classes, pretrained=True, weights=None, head="linear", inputs=None):
     """Stand in for `l2o.envs.networks.load.load_network`."""
-    return tiny_network(classes, dense=name == "tiny:dense")
+    network = tiny_network(classes, dense=name == "tiny:dense")
+    return replace(network, inputs=replace(network.inputs, **inputs or {}))
 
 
 def use_tiny_network(monkeypatch):

@@ -253,8 +253,7 @@ def test_what_is_unlabelled_has_no_scores():
     run = FineTune(task, FineTuning(steps=2))
     assert all(value != value for value in run.scores("target_test").values())
     assert run.scores("source_validation")["accuracy"] > 0
-    outputs = list(run.scoring.predictions("target_test"))
-    assert sum(len(logits) for logits, _ in outputs) == 30
+    assert sum(len(batch.logits) for batch in run.outputs("target_test")) == 30
 
 
 def test_proxy_answers_score_agreement_with_the_frozen_network():

@@ -97,6 +97,11 @@ class LaunchedProcesses(OneProcess):
         self._state.wait_for_everyone()
 
 
+def launched_rank() -> int:
+    """Return the number of this process among those that were launched together, else 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
 def find_processes(device_type: str) -> OneProcess:
     """Return the processes that this one was launched with, by the variables that launchers set."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:

@@ -65,22 +65,13 @@ class Scoring:
                 batches = self._answered(batches)
             return objective.score(self._network(self._proxy_head), batches)
 
-    def outputs(self, split: str) -> Outputs:
-        """Return outputs, labels and features on a split, for `l2o.measures`."""
-        found: list[tuple[Tensor, Tensor, Tensor]] = []
-        with self._scored():
-            for images, labels in self.batches(split):
+    def outputs(self, split: str) -> Iterator[Outputs]:
+        """Yield outputs, labels and features of the batches of a split, in order."""
+        for images, labels in self.batches(split):
+            with self._scored():
                 features = self._model.forward_features(self._compute.images(images))
-                found.append((self._model.forward_head(features), labels, features))
-        logits, labels, features = map(torch.cat, zip(*found, strict=True))
-        return Outputs(logits=logits, labels=labels, features=features)
-
-    def predictions(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield outputs and labels of the batches of a split, in order."""
-        with self._scored():
-            network = self._network(self._model.forward_head)
-            for images, labels in self.batches(split):
-                yield network(images), labels
+                outputs = self._model.forward_head(features)
+            yield Outputs(logits=outputs, labels=labels, features=features)
 
     def batches(self, split: str) -> Iterable[Batch]:
         """Return the batches of a split; what is in memory stays on the device."""

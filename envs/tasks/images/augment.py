@@ -7,7 +7,7 @@ move alike. All that is random is drawn from torch's global generator.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -215,11 +215,6 @@ class Normalise:
         """Return an image as the network takes it, its rows one after the other."""
         plain = image.as_subclass(Tensor).contiguous()
         return plain.float().sub_(self.mean).mul_(self.scale)
-
-
-def resized(inputs: Inputs, size: int | None) -> Inputs:
-    """Return inputs with another size, where one is given."""
-    return inputs if size is None else replace(inputs, size=(size, size))
 
 
 def _v2() -> Any:

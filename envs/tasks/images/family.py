@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
-from l2o.configs.schema import Named
 from l2o.envs.networks.base import Inputs, PretrainedNetwork
 from l2o.envs.tasks.axes import check_whole
 from l2o.envs.tasks.base import Task, TaskFamily
@@ -78,13 +76,13 @@ class ImageFamily(TaskFamily, Generic[Chosen]):
         """The pretrained network, with a head for the classes."""
         from l2o.envs.networks.load import load_network
 
-        head = self.options.head
         found: PretrainedNetwork = load_network(
             self.options.network,
             classes=len(self.domains.classes),
             pretrained=self.options.pretrained,
             weights=self.options.weights,
-            head=Named(**head) if isinstance(head, Mapping) else head,
+            head=self.options.head,
+            inputs=self.options.network_inputs(),
         )
         return found
 

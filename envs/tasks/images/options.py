@@ -28,10 +28,12 @@ class ImageOptions:
     """Whether it has its pretrained weights; without them there is nothing to keep."""
     weights: str | None = None
     """A file of weights, or a library's name of some; None: the library's own."""
-    head: str | Named = "linear"
-    """The new head, by name, with options or not."""
+    head: str | Named | Mapping[str, Any] = "linear"
+    """The new head, by name, with options or not: `mlp`, `{name: mlp, hidden: 512}`."""
     size: int | None = None
     """Height and width that the network is given; None: what it was pretrained with."""
+    inputs: Mapping[str, Any] | None = None
+    """What else its images are to be like: any of mean, std, interpolation, crop_share."""
     resize: int | None = None
     """What the shorter side is shrunk to, first; None: what scoring needs; masks: nothing."""
     augment: tuple[str | Named, ...] | str | Named = ("flip_crop",)
@@ -82,6 +84,7 @@ class ImageOptions:
         _check_share("target_validation", self.target_validation)
         if not isinstance(self.validation, str):
             _check_share("validation", self.validation)
+        self.network_inputs()
         _check_word("batch_norm", self.batch_norm, ("frozen", "trained"))
         _check_word("on_corrupt", self.on_corrupt, ("error", "skip"))
 
@@ -89,6 +92,19 @@ class ImageOptions:
         """Return the augmentations; what a config has as plain data is made of it."""
         given = self.augment if isinstance(self.augment, tuple) else (self.augment,)
         return tuple(Named(**each) if isinstance(each, Mapping) else each for each in given)
+
+    def network_inputs(self) -> dict[str, Any] | None:
+        """Return what the network's images are to be like, as far as it is not the network's own.
+
+        Raises:
+            ValueError: `inputs` has a size, and `size` is another.
+        """
+        found = dict(self.inputs or {})
+        if self.size is not None:
+            if "size" in found:
+                raise ValueError(f"size={self.size} and inputs={found} both have a size; give one")
+            found["size"] = (self.size, self.size)
+        return found or None
 
     def count_steps(self, images: int) -> int:
         """Return the length of a fine-tune on so many images, in optimizer steps."""

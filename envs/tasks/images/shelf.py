@@ -9,7 +9,6 @@ from l2o.envs.tasks.base import LabelledData
 from l2o.envs.tasks.images.augment import (
     Normalise,
     chain,
-    resized,
     scoring_transform,
     short_side,
     training_transform,
@@ -34,7 +33,7 @@ class Shelf:
 
     def __init__(self, options: ImageOptions, network: PretrainedNetwork) -> None:
         self.options = options
-        self.inputs = resized(network.inputs, options.size)
+        self.inputs = network.inputs
         self.finish = Normalise(self.inputs)
         self._room = CacheRoom(options.cache_gb)
         self._readers: dict[int, tuple[PixelReader, PixelCache | None]] = {}
