@@ -137,7 +137,9 @@ def hash_weights(network: nn.Module) -> str:
     for name, tensor in sorted(own_state(network).items()):
         digest.update(name.encode())
         if tensor.device.type != "meta":
-            digest.update(tensor.detach().contiguous().cpu().flatten().view(torch.uint8).numpy().data)
+            digest.update(
+                tensor.detach().contiguous().cpu().flatten().view(torch.uint8).numpy().data
+            )
     return digest.hexdigest()
 
 

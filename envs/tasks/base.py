@@ -196,9 +196,11 @@ class TaskFamily(ABC):
         objective: that of its tasks, so that what names a metric is checked before any work.
         in_memory: whether its tasks' splits are tensors in memory; if not, fine-tunes of them are
             not stacked.
+        held_out_because: why no policy may be trained on it, with the remedy; "" where one may.
     """
 
     name: ClassVar[str]
+    held_out_because: ClassVar[str] = ""
     objective: str | Named | Objective = "classification"
     in_memory: bool = True
     split: str

