@@ -192,3 +192,19 @@ def test_packed_maps_come_back_to_the_bit(size, up):
         assert torch.equal(found, wanted)
     sum(each.sum() for each in packing.unpack(packed)).backward()
     assert all(torch.equal(each.grad, torch.ones_like(each)) for each in maps)
+
+
+def test_smp_is_smp():
+    smp = pytest.importorskip("segmentation_models_pytorch")
+    import timm
+
+    network = load_network("smp:unet/resnet18", classes=4, pretrained=False, inputs={"size": 64})
+    model, x = network.build().eval(), images(64, 64)
+    assert isinstance(model.network, smp.Unet)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        original = timm.create_model("resnet18").eval()
+    with torch.no_grad():
+        features = model.forward_features(x)
+        assert torch.equal(model.forward_head(features), model.network(x))
+        torch.testing.assert_close(network.proxy_head(features), original(x))
