@@ -58,7 +58,7 @@ class Compute:
         """Return what scales the loss, which does nothing but with fp16."""
         return torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
 
-    def lay_out(self, model: nn.Module, device: torch.device) -> nn.Module:
+    def lay_out(self, model: Any, device: torch.device) -> Any:
         """Bring a network to a device and lay its weights out, in place; return it."""
         model.to(device)
         return model.to(memory_format=torch.channels_last) if self.channels_last else model
