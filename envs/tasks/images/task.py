@@ -65,6 +65,8 @@ def image_task(
         base_lr=options.base_lr,
         loading=_loading(options, splits["source_train"]),
         batch_norm=options.batch_norm,
+        mode=options.mode,
+        flip_average=options.flip_average,
         classes=classes,
         unlabelled=frozenset(each for each in _LABELLED if not splits[each].whole.labelled),
         proxy_answers=True,
