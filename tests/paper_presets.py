@@ -5,6 +5,7 @@ import copy
 import image_sets as sets
 import torch
 import torchvision.models
+from PIL import Image
 from test_network_segmentation import VGG
 from torch.nn import functional
 from torchvision.models.resnet import Bottleneck, ResNet
@@ -48,6 +49,11 @@ def data_sets(root):
     sets.visda17(root / "visda", images=4)
     sets.gta5(root / "GTA5", images=8)
     sets.cityscapes(root / "Cityscapes", images=2)
+    # VGG halves images five times.
+    for file in (*(root / "GTA5").rglob("*.png"), *(root / "Cityscapes").rglob("*.png")):
+        with Image.open(file) as image:
+            larger = image.resize((3 * image.width, 3 * image.height), Image.Resampling.NEAREST)
+        larger.save(file)
     return root
 
 
@@ -63,8 +69,15 @@ def preset(name, root, *more, steps=300):
     return load_config("finetune", name, [*own, *MINIATURE, f"steps={steps}", *more]).in_full()
 
 
-def begin(config, out):
-    return Finetuning(config, out, OneProcess()).run
+def begin(config, out, noise=0.0):
+    """Begin a preset; with noise, from weights that the frozen network does not have."""
+    run = Finetuning(config, out, OneProcess()).run
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in run.model.parameters():
+            size = noise * parameter.std(correction=0)
+            parameter.add_(size * torch.randn(parameter.shape, generator=generator))
+    return run
 
 
 class ByHand:
@@ -103,7 +116,7 @@ class ByHand:
             outputs = functional.interpolate(outputs, size, mode="bilinear", align_corners=False)
         entropy = functional.cross_entropy(outputs, labels, ignore_index=255)
         term = self.contrast(teacher) if self.caught else self.divergence(features, teacher)
-        self.terms.append((float(entropy), float(term)))
+        self.terms.append((entropy.item(), term.item()))
         found = torch.autograd.grad(entropy + term, [p for p, _ in self.parameters])
         rate = self.config.base_lr * self.factor(number)
         inside = self.config.finetuning.optimizer.name == "sgd_lr_momentum"
