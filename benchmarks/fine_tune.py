@@ -95,7 +95,7 @@ def summary(path: Path) -> str:
     """Return one line on how the fine-tune of a `results.json` ended, for the terminal."""
     plain = read_json(path, "run it again")
     record = Record.model_validate({k: v for k, v in plain.items() if k in Record.model_fields})
-    target, kept, source = (QUANTITIES[n].named(record.metric) for n in (TARGET, KEPT, SOURCE))
+    target, kept, source = (QUANTITIES[n].named(record) for n in (TARGET, KEPT, SOURCE))
     return (
         f"{target.words} {target.of(record):.3f}, {kept.words} kept {kept.of(record):.3f}, "
         f"{source.words} {source.of(record):.3f}" + ", diverged" * record.diverged

@@ -235,15 +235,17 @@ def measured_record(
     from l2o.benchmarks.cells.target_measures import class_accuracies, target_measures
 
     last = curve.points[-1].scores
-    classes = objective.name == "classification"
+    classes, main = objective.name == "classification", objective.metric()
     return record_of(
         cell,
-        metric=objective.main,
+        metric=main.name,
+        direction=main.direction,
+        unit=main.unit,
         scores={**last, PROXY: to_plain(proxy)},
         measures=target_measures(outputs, classes),
         class_accuracy=class_accuracies(outputs) if classes else (),
         diverged=curve.diverged or last["source_validation"]["loss"] is None,
-        chance=objective.metric().chance,
+        chance=main.chance,
         steps=steps,
         seconds=round(seconds, 3),
         curve=tuple(curve.points),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,6 +18,14 @@ class Frozen(BaseModel):
     """Base of what is written and read as JSON: immutable, unknown fields refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Failure(Frozen):
+    """Something that failed or was not run."""
+
+    label: str
+    error: str
+    id: str = ""
 
 
 class Point(Frozen):
@@ -63,6 +72,8 @@ class Record(Frozen):
         error: what went wrong; null if nothing.
         traceback: where.
         metric: the objective's main one, which tables rank by.
+        direction: whether more or less of it is better.
+        unit: of it; "%" for a share.
         scores: at the end, on `target_test`, `source_validation` and `proxy_test`.
         measures: what the target's outputs say beyond its metrics.
         class_accuracy: of each class of the target.
@@ -82,6 +93,8 @@ class Record(Frozen):
     error: str | None = None
     traceback: str | None = None
     metric: str = "accuracy"
+    direction: Literal["max", "min"] = "max"
+    unit: str = "%"
     scores: Scores = {}
     measures: dict[str, float | None] = {}
     class_accuracy: tuple[float | None, ...] = ()

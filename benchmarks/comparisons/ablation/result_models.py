@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from l2o.benchmarks.cells.quantities import Quantity
+from typing import Literal
+
 from l2o.benchmarks.cells.record import RECORD_VERSION, Frozen
-from l2o.benchmarks.comparisons.results_file import Estimated, Finished, Results
+from l2o.benchmarks.comparisons.results_file import Finished, Results
 from l2o.benchmarks.statistics import Estimate
 
 
@@ -19,7 +20,10 @@ class RunRecord(Frozen):
         folder: of the training run.
         fine_tunes: that it was learned from.
         seconds: of learning.
-        scores: of each episode, in the main metric.
+        metric: the main one of the objective.
+        direction: whether more or less of it is better.
+        unit: of it; "%" for a share.
+        scores: of each episode, in it.
         chance: of each episode.
         diverged: of each episode, whether it did.
     """
@@ -31,6 +35,9 @@ class RunRecord(Frozen):
     folder: str
     fine_tunes: int
     seconds: float
+    metric: str = "accuracy"
+    direction: Literal["max", "min"] = "max"
+    unit: str = "%"
     scores: tuple[float | None, ...]
     chance: tuple[float | None, ...]
     diverged: tuple[bool, ...]
@@ -46,7 +53,7 @@ class VariantResult(Frozen):
         changes: in which fields its training differs from that one's.
         seeds: learning seeds of the policies that there are.
         score: mean over them and the episodes; null where there is no policy.
-        difference: to the other one, paired by episode and learning seed.
+        difference: to the other one, paired by episode and learning seed; positive is better.
         scored: episodes.
         at_chance: of them, those that ended at chance.
         diverged: those that diverged.
@@ -60,8 +67,8 @@ class VariantResult(Frozen):
     against: str | None
     changes: tuple[str, ...]
     seeds: tuple[int, ...]
-    score: Estimated | None
-    difference: Estimated | None
+    score: Estimate | None
+    difference: Estimate | None
     scored: int
     at_chance: int
     diverged: int
@@ -72,24 +79,14 @@ class VariantResult(Frozen):
     @property
     def is_clear(self) -> bool:
         """Whether the interval of the difference does not hold zero."""
-        return self.difference is not None and leaves_zero_out(self.difference)
-
-
-def leaves_zero_out(difference: Estimate) -> bool:
-    """Tell whether the interval of a difference does not hold zero.
-
-    Example:
-        >>> leaves_zero_out(Estimate(1.0, 0.5, 1.5)), leaves_zero_out(Estimate(1.0))
-        (True, False)
-    """
-    return bool(difference.low > 0 or difference.high < 0)
+        found = self.difference
+        return found is not None and (found.low > 0 or found.high < 0)
 
 
 class AblationResults(Results):
     """The `results.json` of an ablation.
 
     Attributes:
-        main: what policies are ranked by.
         train: the training config.
         base: label of the first variant.
         fine_tunes: budget of each policy.
@@ -99,7 +96,6 @@ class AblationResults(Results):
     """
 
     kind: str = "ablation"
-    main: Quantity
     train: str
     base: str
     fine_tunes: int

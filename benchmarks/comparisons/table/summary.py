@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from l2o.benchmarks.cells.machine import machine_facts
-from l2o.benchmarks.cells.quantities import QUANTITIES, SHOWN, TARGET
-from l2o.benchmarks.cells.record import Record, finite
+from l2o.benchmarks.cells.quantities import QUANTITIES, SHOWN, TARGET, Quantity, is_at_chance
+from l2o.benchmarks.cells.record import Failure, Record, finite
 from l2o.benchmarks.cells.target_measures import ENERGIES
-from l2o.benchmarks.comparisons.results_file import Bootstrap, Failure
+from l2o.benchmarks.comparisons.results_file import Bootstrap
 from l2o.benchmarks.comparisons.table.differences import (
     check_orders,
     compare_policies,
     headline_figures,
     tune,
 )
-from l2o.benchmarks.comparisons.table.matrices import RowScores, gather, is_at_chance
+from l2o.benchmarks.comparisons.table.matrices import RowScores, gather
 from l2o.benchmarks.comparisons.table.plan import Plan
 from l2o.benchmarks.comparisons.table.published import compare_with_published
 from l2o.benchmarks.comparisons.table.result_models import (
@@ -51,7 +51,9 @@ def summarise(
     policies = compare_policies(scores, tuned, resamples)
     orders = check_orders(config.claims, scores, resamples)
     good = good_of(plan, records)
-    of_task = {"chance": good[0].chance, "metric": good[0].metric} if good else {}
+    main = main_of(good)
+    if good:
+        main = main.model_copy(update={"chance": good[0].chance})
     return TableResults(
         title=config.title,
         task=config.task,
@@ -66,7 +68,7 @@ def summarise(
             at_chance=sum(map(is_at_chance, good)),
         ),
         seconds=round(sum(record.seconds for record in good), 1),
-        main=QUANTITIES[TARGET].model_copy(update=of_task),
+        main=main,
         machine=machine_facts(workers),
         bootstrap=Bootstrap(resamples=resamples),
         rows=tuple(summarise_row(row, resamples) for row in scores),
@@ -74,7 +76,7 @@ def summarise(
         policies=tuple(policies),
         claims=tuple(orders),
         published=tuple(compare_with_published(scores, resamples)),
-        figures=tuple(headline_figures(config.claims, orders, policies)),
+        figures=tuple(headline_figures(config.claims, orders, policies, main)),
         failures=tuple(list_failures(plan, records)),
     )
 
@@ -117,6 +119,11 @@ def good_of(plan: Plan, records: Mapping[str, Record]) -> list[Record]:
     """Return the records that are there and not of a failure, in the order of the cells."""
     present = [records[cell.id] for cell in plan.cells if cell.id in records]
     return [record for record in present if record.error is None]
+
+
+def main_of(good: Sequence[Record]) -> Quantity:
+    """Return what rows are ranked by: the main metric of the objective, on the target."""
+    return QUANTITIES[TARGET].named(good[0]) if good else QUANTITIES[TARGET]
 
 
 def list_failures(plan: Plan, records: Mapping[str, Record]) -> list[Failure]:

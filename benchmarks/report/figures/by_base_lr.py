@@ -114,7 +114,6 @@ def _finish(axes: Axes, panel: Panel, factors: Sequence[float], quantity: Quanti
     axes.set_xscale("log")
     axes.set_xticks(factors, [show_factor(factor) for factor in factors])
     axes.minorticks_off()
-    if quantity.unit == "%":
-        in_percent(axes.yaxis)
+    in_percent(axes.yaxis, quantity.unit)
     chance_line(axes, panel.chance)
     tidy(axes)

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import warnings
+from collections.abc import Sequence
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from l2o.benchmarks.cells.record import Record
 from l2o.benchmarks.comparisons.table.behaviour import behaviour_rows
-from l2o.benchmarks.comparisons.table.figures.focus import factors_shown, focus
+from l2o.benchmarks.comparisons.table.figures.over_training import factors_shown
+from l2o.benchmarks.comparisons.table.figures.rows import focus
 from l2o.benchmarks.comparisons.table.result_models import TableFolder, runs_that_decide
-from l2o.benchmarks.report.figures.reduce import mean_over_runs, quantile_over_runs
 from l2o.benchmarks.report.figures.style import (
+    DASHES,
+    FAINT,
     INK,
     factor_title,
+    group_colour,
     legend_below,
     log_axis,
     new_figure,
     progress_axis,
+    quantiles_over_runs,
     tidy,
 )
 from l2o.benchmarks.statistics import Array
+from l2o.configs.schema import Options
 
 _MARKERS = "osD^vP<>X*"
-_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (3, 1, 1, 1)), (0, (7, 2)))
 MAX_PANELS = 4
 GRID = np.linspace(0.0, 1.0, 41)
 
@@ -46,7 +49,7 @@ def draw_multipliers(folder: TableFolder) -> Figure | None:
     figure = _draw_panels(panels, 3.0 * len(panels) + 1.2, log=True)
     axes = figure.axes[0]
     for panel in figure.axes:
-        panel.axhline(1.0, color="#777777", linewidth=0.8, linestyle=":")
+        panel.axhline(1.0, color=FAINT, linewidth=0.8, linestyle=":")
     log_axis(axes)
     axes.set_ylabel("multiplier on the base LR")
     legend_below(figure, axes, columns=6)
@@ -87,11 +90,10 @@ def _draw_panels(panels: Panels, width: float, log: bool) -> Figure:
         groups = records[0].rates.groups
         for index, group in enumerate(groups):
             head = not log and index == len(groups) - 1
-            place = 0.9 * index / max(1, len(groups) - 1)
             look = {
-                "color": INK if head else colormaps["viridis"](place),
+                "color": INK if head else group_colour(index, len(groups)),
                 "linewidth": 2.4 if head else 1.6,
-                "linestyle": _DASHES[index % len(_DASHES)],
+                "linestyle": DASHES[index % len(DASHES)],
                 "marker": _MARKERS[index % len(_MARKERS)],
                 "markevery": (index % 5, 8),
                 "label": group,
@@ -103,14 +105,15 @@ def _draw_panels(panels: Panels, width: float, log: bool) -> Figure:
     return figure
 
 
-def _draw_group(axes: Axes, values: Array, log: bool, look: Mapping[str, Any]) -> None:
+def _draw_group(axes: Axes, values: Array, log: bool, look: Options) -> None:
     if log:
         values = np.log10(np.where(values > 0, values, np.nan))
-    found = [mean_over_runs(values), *(quantile_over_runs(values, q) for q in (0.1, 0.9))]
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+        middle = np.nanmean(values, axis=0)  # of what is all NaN, it is NaN
+    found = middle, *quantiles_over_runs(values, 0.1, 0.9)
     middle, low, high = (10.0**each if log else each for each in found)
-    axes.fill_between(
-        GRID, low, high, color=look["color"], alpha=0.15 if log else 0.12, linewidth=0
-    )
+    alpha = 0.15 if log else 0.12
+    axes.fill_between(GRID, low, high, color=look["color"], alpha=alpha, linewidth=0)
     axes.plot(GRID, middle, markersize=4.5, **look)
 
 

@@ -8,11 +8,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from l2o.benchmarks.cells.quantities import QUANTITIES, TARGET
 from l2o.benchmarks.cells.record import Point, Record
-from l2o.benchmarks.comparisons.table.figures.focus import factors_shown, focus
-from l2o.benchmarks.comparisons.table.result_models import TableFolder, good_records
-from l2o.benchmarks.report.figures.reduce import quantile_over_runs
+from l2o.benchmarks.comparisons.table.figures.rows import focus
+from l2o.benchmarks.comparisons.table.result_models import (
+    TableFolder,
+    TableResults,
+    good_records,
+)
 from l2o.benchmarks.report.figures.style import (
     Look,
     chance_line,
@@ -22,6 +24,7 @@ from l2o.benchmarks.report.figures.style import (
     log_axis,
     new_figure,
     progress_axis,
+    quantiles_over_runs,
     tidy,
 )
 from l2o.benchmarks.statistics import Array
@@ -30,20 +33,26 @@ NEAR_CHANCE = 0.4
 Measured = Callable[[Point], float | None]
 
 
+def factors_shown(results: TableResults) -> list[float]:
+    """Return the smallest, the default and the largest base-LR factor of the benchmark."""
+    factors = sorted(results.counts.base_lr_factors)
+    default = min(factors, key=lambda factor: max(factor, 1 / factor))
+    return sorted({factors[0], default, factors[-1]})
+
+
 def draw_score_over_training(folder: TableFolder) -> Figure | None:
     """Draw the main score against progress, at low, default and high base LRs."""
-    quantity = folder.results.main
+    main = folder.results.main
 
     def finish(axes: Axes) -> None:
-        if quantity.unit == "%":
-            in_percent(axes.yaxis)
-            # Near chance the distance to it matters; far above it, those between the rows do.
-            if axes.get_ylim()[0] < NEAR_CHANCE:
-                axes.set_ylim(bottom=0)
-                chance_line(axes, quantity.chance)
+        in_percent(axes.yaxis, main.unit)
+        # Near chance the distance to it matters; far above it, those between the rows do.
+        if main.unit == "%" and axes.get_ylim()[0] < NEAR_CHANCE:
+            axes.set_ylim(bottom=0)
+            chance_line(axes, main.chance)
 
-    label = f"{quantity.words} (real images)"
-    return _draw_panels(folder, _main_score, label, finish)
+    label = f"{main.words} (real images)"
+    return _draw_panels(folder, lambda point: main.in_scores(point.scores), label, finish)
 
 
 def draw_proxy_kl_over_training(folder: TableFolder) -> Figure | None:
@@ -55,10 +64,6 @@ def draw_proxy_kl_over_training(folder: TableFolder) -> Figure | None:
 
     label = "proxy KL (nats), source images"
     return _draw_panels(folder, lambda point: point.proxy_kl, label, finish)
-
-
-def _main_score(point: Point) -> float | None:
-    return QUANTITIES[TARGET].in_scores(point.scores)
 
 
 def curves(records: Sequence[Record], measured: Measured) -> tuple[Array, Array]:
@@ -108,7 +113,7 @@ def _draw(axes: Axes, name: str, look: Look, progress: Array, values: Array) -> 
     """Draw one row from values `[runs, points]`; False when nothing was measured."""
     if np.isnan(values).all():
         return False
-    low, middle, high = (quantile_over_runs(values, q) for q in (0.25, 0.5, 0.75))
+    low, middle, high = quantiles_over_runs(values, 0.25, 0.5, 0.75)
     axes.fill_between(progress, low, high, color=look.color, alpha=0.13, linewidth=0)
     axes.plot(progress, middle, label=name, zorder=look.zorder, **look.as_dict())
     return True
