@@ -23,6 +23,7 @@ class Text:
     Attributes:
         summary: one paragraph that says what was run.
         footer: where the numbers come from.
+        units: what numbers are in.
         words: word -> what it means, in the order of the page.
         notes: beginning of a table's title, up to a colon -> what its numbers mean.
         figures: file stem -> heading and caption.
@@ -30,6 +31,7 @@ class Text:
 
     summary: str
     footer: str
+    units: str
     words: dict[str, str]
     notes: dict[str, str]
     figures: dict[str, tuple[str, str]]
@@ -38,8 +40,8 @@ class Text:
     def of(cls, name: str, **values: object) -> Text:
         """Fill in the template of a comparison.
 
-        Its sections are `# Summary`, `# Footer`, `# Words`, `# Notes` and `# Figures`. The last
-        three are lists of a term and, after a colon on the next line, what is said of it.
+        Its sections are `# Summary`, `# Footer`, `# Units`, and the lists `# Words`, `# Notes` and
+        `# Figures`: a term and, after a colon on the next line, what is said of it.
         """
         sections = dict(_SECTION.findall(render(f"{name}.md", **values)))
         words, notes, figures = (
@@ -50,8 +52,8 @@ class Text:
         for term, caption in figures.items():
             stem, title = term.split(" | ")
             drawn[stem] = title, caption
-        summary, footer = (_one_line(sections[title]) for title in ("Summary", "Footer"))
-        return cls(summary, footer, words, notes, drawn)
+        said = (_one_line(sections[title]) for title in ("Summary", "Footer", "Units"))
+        return cls(*said, words, notes, drawn)
 
 
 def render(template: str, **values: object) -> str:
