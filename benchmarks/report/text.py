@@ -52,8 +52,8 @@ class Text:
         for term, caption in figures.items():
             stem, title = term.split(" | ")
             drawn[stem] = title, caption
-        said = (_one_line(sections[title]) for title in ("Summary", "Footer", "Units"))
-        return cls(*said, words, notes, drawn)
+        summary, footer, units = (_one_line(sections[s]) for s in ("Summary", "Footer", "Units"))
+        return cls(summary, footer, units, words, notes, drawn)
 
 
 def render(template: str, **values: object) -> str:

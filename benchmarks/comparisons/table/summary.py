@@ -11,6 +11,7 @@ from l2o.benchmarks.cells.quantities import QUANTITIES, SHOWN, TARGET, Quantity,
 from l2o.benchmarks.cells.record import Failure, Record, finite
 from l2o.benchmarks.cells.target_measures import ENERGIES
 from l2o.benchmarks.comparisons.results_file import Bootstrap
+from l2o.benchmarks.comparisons.table import result_models as models
 from l2o.benchmarks.comparisons.table.differences import (
     check_orders,
     compare_policies,
@@ -20,14 +21,6 @@ from l2o.benchmarks.comparisons.table.differences import (
 from l2o.benchmarks.comparisons.table.matrices import RowScores, gather
 from l2o.benchmarks.comparisons.table.plan import Plan
 from l2o.benchmarks.comparisons.table.published import compare_with_published
-from l2o.benchmarks.comparisons.table.result_models import (
-    AtFactor,
-    Block,
-    Health,
-    RowResult,
-    TableCounts,
-    TableResults,
-)
 from l2o.benchmarks.statistics import complete, estimate
 
 if TYPE_CHECKING:
@@ -36,7 +29,7 @@ if TYPE_CHECKING:
 
 def summarise(
     config: BenchmarkConfig, plan: Plan, records: Mapping[str, Record], workers: int
-) -> TableResults:
+) -> models.TableResults:
     """Return the content of `results.json`.
 
     Args:
@@ -54,10 +47,10 @@ def summarise(
     main = main_of(good)
     if good:
         main = main.model_copy(update={"chance": good[0].chance})
-    return TableResults(
+    return models.TableResults(
         title=config.title,
         task=config.task,
-        counts=TableCounts(
+        counts=models.TableCounts(
             rows=len(plan.rows),
             tasks=config.tasks,
             seeds=config.seeds,
@@ -81,13 +74,13 @@ def summarise(
     )
 
 
-def summarise_row(scores: RowScores, resamples: int) -> RowResult:
+def summarise_row(scores: RowScores, resamples: int) -> models.RowResult:
     """Return one row: at the default base LR, over all base LRs, and at each."""
     row, factors = scores.row, scores.factors
     default = scores.default_factor
     at_default = [record for factor, record in scores.records if factor == default]
     classes = zip(*(r.class_accuracy for r in at_default if r.class_accuracy), strict=False)
-    return RowResult(
+    return models.RowResult(
         label=row.label,
         kind=row.kind,
         schedule=row.schedule,
@@ -100,7 +93,7 @@ def summarise_row(scores: RowScores, resamples: int) -> RowResult:
         default=_block(scores, (default,), resamples, (*SHOWN, *ENERGIES)),
         misjudged=_block(scores, factors, resamples),
         by_factor=tuple(
-            AtFactor(
+            models.AtFactor(
                 **vars(_block(scores, (factor,), resamples)),
                 **vars(_health([record for at, record in scores.records if at == factor])),
             )
@@ -138,18 +131,18 @@ def list_failures(plan: Plan, records: Mapping[str, Record]) -> list[Failure]:
 
 def _block(
     scores: RowScores, factors: tuple[float, ...], resamples: int, quantities: Sequence[str] = SHOWN
-) -> Block:
+) -> models.Block:
     matrices = {name: scores.over(factors, name) for name in quantities}
     (kept,) = complete(matrices[TARGET])
-    return Block(
+    return models.Block(
         factors=factors,
         scores={name: estimate(each, resamples=resamples) for name, each in matrices.items()},
         plain_mean=finite(float(kept.mean())) if kept.size else None,
     )
 
 
-def _health(records: Sequence[Record]) -> Health:
-    return Health(
+def _health(records: Sequence[Record]) -> models.Health:
+    return models.Health(
         fine_tunes=len(records),
         diverged=sum(record.diverged for record in records),
         at_chance=sum(map(is_at_chance, records)),

@@ -18,30 +18,19 @@ from l2o.benchmarks.comparisons.zero_shot.result_models import (
     ZeroShotResults,
 )
 from l2o.benchmarks.comparisons.zero_shot.tables import ordered
+from l2o.benchmarks.report.figures import style
 from l2o.benchmarks.report.figures.by_base_lr import Curve, Panel, draw_by_base_lr
 from l2o.benchmarks.report.figures.intervals import Dot, Line, draw_lines
-from l2o.benchmarks.report.figures.style import (
-    BLUE,
-    INK,
-    LOOKS,
-    ORANGE,
-    POLICY,
-    Look,
-    in_percent,
-    legend_below,
-    new_figure,
-    tidy,
-)
 from l2o.benchmarks.statistics import Array, Estimate
 
 NAMED = 3
 """How many untuned rivals a figure names."""
 POINTS = 201
-_MUST = Dot(Estimate(), ORANGE, "|", filled=False, size=14)
-_GOAL = Dot(Estimate(), BLUE, "<", filled=False)
+_MUST = Dot(Estimate(), style.ORANGE, "|", filled=False, size=14)
+_GOAL = Dot(Estimate(), style.BLUE, "<", filled=False)
 
 
-def looks(results: ZeroShotResults) -> dict[str, Look]:
+def looks(results: ZeroShotResults) -> dict[str, style.Look]:
     """Return how the named rows are drawn: label -> look.
 
     The policies, the grid tuned per task, and the untuned rivals with the best mean over base LRs.
@@ -49,8 +38,11 @@ def looks(results: ZeroShotResults) -> dict[str, Look]:
     rows = [row for row in ordered(results) if row.kind != "other_tasks"]
     untuned = [row for row in rows if row.kind in ("schedule", "rival")]
     named = [row for row in rows if row not in untuned] + untuned[:NAMED]
-    others = iter(LOOKS)
-    return {row.label: POLICY if row.kind == "policy" else Look(*next(others)) for row in named}
+    others = iter(style.LOOKS)
+    return {
+        row.label: style.POLICY if row.kind == "policy" else style.Look(*next(others))
+        for row in named
+    }
 
 
 def draw_claims(folder: ZeroShotFolder) -> Drawn | None:
@@ -89,7 +81,9 @@ def _line(figure: Figure) -> Line:
         for words, look in ((figure.must, _MUST), (figure.goal, _GOAL))
         if words
     ]
-    return Line(figure.figure, (*bounds, Dot(figure.estimate, INK, filled=bool(figure.holds))))
+    return Line(
+        figure.figure, (*bounds, Dot(figure.estimate, style.INK, filled=bool(figure.holds)))
+    )
 
 
 def draw_score_by_base_lr(folder: ZeroShotFolder) -> Drawn | None:
@@ -127,7 +121,7 @@ def draw_profiles(folder: ZeroShotFolder) -> Drawn | None:
     NeurIPS 2021.
     """
     results, named = folder.results, looks(folder.results)
-    figure = new_figure(8.6, 4.4)
+    figure = style.new_figure(8.6, 4.4)
     panels = figure.subplots(1, 2, sharey=True)
     rows = [row for row in results.rows if row.label in named]
     for axes, setting in zip(panels, (DEFAULT, MISJUDGED), strict=True):
@@ -135,12 +129,12 @@ def draw_profiles(folder: ZeroShotFolder) -> Drawn | None:
         levels = _levels(list(scores.values()), results.main)
         for label, look in named.items():
             if len(scores[label]):
-                style = look.as_dict() | {"marker": None}
+                given = look.as_dict() | {"marker": None}
                 shares = profile(scores[label], levels, results.main.sign)
-                axes.plot(levels, shares, label=label, zorder=look.zorder, **style)
+                axes.plot(levels, shares, label=label, zorder=look.zorder, **given)
         _finish(axes, setting, results.main)
     panels[0].set_ylabel("share of runs that reach it")
-    legend_below(figure, panels[0])
+    style.legend_below(figure, panels[0])
     return figure
 
 
@@ -186,9 +180,9 @@ def _finish(axes: Axes, title: str, main: Quantity) -> None:
         axes.set_xlim(0, 1)
         axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8])
     axes.set_ylim(0, 1.02)
-    in_percent(axes.xaxis, main.unit)
-    in_percent(axes.yaxis)
-    tidy(axes)
+    style.in_percent(axes.xaxis, main.unit)
+    style.in_percent(axes.yaxis)
+    style.tidy(axes)
 
 
 FIGURES: dict[str, Callable[[ZeroShotFolder], Drawn | None]] = {

@@ -12,6 +12,7 @@ from l2o.benchmarks.comparisons.claims import DEFAULT, MISJUDGED
 from l2o.benchmarks.comparisons.results_file import Bootstrap
 from l2o.benchmarks.comparisons.table.plan import LEARNED, Plan, fingerprint
 from l2o.benchmarks.comparisons.table.summary import good_of, list_failures, main_of
+from l2o.benchmarks.comparisons.zero_shot import result_models as models
 from l2o.benchmarks.comparisons.zero_shot.claims import Contest
 from l2o.benchmarks.comparisons.zero_shot.contenders import (
     Contender,
@@ -20,23 +21,12 @@ from l2o.benchmarks.comparisons.zero_shot.contenders import (
     gather_contenders,
 )
 from l2o.benchmarks.comparisons.zero_shot.plan import LITE, contender_label, task_of
-from l2o.benchmarks.comparisons.zero_shot.result_models import (
-    AtFactor,
-    ContenderResult,
-    Cost,
-    Family,
-    FamilyResult,
-    Numbers,
-    Policy,
-    ZeroShotCounts,
-    ZeroShotResults,
-)
 from l2o.benchmarks.statistics import TASKS, Estimate, Matrix, Strata, estimate
 from l2o.configs.zero_shot import ZeroShotConfig
 from l2o.deciding.bundle import read_card
 
 
-def summarise(config: ZeroShotConfig, families: Families, workers: int) -> ZeroShotResults:
+def summarise(config: ZeroShotConfig, families: Families, workers: int) -> models.ZeroShotResults:
     """Return the content of `results.json`.
 
     Args:
@@ -49,11 +39,11 @@ def summarise(config: ZeroShotConfig, families: Families, workers: int) -> ZeroS
     contenders = contest.contenders
     tuning = next(each.fine_tunes for each in contenders if each.kind == "source_validation")
     unseen = [name for name, family in config.families.items() if family.unseen]
-    return ZeroShotResults(
+    return models.ZeroShotResults(
         title=config.title,
         main=contest.main,
         policies=tuple(_policies(config)),
-        counts=ZeroShotCounts(
+        counts=models.ZeroShotCounts(
             families=len(families),
             rows=len(contenders),
             tasks=config.tasks,
@@ -78,7 +68,7 @@ def summarise(config: ZeroShotConfig, families: Families, workers: int) -> ZeroS
     )
 
 
-def count_cost(policy: str, at_use: int, tuning: int) -> Cost:
+def count_cost(policy: str, at_use: int, tuning: int) -> models.Cost:
     """Return what it costs to get there, and after how many tasks training has paid off.
 
     Args:
@@ -88,7 +78,7 @@ def count_cost(policy: str, at_use: int, tuning: int) -> Cost:
     """
     training, saved = training_cost(policy), tuning - at_use
     paid = math.ceil(training / saved) if training is not None and saved > 0 else None
-    return Cost(at_use=at_use, tuning=tuning, training=training, amortised_after=paid)
+    return models.Cost(at_use=at_use, tuning=tuning, training=training, amortised_after=paid)
 
 
 def training_cost(policy: str) -> int | None:
@@ -110,15 +100,17 @@ def training_cost(policy: str) -> int | None:
     return int(fine_tunes) + int(told.get("fine_tunes_of_the_teacher", 0))
 
 
-def _policies(config: ZeroShotConfig) -> list[Policy]:
+def _policies(config: ZeroShotConfig) -> list[models.Policy]:
     named = {LEARNED: config.policy} | ({} if config.lite is None else {LITE: config.lite})
     return [
-        Policy(label=contender_label(config, label), fingerprint=fingerprint(policy))
+        models.Policy(label=contender_label(config, label), fingerprint=fingerprint(policy))
         for label, policy in named.items()
     ]
 
 
-def _family(config: ZeroShotConfig, name: str, plan: Plan, records: Mapping[str, Record]) -> Family:
+def _family(
+    config: ZeroShotConfig, name: str, plan: Plan, records: Mapping[str, Record]
+) -> models.Family:
     family, good = config.families[name], good_of(plan, records)
     own = {cell.id for cell in plan.rows[0].cells}
     rates = {
@@ -126,7 +118,7 @@ def _family(config: ZeroShotConfig, name: str, plan: Plan, records: Mapping[str,
         for record in good
         if record.id in own
     }
-    return Family(
+    return models.Family(
         unseen=family.unseen,
         task=task_of(family),
         optimizer=family.finetuning.optimizer,
@@ -138,13 +130,13 @@ def _family(config: ZeroShotConfig, name: str, plan: Plan, records: Mapping[str,
     )
 
 
-def _row(config: ZeroShotConfig, contest: Contest, contender: Contender) -> ContenderResult:
+def _row(config: ZeroShotConfig, contest: Contest, contender: Contender) -> models.ContenderResult:
     families, policy = list(contender.families), contest.contenders[0]
     default, mean = (
         None if scores is None else _estimate(scores, config.bootstrap)
         for scores in (contender.scores(setting, families) for setting in (DEFAULT, MISJUDGED))
     )
-    return ContenderResult(
+    return models.ContenderResult(
         label=contender.label,
         kind=contender.kind,
         fine_tunes_per_task=contender.fine_tunes,
@@ -162,14 +154,14 @@ def _row(config: ZeroShotConfig, contest: Contest, contender: Contender) -> Cont
     )
 
 
-def _on_family(config: ZeroShotConfig, scores: FamilyScores) -> FamilyResult:
+def _on_family(config: ZeroShotConfig, scores: FamilyScores) -> models.FamilyResult:
     untuned, resamples = scores.untuned, config.bootstrap
     factors = untuned.factors if untuned is not None and scores.mean is not None else ()
-    return FamilyResult(
+    return models.FamilyResult(
         default=_estimate([scores.default], resamples),
         mean=None if scores.mean is None else _estimate([scores.mean], resamples),
         by_factor=tuple(
-            AtFactor(factor=factor, score=_estimate([untuned.at(factor)], resamples))
+            models.AtFactor(factor=factor, score=_estimate([untuned.at(factor)], resamples))
             for factor in factors
             if untuned is not None
         ),
@@ -183,5 +175,5 @@ def _estimate(strata: Strata, resamples: int) -> Estimate:
     return estimate(strata, design=TASKS, resamples=resamples)
 
 
-def _numbers(scores: Matrix) -> Numbers:
+def _numbers(scores: Matrix) -> models.Numbers:
     return tuple(tuple(finite(score) for score in runs) for runs in scores.tolist())

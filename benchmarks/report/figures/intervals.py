@@ -23,7 +23,6 @@ class Dot:
         marker: matplotlib's.
         filled: whether the dot is.
         shift: of the line, so that two dots do not hide each other.
-        label: in the legend.
         size: of the dot.
     """
 
@@ -32,7 +31,6 @@ class Dot:
     marker: str = "o"
     filled: bool = True
     shift: float = 0.0
-    label: str = ""
     size: float = 6.0
 
 

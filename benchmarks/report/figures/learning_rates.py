@@ -8,22 +8,11 @@ from matplotlib.figure import Figure
 
 from l2o.benchmarks.cells.quantities import QUANTITIES, SOURCE, TARGET
 from l2o.benchmarks.cells.record import Record
-from l2o.benchmarks.report.figures.style import (
-    BLUE,
-    DASHES,
-    FAINT,
-    INK,
-    Look,
-    group_colour,
-    in_percent,
-    legend_below,
-    new_figure,
-    tidy,
-)
+from l2o.benchmarks.report.figures import style
 
 _SCORED = {
-    TARGET: ("target (real, only scored)", Look(INK, "o", "-")),
-    SOURCE: ("source validation", Look(BLUE, "s", (0, (5, 1.5)))),
+    TARGET: ("target (real, only scored)", style.Look(style.INK, "o", "-")),
+    SOURCE: ("source validation", style.Look(style.BLUE, "s", (0, (5, 1.5)))),
 }
 
 
@@ -34,15 +23,15 @@ def draw_learning_rates(record: Record, title: str) -> Figure:
         record: what `l2o.benchmarks.cells.cell.measure` returns.
         title: heading of the picture.
     """
-    figure = new_figure(7.2, 5.6)
+    figure = style.new_figure(7.2, 5.6)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     _draw_rates(above, record)
     _draw_scores(below, record)
     below.set_xlabel("optimizer step")
     above.set_title(title, fontsize=11)
     for axes in (above, below):
-        tidy(axes)
-    legend_below(figure, above, columns=4)
+        style.tidy(axes)
+    style.legend_below(figure, above, columns=4)
     return figure
 
 
@@ -58,12 +47,12 @@ def _draw_rates(axes: Axes, record: Record) -> None:
             steps,
             held,
             where="post",
-            color=group_colour(index, len(rates.groups)),
-            linestyle=DASHES[index % len(DASHES)],
+            color=style.group_colour(index, len(rates.groups)),
+            linestyle=style.DASHES[index % len(style.DASHES)],
             linewidth=1.8,
             label=group,
         )
-    axes.axhline(rates.base_lr, color=FAINT, linewidth=1, linestyle=":", label="base LR")
+    axes.axhline(rates.base_lr, color=style.FAINT, linewidth=1, linestyle=":", label="base LR")
     axes.set_yscale("log")
     axes.set_ylabel("learning rate")
 
@@ -76,7 +65,7 @@ def _draw_scores(axes: Axes, record: Record) -> None:
         scores = [quantity.in_scores(point.scores) for point in record.curve]
         axes.plot(steps, scores, label=label, **look.as_dict())
     axes.set_ylabel(main.metric)
-    in_percent(axes.yaxis, main.unit)
+    style.in_percent(axes.yaxis, main.unit)
     if main.unit == "%":
         axes.set_ylim(0, 1.02)
     axes.legend(frameon=False, fontsize=9, loc="best", handlelength=3.6)

@@ -15,18 +15,7 @@ from l2o.benchmarks.comparisons.table.result_models import (
     TableResults,
     good_records,
 )
-from l2o.benchmarks.report.figures.style import (
-    Look,
-    chance_line,
-    factor_title,
-    in_percent,
-    legend_below,
-    log_axis,
-    new_figure,
-    progress_axis,
-    quantiles_over_runs,
-    tidy,
-)
+from l2o.benchmarks.report.figures import style
 from l2o.benchmarks.statistics import Array
 
 NEAR_CHANCE = 0.4
@@ -45,11 +34,11 @@ def draw_score_over_training(folder: TableFolder) -> Figure | None:
     main = folder.results.main
 
     def finish(axes: Axes) -> None:
-        in_percent(axes.yaxis, main.unit)
+        style.in_percent(axes.yaxis, main.unit)
         # Near chance the distance to it matters; far above it, those between the rows do.
         if main.unit == "%" and axes.get_ylim()[0] < NEAR_CHANCE:
             axes.set_ylim(bottom=0)
-            chance_line(axes, main.chance)
+            style.chance_line(axes, main.chance)
 
     label = f"{main.words} (real images)"
     return _draw_panels(folder, lambda point: main.in_scores(point.scores), label, finish)
@@ -60,7 +49,7 @@ def draw_proxy_kl_over_training(folder: TableFolder) -> Figure | None:
 
     def finish(axes: Axes) -> None:
         if axes.get_ylim()[1] > 0:
-            log_axis(axes)
+            style.log_axis(axes)
 
     label = "proxy KL (nats), source images"
     return _draw_panels(folder, lambda point: point.proxy_kl, label, finish)
@@ -89,7 +78,7 @@ def _draw_panels(
     `finish` puts last touches on the first panel, whose vertical axis all share.
     """
     factors = factors_shown(folder.results)
-    figure = new_figure(max(7.2, 3.0 * len(factors) + 1.2), 4.2)
+    figure = style.new_figure(max(7.2, 3.0 * len(factors) + 1.2), 4.2)
     panels = figure.subplots(1, len(factors), sharey=True, squeeze=False)[0]
     rows = {row.label: row for row in folder.results.rows}
     drawn = False
@@ -98,22 +87,22 @@ def _draw_panels(
             records = good_records(folder, rows[name], factor)
             if records:
                 drawn |= _draw(axes, name, look, *curves(records, measured))
-        axes.set_title(factor_title(factor), fontsize=10)
-        progress_axis(axes)
-        tidy(axes)
+        axes.set_title(style.factor_title(factor), fontsize=10)
+        style.progress_axis(axes)
+        style.tidy(axes)
     if not drawn:
         return None
     panels[0].set_ylabel(label)
     finish(panels[0])
-    legend_below(figure, panels[0], columns=2 if len(factors) < 3 else 3)
+    style.legend_below(figure, panels[0], columns=2 if len(factors) < 3 else 3)
     return figure
 
 
-def _draw(axes: Axes, name: str, look: Look, progress: Array, values: Array) -> bool:
+def _draw(axes: Axes, name: str, look: style.Look, progress: Array, values: Array) -> bool:
     """Draw one row from values `[runs, points]`; False when nothing was measured."""
     if np.isnan(values).all():
         return False
-    low, middle, high = quantiles_over_runs(values, 0.25, 0.5, 0.75)
+    low, middle, high = style.quantiles_over_runs(values, 0.25, 0.5, 0.75)
     axes.fill_between(progress, low, high, color=look.color, alpha=0.13, linewidth=0)
     axes.plot(progress, middle, label=name, zorder=look.zorder, **look.as_dict())
     return True

@@ -16,29 +16,15 @@ from l2o.benchmarks.comparisons.table.result_models import (
     TunedResult,
 )
 from l2o.benchmarks.comparisons.table.tables import rank
+from l2o.benchmarks.report.figures import style
 from l2o.benchmarks.report.figures.by_base_lr import Curve, Panel, draw_by_base_lr
 from l2o.benchmarks.report.figures.intervals import Dot, Line, draw_lines
-from l2o.benchmarks.report.figures.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    LOOKS,
-    MAX_FOCUS,
-    ORANGE,
-    POLICY,
-    Look,
-    in_percent,
-    legend_below,
-    new_figure,
-    tidy,
-)
 from l2o.benchmarks.statistics import Estimate
 
 MAX_GRID_ROWS = 10
 
 
-def focus(results: TableResults, limit: int = 6) -> dict[str, Look]:
+def focus(results: TableResults, limit: int = 6) -> dict[str, style.Look]:
     """Choose the rows that a figure names, and their looks: label -> look.
 
     Learned policies come first, then rows written out in the config, then the best grid row of each
@@ -50,11 +36,14 @@ def focus(results: TableResults, limit: int = 6) -> dict[str, Look]:
         best.setdefault(row.profile, row)
     learned = [row for row in results.rows if row.kind == "policy"]
     written = [row for row in results.rows if row.kind == "row"]
-    # The look of MAX_FOCUS that is a learned policy's own is no other row's.
-    room = MAX_FOCUS if learned else len(LOOKS)
+    # The look of style.MAX_FOCUS that is a learned policy's own is no other row's.
+    room = style.MAX_FOCUS if learned else len(style.LOOKS)
     chosen = (learned + written + list(best.values()))[: min(limit, room)]
-    others = iter(LOOKS)
-    return {row.label: POLICY if row in learned[:1] else Look(*next(others)) for row in chosen}
+    others = iter(style.LOOKS)
+    return {
+        row.label: style.POLICY if row in learned[:1] else style.Look(*next(others))
+        for row in chosen
+    }
 
 
 def draw_score_by_base_lr(folder: TableFolder) -> Figure | None:
@@ -64,7 +53,7 @@ def draw_score_by_base_lr(folder: TableFolder) -> Figure | None:
     if len(factors) < 2:
         return None
 
-    def curve(label: str, row: RowResult, look: Look | None) -> Curve:
+    def curve(label: str, row: RowResult, look: style.Look | None) -> Curve:
         found = [(each.factors[0], each.scores[TARGET]) for each in row.by_factor]
         return Curve(label, found, look, bars=True)
 
@@ -82,14 +71,14 @@ def draw_untuned_and_tuned(folder: TableFolder) -> Figure | None:
     several = len(results.counts.base_lr_factors) > 1
     lines = [_line(row, several) for row in _ranked(results, several)]
     tuned = _best_tuned(results.tuned)
-    lines += [Line(_tuned_name(entry), (Dot(entry.score, GREEN, "D"),)) for entry in tuned]
+    lines += [Line(_tuned_name(entry), (Dot(entry.score, style.GREEN, "D"),)) for entry in tuned]
     legend = {}
     if several:
-        legend["default base LR"] = Dot(Estimate(), ORANGE, filled=False)
-        legend["mean over misjudged base LRs"] = Dot(Estimate(), BLUE, "s")
-        legend["the same, learned policy"] = Dot(Estimate(), INK, "s")
+        legend["default base LR"] = Dot(Estimate(), style.ORANGE, filled=False)
+        legend["mean over misjudged base LRs"] = Dot(Estimate(), style.BLUE, "s")
+        legend["the same, learned policy"] = Dot(Estimate(), style.INK, "s")
     if tuned:
-        legend["tuned per task"] = Dot(Estimate(), GREEN, "D")
+        legend["tuned per task"] = Dot(Estimate(), style.GREEN, "D")
     figure = draw_lines(
         lines,
         f"{results.main.words}: interquartile mean and 95 % interval",
@@ -99,7 +88,7 @@ def draw_untuned_and_tuned(folder: TableFolder) -> Figure | None:
         zero=False,
         further=legend,
     )
-    in_percent(figure.axes[0].xaxis, results.main.unit)
+    style.in_percent(figure.axes[0].xaxis, results.main.unit)
     return figure
 
 
@@ -119,34 +108,36 @@ def draw_kept(folder: TableFolder) -> Figure | None:
     }
     if len(points) < 2:
         return None
-    figure = new_figure(7.2, 4.8)
+    figure = style.new_figure(7.2, 4.8)
     axes = figure.subplots()
     others = [pair for label, pair in points.items() if label not in looks]
     if others:
         values = ([found.value for found in each] for each in zip(*others, strict=True))
         label = f"other schedules ({len(others)})"
-        axes.plot(*values, color=GREY, marker="o", markersize=4, linestyle="none", label=label)
+        axes.plot(
+            *values, color=style.GREY, marker="o", markersize=4, linestyle="none", label=label
+        )
     for label in [each for each in looks if each in points]:
         x, y = points[label]
-        style = looks[label].as_dict() | {"linestyle": "none", "markersize": 8}
-        style |= {"xerr": _bars(x), "yerr": _bars(y), "capsize": 2.5, "elinewidth": 1}
-        axes.errorbar([x.value], [y.value], label=label, **style)
+        given = looks[label].as_dict() | {"linestyle": "none", "markersize": 8}
+        given |= {"xerr": _bars(x), "yerr": _bars(y), "capsize": 2.5, "elinewidth": 1}
+        axes.errorbar([x.value], [y.value], label=label, **given)
     axes.set_xlabel(f"{kept.words} kept (what the network knew before)")
     axes.set_ylabel(f"{main.words} (real images)")
-    in_percent(axes.xaxis, kept.unit)
-    in_percent(axes.yaxis, main.unit)
-    tidy(axes)
-    legend_below(figure, axes)
+    style.in_percent(axes.xaxis, kept.unit)
+    style.in_percent(axes.yaxis, main.unit)
+    style.tidy(axes)
+    style.legend_below(figure, axes)
     return figure
 
 
 def _line(row: RowResult, several: bool) -> Line:
-    colour = INK if row.kind == "policy" else BLUE
+    colour = style.INK if row.kind == "policy" else style.BLUE
     untuned = row.default.scores[TARGET]
     if not several:
         return Line(row.label, (Dot(untuned, colour, "s"),))
     over = Dot(row.misjudged.scores[TARGET], colour, "s", shift=0.12)
-    return Line(row.label, (Dot(untuned, ORANGE, filled=False, shift=-0.12), over))
+    return Line(row.label, (Dot(untuned, style.ORANGE, filled=False, shift=-0.12), over))
 
 
 def _ranked(results: TableResults, several: bool) -> list[RowResult]:
