@@ -55,8 +55,7 @@ class Quantity(Frozen):
         measured = record.scores.get(SPLITS[self.split], {}) if self.split == "proxy" else {}
         if self.metric != MAIN or MAIN in measured:
             return self
-        told = {"metric": record.metric, "direction": record.direction, "unit": record.unit}
-        return self.model_copy(update=told)
+        return self.model_copy(update=record.in_short)
 
     def like(self, main: Quantity) -> Quantity:
         """Return it with the metric of `main`, as an objective has it, where `MAIN` stands."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-from l2o.benchmarks.cells.record import RECORD_VERSION, Frozen
+from l2o.benchmarks.cells.record import RECORD_VERSION, Frozen, Scored
 from l2o.benchmarks.comparisons.results_file import Finished, Results
 from l2o.benchmarks.statistics import Estimate
 
 
-class RunRecord(Frozen):
+class RunRecord(Scored):
     """One learned policy: what it took, and how the episodes it is scored on ended.
 
     Attributes:
@@ -20,10 +18,7 @@ class RunRecord(Frozen):
         folder: of the training run.
         fine_tunes: that it was learned from.
         seconds: of learning.
-        metric: the main one of the objective.
-        direction: whether more or less of it is better.
-        unit: of it; "%" for a share.
-        scores: of each episode, in it.
+        scores: of each episode, in the main metric.
         chance: of each episode.
         diverged: of each episode, whether it did.
     """
@@ -35,9 +30,6 @@ class RunRecord(Frozen):
     folder: str
     fine_tunes: int
     seconds: float
-    metric: str = "accuracy"
-    direction: Literal["max", "min"] = "max"
-    unit: str = "%"
     scores: tuple[float | None, ...]
     chance: tuple[float | None, ...]
     diverged: tuple[bool, ...]

@@ -34,7 +34,7 @@ def summarise(config: AblationConfig, found: Found, failures: Sequence[Failure])
         failures: the others.
     """
     scores = {label: _scores(found, label) for label in config.variants}
-    main = _main(found[0][1])
+    main = QUANTITIES[TARGET].model_copy(update=found[0][1].in_short)
     return AblationResults(
         title=config.title,
         main=main,
@@ -49,11 +49,6 @@ def summarise(config: AblationConfig, found: Found, failures: Sequence[Failure])
         rows=tuple(_row(config, main, label, found, scores) for label in _in_groups(config)),
         failures=tuple(failures),
     )
-
-
-def _main(record: RunRecord) -> Quantity:
-    told = {"metric": record.metric, "direction": record.direction, "unit": record.unit}
-    return QUANTITIES[TARGET].model_copy(update=told)
 
 
 def _in_groups(config: AblationConfig) -> list[str]:
