@@ -61,8 +61,8 @@ class Page:
     text: Text
     tables: Tables
     pictures: Sequence[Picture]
-    failures: Sequence[Failure]
-    missing: str
+    failures: Sequence[Failure] = ()
+    missing: str = "fine-tunes"
 
     def to_html(self) -> str:
         """Return the page: no script, nothing loaded from elsewhere, everything escaped."""

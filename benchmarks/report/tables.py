@@ -87,8 +87,8 @@ class Tables(NamedTuple):
     """The tables of a report: at its top, the same for a terminal, and after the figures."""
 
     main: Sequence[Table]
-    terminal: Sequence[Table]
-    detail: Sequence[Table]
+    terminal: Sequence[Table] = ()
+    detail: Sequence[Table] = ()
 
     def explained(self, notes: Mapping[str, str]) -> Tables:
         """Return those that have rows, with the notes on titles that begin so, up to a colon."""

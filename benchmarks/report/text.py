@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -33,8 +33,8 @@ class Text:
     footer: str
     units: str
     words: dict[str, str]
-    notes: dict[str, str]
-    figures: dict[str, tuple[str, str]]
+    notes: dict[str, str] = field(default_factory=dict)
+    figures: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, name: str, **values: object) -> Text:
