@@ -10,7 +10,7 @@ from image_families import FAMILIES, make, paths_of
 
 from l2o.configs.schema import FineTuning, Named
 from l2o.envs.build import build
-from l2o.envs.fine_tune import FineTune
+from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.envs.tasks import TASKS
 from l2o.envs.tasks.base import SPLITS
 from l2o.envs.tasks.images import CorruptImageError, FolderFamily, ImageOptions
@@ -155,6 +155,16 @@ def test_wrong_options_are_refused_before_any_work(options, told):
     given = {"source": "nowhere", "target": "nowhere", **options}
     with pytest.raises(ValueError, match=told):
         build("task", TASKS, Named(name="folder", options=given))
+
+
+def test_lists_and_plain_data_will_do():
+    places = {"source": "r", "target": "t"}
+    plain = [{"name": "flip", "options": {"p": 1.0}}, "crop"]
+    wanted = (Named(name="flip", options={"p": 1.0}), "crop")
+    for given in (plain, tuple(plain)):
+        assert FolderFamily(**places, augment=given).options.augmentations() == wanted
+    assert FolderFamily(**places, augment=plain[0]).options.augmentations() == wanted[:1]
+    assert FolderFamily(**places, augment="crop", classes=["b", "a"]).options.classes == ("b", "a")
 
 
 def test_options_of_another_family_are_refused():

@@ -127,8 +127,8 @@ def record_of(cell: Cell, **found: Any) -> Record:
 def measure(cell: Cell) -> Record:
     """Fine-tune, and measure on the way and at the end."""
     from l2o.benchmarks.cells.target_measures import kept
-    from l2o.envs.fine_tune import FineTune
-    from l2o.envs.inner_loop import InnerLoop
+    from l2o.envs.fine_tuning.fine_tune import FineTune
+    from l2o.envs.fine_tuning.inner_loop import InnerLoop
     from l2o.envs.policy_choice import build_policy
 
     if cell.precision != "float32":

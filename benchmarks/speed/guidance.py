@@ -13,7 +13,7 @@ from l2o.benchmarks.speed.contenders import FewTasks, Numbers, numbers_of
 from l2o.benchmarks.speed.figures import Figure
 from l2o.benchmarks.studies.options import Device, count
 from l2o.configs.schema import FineTuning
-from l2o.envs.fine_tune import FineTune
+from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.envs.tasks import Task
 
 STEPS = 20

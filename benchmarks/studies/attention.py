@@ -18,8 +18,8 @@ from l2o.benchmarks.report.figures.attention import draw_attention
 from l2o.benchmarks.studies.base import Study
 from l2o.benchmarks.studies.options import Config, Overrides, count, names, text
 from l2o.configs.load import load_table
-from l2o.envs.fine_tune import FineTune
-from l2o.envs.inner_loop import decision_interval
+from l2o.envs.fine_tuning.fine_tune import FineTune
+from l2o.envs.fine_tuning.inner_loop import decision_interval
 from l2o.envs.policy_choice import build_policy
 from l2o.envs.tasks.base import examples_of
 from l2o.measures import attention_maps

@@ -83,7 +83,8 @@ def save_network(
         )
     folder = Path(folder)
     library, architecture = find_library(network.name)
-    state = own_state(model)
+    # What torch.compile returns is a wrapper.
+    state = own_state(getattr(model, "_orig_mod", model))
     tensors = {n: t.detach().cpu().contiguous().clone() for n, t in state.items()}
     content = save(tensors, metadata={"format": "pt"})
     write_atomically(folder / WEIGHTS, content)
@@ -146,9 +147,10 @@ def load_finetuned(folder: str | Path, allow_code: bool = False) -> FinetunedNet
             f"{folder / CARD} names code, {name!r}, which makes the network; if you trust it, load "
             "it with allow_code=True"
         )
-    inputs = Inputs(
-        **{k: tuple(v) if isinstance(v, list) else v for k, v in card["inputs"].items()}
-    )
+    plain: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in card["inputs"].items()
+    }
+    inputs = Inputs(**plain)
     request = Request(
         name=name, architecture=architecture, pretrained=False, arguments=card["arguments"]
     )
