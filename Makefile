@@ -7,7 +7,7 @@ OUT ?= runs/demo
 export OMP_NUM_THREADS ?= 1
 export MPLBACKEND ?= Agg
 
-.PHONY: install demo test quick coverage lint format types unit reference docs compatibility dist clean
+.PHONY: install demo real test quick coverage lint format types unit reference docs compatibility dist clean
 
 install: $(VENV)/.installed
 
@@ -21,6 +21,13 @@ demo: install
 	$(BIN)/l2o train demo --out $(OUT)/train --resume
 	$(BIN)/l2o benchmark demo policy=$(OUT)/train --out $(OUT)/benchmark
 	$(BIN)/l2o report $(OUT)/benchmark
+
+# A network of ImageNet on real photographs: some hours on two cores. It downloads Fashion-MNIST (31 MB)
+# unless it is there; docs/garments.md.
+real: install
+	$(BIN)/python -c 'from l2o.envs.tasks.garments import fetch_photographs; fetch_photographs()'
+	$(BIN)/l2o benchmark garments --out runs/real
+	$(BIN)/l2o report runs/real
 
 test: lint types unit
 

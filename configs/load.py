@@ -14,9 +14,10 @@ from l2o.configs.ablation import AblationConfig
 from l2o.configs.catalog import Kind
 from l2o.configs.errors import ConfigError
 from l2o.configs.explain import explain, locate
+from l2o.configs.finetune import FinetuneConfig
 from l2o.configs.inherit import read_config
 from l2o.configs.overrides import apply_overrides
-from l2o.configs.schema import BenchmarkConfig, FinetuneConfig, Strict, TrainConfig
+from l2o.configs.schema import BenchmarkConfig, Strict, TrainConfig
 from l2o.configs.yaml_text import format_yaml
 from l2o.configs.zero_shot import ZeroShotConfig
 

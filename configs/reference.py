@@ -39,7 +39,8 @@ l2o train demo minutes=10 finetuning.optimizer.name=adamw environment.base_lr=[1
   mappings are merged, anything else is replaced, `{}` empties a mapping.
 - An unknown field, a wrong type or an impossible value is an error before any work.
 - Where a field names a thing of a family (task, reward, signal, schedule, guidance, optimizer,
-  algorithm), `package.module:Name` takes one of your own.
+  algorithm), `package.module:Name` takes one of your own; the command line finds modules of the
+  current folder.
 - The resolved config is in `config.yaml` of every run's folder, and is itself a config.
 """
 HEADINGS = {

@@ -57,9 +57,17 @@ class FineTuning(Strict):
     """Guidance terms added to the loss: name -> arguments; {} is plain fine-tuning."""
     interval: Interval = 10
     """Optimizer steps between decisions, for every policy; or a rule: {first, growth, share}, or
-    {name, options} of one of your own."""
+    {name, options} of a member of l2o.intervals or of one of your own."""
     device: str = "cpu"
     """Torch device of the inner network; auto takes CUDA where there is one."""
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    """What forward and backward passes are computed in (autocast); weights stay float32."""
+    channels_last: bool = False
+    """Lay images and weights out with channels last: faster convolutions, the same numbers."""
+    accumulate: Annotated[int, Field(ge=1, le=65_536)] = 1
+    """Parts that each batch is cut into, whose gradients add up: less memory, the same step."""
+    compile: bool = False
+    """Compile the network by torch.compile."""
 
     @field_validator("device")
     @classmethod
@@ -204,6 +212,9 @@ class TrainConfig(Strict):
     """Budget in minutes of wall-clock, over all resumes; null for none."""
     workers: Annotated[int, Field(gt=0, le=1024)] = 2
     """Processes that fine-tune in parallel, with one torch thread each."""
+    executor: Named = Named(name="processes")
+    """Where the workers are: processes of this machine, here (this process, one after the other),
+    or an executor of your own; what is learned is the same."""
     environments: Annotated[int, Field(gt=0, le=65_536)] = 16
     """Fine-tunes at once, shared among the workers; each computes its share as one stack."""
     stacked: bool = True
@@ -243,23 +254,6 @@ class PolicyChoice(Strict):
         if self.policy is not None and self.rule is not None:
             raise ValueError("policy and rule are both given; leave one of them out")
         return self
-
-
-class FinetuneConfig(Strict):
-    """`l2o finetune`: one fine-tune under a policy or a schedule."""
-
-    seed: Seed = 0
-    """Seed of the fine-tune (batches); the task has its own."""
-    task: Named = Named(name="digits", options={"split": "heldout"})
-    """Task family."""
-    task_seed: Seed = 0
-    """Which task of the family."""
-    base_lr: Rate | None = None
-    """Base learning rate; null takes the task's."""
-    finetuning: FineTuning = FineTuning()
-    """The loop."""
-    choice: PolicyChoice = PolicyChoice()
-    """Policy or schedule; `--policy` on the command line overrides `choice.policy`."""
 
 
 class Row(PolicyChoice):
@@ -360,6 +354,9 @@ class BenchmarkConfig(Strict):
     """Resamples of each confidence interval."""
     stacked: bool = True
     """False: fine-tunes one by one. What has no stacked form is run so in any case."""
+    executor: Named = Named(name="processes")
+    """Where the workers (`--workers`) are: processes of this machine, here (this process, one
+    fine-tune or stack after the other), or an executor of your own."""
     precision: Precision = "float32"
     """Number format of the networks, when stacked; tf32 is CUDA's, elsewhere it is float32."""
 

@@ -69,6 +69,9 @@ class ZeroShotConfig(Strict):
     """Resamples of each confidence interval."""
     stacked: bool = True
     """False: fine-tunes one by one. What has no stacked form is run so in any case."""
+    executor: Named = Named(name="processes")
+    """Where the workers (`--workers`) are: processes of this machine, here (this process, one
+    fine-tune or stack after the other), or an executor of your own."""
     precision: Precision = "float32"
     """Number format of the networks, when stacked; tf32 is CUDA's, elsewhere it is float32."""
 

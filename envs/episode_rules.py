@@ -16,7 +16,7 @@ from l2o.envs.objectives.build import build_objective
 from l2o.envs.optimizers import OPTIMIZERS, InnerOptimizer
 from l2o.envs.rewards.weighted import WeightedRewards
 from l2o.envs.tasks import TASKS, TaskFamily
-from l2o.multipliers import Bins, MultiplierRange, multipliers_from_dict
+from l2o.networks.multipliers import Bins, MultiplierRange, multipliers_from_dict
 from l2o.signals import DEFAULT_SIGNALS
 from l2o.signals.spec import SignalSpec
 

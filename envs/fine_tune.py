@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from l2o.configs.schema import FineTuning
 from l2o.control.controller import LRController
 from l2o.deciding.policy import Policy
+from l2o.envs.fine_tuning.compute import part_of, parts
+from l2o.envs.fine_tuning.forward import Forward
+from l2o.envs.fine_tuning.processes import OneProcess
+from l2o.envs.fine_tuning.random_stream import RandomStream, draws
+from l2o.envs.fine_tuning.scoring import Scoring
 from l2o.envs.inner_loop import InnerLoop, check_guidance_actions
-from l2o.envs.objectives import Objective
-from l2o.envs.optimizers.base import judged
-from l2o.envs.tasks.base import Examples, Task
-from l2o.envs.tasks.loading import Batch, scoring_batches
+from l2o.envs.tasks.base import Task
 from l2o.envs.teacher import Teacher
 from l2o.guarding.guard import Guard
 from l2o.guidance import LayerMaps, ProxyKL, backbone_parameters, copy_parameters
@@ -56,6 +58,7 @@ class FineTune:
             else they are computed anew in each step, to the same numbers.
         guard: what a user's own loop has by default; None: a comparison of policies must not be
             one of rescues.
+        processes: that share the fine-tune; None: this one has it alone.
 
     Attributes:
         objective: what the network's outputs mean: its loss, and the metrics of `scores`.
@@ -79,9 +82,12 @@ class FineTune:
         guidance_actions: Sequence[str] = (),
         cache_teacher: bool = True,
         guard: Guard | None = None,
+        processes: OneProcess | None = None,
     ) -> None:
         self.task = task
         self.loop = InnerLoop.of(config)
+        self.compute = self.loop.compute
+        self.processes = processes or OneProcess()
         self.objective, self.proxy_objective = task.build_objectives()
         self.device = self.loop.device
         self.interval = self.loop.interval
@@ -90,7 +96,7 @@ class FineTune:
         self.step = 0
         self.diverged = False
         # Any: timm's convention (forward_features, ...) is duck-typed.
-        self.model: Any = fresh_model(task, seed).to(self.device)
+        self.model: Any = self.compute.lay_out(fresh_model(task, seed).to(self.device))
         self.proxy_head = copy.deepcopy(task.proxy_head).to(self.device).requires_grad_(False)
         groups = group_layers(self.model, head=self.model.get_classifier())
         rate = task.base_lr if base_lr is None else base_lr
@@ -112,12 +118,22 @@ class FineTune:
             guard=guard,
         )
         self.teacher = Teacher(
-            task, self.model, self.guidance, self.device, seed=seed, cache=cache_teacher
+            task, self.model, self.guidance, self.device, seed, cache_teacher, self.compute
         )
         self._prepare_student(rate)
-        order = batches(len(task.source_train), task.batch_size, seed)
-        self._batches = self.teacher.batches(islice(order, self.steps))
-        self._examples: dict[str, Examples] = {}
+        self._prepare_steps(seed)
+
+    def _prepare_steps(self, seed: int) -> None:
+        """Make what steps and scores are computed with."""
+        task = self.task
+        self._forward = self.compute.compiled(self.processes.wrap(Forward(self.model)))
+        self._scaler = self.compute.scaler(self.device)
+        self._random = RandomStream(seed, self.device, draws(self.model))
+        self._seed = seed
+        self._batches = self._read_on()
+        self.scoring = Scoring(
+            task, self.model, self.proxy_head, self.optimizer, self.compute, self.device
+        )
         self._loss, self._kl = WindowMean(), WindowMean()
         self.last_loss = self.last_proxy_kl = math.nan
 
@@ -136,6 +152,14 @@ class FineTune:
         self.guidance_optimizer = (
             self.loop.optimizer.build([{"params": trained, "lr": rate}]) if trained else None
         )
+
+    def _read_on(self) -> Iterator[tuple[Tensor, Tensor, dict[str, Any]]]:
+        """Return the batches of the steps that are left."""
+        task = self.task
+        orders = batches(len(task.source_train), task.batch_size, self._seed)
+        left = map(self.processes.share, islice(orders, self.step, self.steps))
+        share = min(task.batch_size, len(task.source_train)) // self.processes.count
+        return self.teacher.batches(left, first=self.step * share)
 
     @property
     def done(self) -> bool:
@@ -164,17 +188,38 @@ class FineTune:
         if self.validate and self._windows.ends_at(self.step + 1):
             self.controller.observe(val_loss=self.scores("source_validation")["loss"])
         images, labels, teacher = next(self._batches)
-        features = self.model.forward_features(images)
-        loss = self.objective.loss(self.model.forward_head(features), labels)
-        proxy_kl, guidance = self._guide(features, teacher)
+        with self._random.lent():
+            loss, proxy_kl = self._backward(self.compute.images(images), labels, teacher)
+        loss, proxy_kl = self.processes.mean(loss), self.processes.mean(proxy_kl)
         self.controller.observe(loss=loss, proxy_kl=proxy_kl)
         self._loss.add(loss)
         self._kl.add(proxy_kl)
-        (loss + guidance).backward()
         self._step_guidance()
-        self.optimizer.step()
+        self._scaler.unscale_(self.optimizer)
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
         self.optimizer.zero_grad()
         self.step += 1
+
+    def _backward(
+        self, images: Tensor, labels: Tensor, teacher: dict[str, Any]
+    ) -> tuple[Tensor, Tensor]:
+        """Add up a batch's gradients, part by part; return its loss and proxy KL, detached."""
+        losses, kls = [], []
+        cut = parts(len(images), self.compute.accumulate)
+        for part in cut:
+            share = (part.stop - part.start) / len(images)
+            with self.compute.autocast(self.device):
+                features, outputs = self._forward(images[part])
+                loss = self.objective.loss(outputs, labels[part])
+                proxy_kl, guidance = self._guide(features, part_of(teacher, part))
+            total = loss + guidance
+            self._scaler.scale(total if len(cut) == 1 else total * share).backward()
+            losses.append(loss.detach() * share)
+            kls.append(proxy_kl * share)
+        if len(cut) == 1:
+            return loss.detach(), proxy_kl
+        return torch.stack(losses).sum(), torch.stack(kls).sum()
 
     def _guide(self, features: Tensor, teacher: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return the batch's proxy KL, which every policy may see, and the guidance loss."""
@@ -201,78 +246,99 @@ class FineTune:
         heads = [group.is_head for group in self.controller.groups]
         multiplier = list(self.controller.multipliers.values())[heads.index(True)]
         self.guidance_optimizer.param_groups[0]["lr"] = self._base_lr * multiplier
-        self.guidance_optimizer.step()
+        self._average(self.guidance_optimizer)
+        self._scaler.unscale_(self.guidance_optimizer)
+        self._scaler.step(self.guidance_optimizer)
         self.guidance_optimizer.zero_grad()
+
+    def _average(self, optimizer: Optimizer) -> None:
+        """Average gradients over the processes, where no wrapper does."""
+        if self.processes.count > 1:
+            for parameter in optimizer.param_groups[0]["params"]:
+                if parameter.grad is not None:
+                    parameter.grad.copy_(self.processes.mean(parameter.grad))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that `load_state_dict` needs to go on, as plain data and tensors.
+
+        A fine-tune that goes on from it is the one that was never stopped, on CPU to the last bit.
+        Take it between two calls of `advance`.
+        """
+        trained = self.guidance_optimizer
+        return {
+            "step": self.step,
+            "diverged": self.diverged,
+            "last": (self.last_loss, self.last_proxy_kl),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "guidance": [term.state_dict() for term in self.guidance],
+            "guidance_optimizer": None if trained is None else trained.state_dict(),
+            "teacher": self.teacher.state_dict(),
+            "random": self._random.state_dict(),
+            "scaler": self._scaler.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state_dict()` of a fine-tune with the same arguments.
+
+        Raises:
+            ValueError: it is of another fine-tune: more steps, other layers.
+        """
+        if not 0 <= state["step"] <= self.steps:
+            raise ValueError(
+                f"the state is of step {state['step']}, but this fine-tune has {self.steps} steps"
+            )
+        self.model.load_state_dict(state["model"])
+        # The controller's state goes with the optimizer's.
+        self.optimizer.load_state_dict(state["optimizer"])
+        for term, own in zip(self.guidance, state["guidance"], strict=True):
+            term.load_state_dict(own)
+        if self.guidance_optimizer is not None:
+            self.guidance_optimizer.load_state_dict(state["guidance_optimizer"])
+        self.teacher.load_state_dict(state["teacher"])
+        self._random.load_state_dict(state["random"])
+        self._scaler.load_state_dict(state["scaler"])
+        self.step, self.diverged = int(state["step"]), bool(state["diverged"])
+        self.last_loss, self.last_proxy_kl = state["last"]
+        self._batches = self._read_on()
 
     def scores(self, split: str) -> dict[str, float]:
         """Return the objective's metrics on one of `SPLITS`, the loss among them.
+
+        They are NaN where the split's labels are not known.
 
         Raises:
             ValueError: there is no such split.
         """
         if split not in SPLITS:
             raise ValueError(unknown_name("split", split, list(SPLITS)))
-        return self._score(self.objective, self.model.forward_head, split)
+        return self.scoring.scores(self.objective, split)
 
     def proxy_scores(self) -> dict[str, float]:
         """Return the metrics of the proxy head on the fine-tuned backbone: what is kept."""
-        return self._score(self.proxy_objective, self.proxy_head, "proxy_test")
+        return self.scoring.proxy_scores(self.proxy_objective)
 
-    @torch.no_grad()
-    def _score(self, objective: Objective, head: Any, split: str) -> dict[str, float]:
-        with judged(self.optimizer), evaluating(self.model):
-            return objective.score(
-                lambda images: head(self.model.forward_features(images)), self._data(split)
-            )
+    def outputs(self, split: str) -> Iterator[Outputs]:
+        """Yield outputs, labels and features of each batch of one of `SPLITS`, for `l2o.measures`.
 
-    def _data(self, split: str) -> Iterable[Batch]:
-        """Return the batches of a split; what is in memory stays on the device."""
-        data = getattr(self.task, split)
-        if not isinstance(data, Examples):
-            return scoring_batches(data, self.task.loading, self.device)
-        if split not in self._examples:
-            self._examples[split] = data.to(self.device)
-        held = self._examples[split]
-        return [(held.images, held.labels)]
-
-    @torch.no_grad()
-    def outputs(self, split: str) -> Outputs:
-        """Return outputs, labels and features on one of `SPLITS`, for `l2o.measures`."""
-        found: list[tuple[Tensor, Tensor, Tensor]] = []
-        with judged(self.optimizer), evaluating(self.model):
-            for images, labels in self._data(split):
-                features = self.model.forward_features(images)
-                found.append((self.model.forward_head(features), labels, features))
-        logits, labels, features = map(torch.cat, zip(*found, strict=True))
-        return Outputs(logits=logits, labels=labels, features=features)
+        `l2o.measures.joined` puts together what a measure has to see at once.
+        """
+        return self.scoring.outputs(split)
 
 
 def fresh_model(task: Task, seed: int) -> Any:
-    """Build the task's model, with a new head drawn from `seed`, batch norm frozen.
+    """Build the task's model, with a new head drawn from `seed`, batch norm as the task has it.
 
     Source for frozen batch norm: Chen et al., Automated Synthetic-to-Real Generalization.
     """
     model: Any = task.build_model().train()
     draw_head(model, seed)
+    if task.batch_norm == "trained":
+        return model
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
     return model
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Hold a network in evaluation mode: dropout must not blur its scores.
-
-    Afterwards every module is in the mode that it was in; batch norm stays frozen.
-    """
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def draw_head(model: Any, seed: int) -> None:

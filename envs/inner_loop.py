@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from l2o.configs.schema import FineTuning, Named
 from l2o.envs.build import build
+from l2o.envs.fine_tuning.compute import Compute
 from l2o.envs.optimizers import OPTIMIZERS, InnerOptimizer
 from l2o.envs.runtime.device import resolve_device
 from l2o.envs.tasks.base import Task
@@ -32,6 +33,7 @@ class InnerLoop:
         guidance: terms by name, as they are before any fine-tune; `terms` gives those of one.
         interval: how many optimizer steps lie between decisions.
         device: of the inner network.
+        compute: number format, memory layout, parts of batches.
 
     Example:
         >>> InnerLoop.of(FineTuning(steps=30)).optimizer
@@ -43,6 +45,7 @@ class InnerLoop:
     guidance: Mapping[str, Guidance[Any]]
     interval: Interval
     device: torch.device
+    compute: Compute = field(default_factory=Compute)
 
     @classmethod
     def of(cls, config: FineTuning | InnerLoop) -> InnerLoop:
@@ -59,6 +62,9 @@ class InnerLoop:
             optimizer=build_optimizer(config),
             guidance=build_guidance(config),
             interval=decision_interval(config),
+            compute=Compute(
+                config.precision, config.channels_last, config.accumulate, config.compile
+            ),
         )
 
     def terms(self, task: Task) -> dict[str, Guidance[Any]]:

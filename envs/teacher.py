@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+import functools
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from l2o.envs.fine_tuning.answers import Answers
+from l2o.envs.fine_tuning.compute import Compute
 from l2o.envs.tasks.base import Examples, Loading, Task
 from l2o.envs.tasks.loading import load_batches
 from l2o.guidance import Contrastive, Guidance, LayerMaps
@@ -24,8 +28,9 @@ class Teacher:
     its views, and the frozen network's maps are those of another view of it: `views` of them are
     made beforehand, so that the frozen network runs once over the data and then never again.
 
-    Of source images that are not in memory nothing is kept: the frozen network runs on each batch,
-    as its data set's transforms have made it.
+    Source images that are not in memory are as their data set's transforms make them, batch by
+    batch. If those draw nothing, which a data set says by `deterministic = True`, the frozen
+    network's predictions are kept from the first epoch on, else it runs on each batch.
 
     Args:
         task: what is fine-tuned.
@@ -34,6 +39,7 @@ class Teacher:
         device: of everything.
         seed: of the views.
         cache: whether the frozen network's outputs are computed once; else anew in each step.
+        compute: number format and memory layout of the frozen network.
 
     Raises:
         ValueError: several contrastive terms.
@@ -47,7 +53,9 @@ class Teacher:
         device: torch.device,
         seed: int,
         cache: bool = True,
+        compute: Compute | None = None,
     ) -> None:
+        self._compute = compute or Compute()
         self._task, self._device, self._seed = task, device, seed
         source = task.source_train
         self.source = source.to(device) if isinstance(source, Examples) else None
@@ -64,6 +72,9 @@ class Teacher:
         if self.layers or self._wants_features or told is None:
             self._frozen = copy.deepcopy(model).to(device).eval().requires_grad_(False)
             self._proxy_head = copy.deepcopy(task.proxy_head).to(device).requires_grad_(False)
+        alone = self.contrastive is None and not self._wants_features
+        kept = cache and alone and getattr(source, "deterministic", False)
+        self._answers = Answers(len(source)) if kept else None
         self._pool: dict[str, Any] = {} if told is None else {"logits": told.to(device)}
         if self.source is not None:
             self._images = self.source.images
@@ -105,7 +116,8 @@ class Teacher:
             caught = (
                 stack.enter_context(LayerMaps(self._frozen, self.layers)) if self.layers else None
             )
-            features = self._frozen.forward_features(images)
+            stack.enter_context(self._compute.autocast(self._device))
+            features = self._frozen.forward_features(self._compute.images(images))
             outputs = {"logits": self._proxy_head(features)}
             if self._wants_features:
                 outputs["features"] = features
@@ -117,11 +129,14 @@ class Teacher:
         """Return what is cached: all images, view after view, and the teacher's side of them."""
         return self._images, self._pool
 
-    def batches(self, orders: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor, dict[str, Any]]]:
+    def batches(
+        self, orders: Iterable[Tensor], first: int = 0
+    ) -> Iterator[tuple[Tensor, Tensor, dict[str, Any]]]:
         """Yield each batch's images, labels, and the teacher's side of them.
 
         Args:
             orders: indices of the source data `[B]`, a batch each.
+            first: number of the first example among all that a fine-tune reads.
 
         Returns:
             Images, labels, and `logits`, and `features` and `maps` where a term compares them.
@@ -133,9 +148,30 @@ class Teacher:
                 yield images, self.source.labels[index], outputs
             return
         data, loading = self._task.source_train, self._task.loading
-        for images, labels in load_batches(data, orders, loading, self._device, self._seed):
-            images, outputs = self._draw_anew(images)
+        orders, read = itertools.tee(orders)
+        batches = load_batches(data, read, loading, self._device, self._seed, first)
+        for order, (images, labels) in zip(orders, batches, strict=True):
+            if self._answers is None:
+                images, outputs = self._draw_anew(images)
+            else:
+                ask = functools.partial(self._predict, images)
+                outputs = {"logits": self._answers.of(order, ask).to(self._device)}
             yield images, labels, outputs
+
+    def _predict(self, images: Tensor) -> Tensor:
+        logits: Tensor = self._outputs(images)["logits"]
+        return logits
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the random streams of views; what is cached can be made anew."""
+        views = None if self._views is None else self._views.state()
+        return {"random": self._random, "views": views}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state_dict()`."""
+        self._random = state["random"]
+        if self._views is not None:
+            self._views.set_state(state["views"])
 
     def draw(self, index: Tensor) -> tuple[Tensor, dict[str, Any]]:
         """Return the images of a batch `[B]` of source data in memory, and the teacher's side."""
@@ -164,6 +200,14 @@ class ViewPairs:
     def __init__(self, views: int, seed: int) -> None:
         self.views = views
         self._generator = torch.Generator().manual_seed(seed)
+
+    def state(self) -> Tensor:
+        """Return the state of the draws."""
+        return self._generator.get_state()
+
+    def set_state(self, state: Tensor) -> None:
+        """Go on from a state."""
+        self._generator.set_state(state)
 
     def draw(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Return numbers of views, of the shape of an index."""

@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from l2o.deciding.schedule_policy import SchedulePolicy
     from l2o.guarding.guard import Guard
     from l2o.layers.groups import LayerGroup, group_layers, param_groups
-    from l2o.multipliers import Bins, LogRange
     from l2o.networks.layer_shared import LayerPolicyNetwork
+    from l2o.networks.multipliers import Bins, LogRange
     from l2o.signals.spec import SignalSpec
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Bins": "multipliers",
+    "Bins": "networks.multipliers",
     "BundleError": "deciding.bundle",
     "Guard": "guarding.guard",
     "LRController": "control.controller",
     "LayerGroup": "layers.groups",
     "LayerPolicyNetwork": "networks.layer_shared",
     "LearnedPolicy": "deciding.learned",
-    "LogRange": "multipliers",
+    "LogRange": "networks.multipliers",
     "Policy": "deciding.policy",
     "SchedulePolicy": "deciding.schedule_policy",
     "SignalSpec": "signals.spec",

@@ -55,8 +55,12 @@ INCLUDED = {"train": ("plot",), "bench": ("plot", "train"), "hf": ("accelerate",
 """Extras that are parts of others."""
 
 
-class MissingExtraError(ModuleNotFoundError):
-    """A library that is not installed; the message has the command that installs it."""
+class MissingExtraError(ModuleNotFoundError, ValueError):
+    """A library that is not installed; the message has the command that installs it.
+
+    Where a config asks for what needs the library, it is a value that cannot be had here: whoever
+    catches what is wrong with a config, to add where it is, catches this, too.
+    """
 
 
 def missing(who: str, module: str, extra: str | None = None) -> MissingExtraError:

@@ -8,6 +8,8 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from l2o.extras import MissingExtraError
+
 T = TypeVar("T")
 _VARIABLE = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 
@@ -136,9 +138,12 @@ def _import_dotted(kind: str, path: str) -> T:  # type: ignore[type-var]
     module_name, _, attribute = path.partition(":")
     try:
         found: T = getattr(importlib.import_module(module_name), attribute)
+    except MissingExtraError:  # it was found, and says what it lacks
+        raise
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
             f"cannot import {kind} {path!r}: {error}. "
-            "A dotted path reads package.module:Name and must be importable from here."
+            "A dotted path reads package.module:Name; its module must be installed, on PYTHONPATH, "
+            "or, for the command line, in the current folder."
         ) from error
     return found

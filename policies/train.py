@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from l2o.configs.schema import TrainConfig
 from l2o.deciding.bundle import BundleError, load_policy, read_card, save_policy
 from l2o.envs.build import build
 from l2o.envs.episode_rules import EpisodeRules
+from l2o.envs.runtime.executor.choose import choose_executor
 from l2o.envs.runtime.interrupts import check_interrupts, deferred_interrupts
 from l2o.envs.runtime.run_lock import run_lock
 from l2o.envs.runtime.threads import one_thread
-from l2o.envs.tasks import TASKS
+from l2o.envs.tasks import TASKS, TaskFamily
 from l2o.files.atomic import write_atomically
 from l2o.files.seals import write_json
 from l2o.policies.algorithms import ALGORITHMS
@@ -64,8 +66,10 @@ def train(
     with run_lock(out), one_thread():
         state = _checkpoint(config, out) if resume else None
         families = [build("task", TASKS, named) for named in (config.task, evaluation_task(config))]
+        check_not_held_out(families)
         # Made once here: what it refuses is an error before any work, not one in a worker.
         EpisodeRules(families[0], config.finetuning, config.environment)
+        choose_executor(config.executor, config.workers)
         for family in families:
             family.prepare(progress=shown)
         with deferred_interrupts(), closing(Training(config, out)) as training:
@@ -74,6 +78,13 @@ def train(
             write_atomically(out / "config.yaml", dump_config(config))
             training.run(shown)
     return out
+
+
+def check_not_held_out(families: Sequence[TaskFamily]) -> None:
+    """Raise ValueError where a family is one that no policy may be trained or selected on."""
+    for family in families:
+        if family.held_out_because:
+            raise ValueError(f"task family {family.name!r}: {family.held_out_because}")
 
 
 def _checkpoint(config: TrainConfig, out: Path) -> dict[str, Any] | None:
@@ -230,7 +241,7 @@ class Training:
         write_json(self.out / "results.json", results, indent=2)
 
     def close(self) -> None:
-        """End all worker processes."""
+        """End all workers."""
         self.log.close()
         self.evaluator.close()
         self.learner.close()

@@ -34,7 +34,7 @@ def explained(
     except KeyboardInterrupt:
         typer.echo(_advice(out, again), err=True)
         raise typer.Exit(INTERRUPTED) from None
-    except (ValueError, OSError, RuntimeError, MissingExtraError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         code = exit_code(error)
         if code is None:
             raise

@@ -89,7 +89,7 @@ def require_same(out: Path, kind: Kind, config: Strict, changeable: Collection[s
         out: the run's folder.
         kind: the command.
         config: the config to go on with.
-        changeable: fields that may differ.
+        changeable: fields that may differ, whatever is in them.
 
     Raises:
         ValueError: other fields differ; the message names them.
@@ -97,7 +97,7 @@ def require_same(out: Path, kind: Kind, config: Strict, changeable: Collection[s
     changes = [
         line
         for line in changed_fields(out, kind, config)
-        if line.partition(":")[0] not in changeable
+        if line.partition(":")[0].partition(".")[0] not in changeable
     ]
     if changes:
         listed = "".join(f"\n  {line}" for line in changes)

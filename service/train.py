@@ -11,8 +11,8 @@ import typer
 from l2o.service.outcomes import explained
 from l2o.service.texts import ConfigArgument, OverridesArgument
 
-BUDGETS = ("episodes", "minutes")
-"""Fields that may change when a run goes on: more training is no other run."""
+CHANGEABLE = ("episodes", "minutes", "executor")
+"""Fields that may change when a run goes on: more training, or elsewhere, is no other run."""
 
 
 def train(
@@ -50,7 +50,7 @@ def train(
             if not resume:
                 run_folder.require_unused(folder, "add --resume to go on with the run in it, ")
             elif used:
-                run_folder.require_same(folder, "train", settings, changeable=BUDGETS)
+                run_folder.require_same(folder, "train", settings, changeable=CHANGEABLE)
             path = run_training(settings, folder, resume=resume and used)
         told = _told(read_json(path / "results.json", "resume the run, which writes it again"))
     typer.echo(told)

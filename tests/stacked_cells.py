@@ -22,8 +22,8 @@ from l2o.deciding.learned import LearnedPolicy
 from l2o.deciding.policy import Policy
 from l2o.envs.optimizers import SGD
 from l2o.guidance import ProxyKL
-from l2o.multipliers import Bins, LogRange
 from l2o.networks.layer_shared import LayerPolicyNetwork
+from l2o.networks.multipliers import Bins, LogRange
 from l2o.profiles import PROFILES
 from l2o.schedules import SCHEDULES
 from l2o.signals import SIGNALS

@@ -11,8 +11,8 @@ import l2o
 from l2o.configs.schema import FineTuning, TrainConfig
 from l2o.deciding.bundle import load_policy, save_policy
 from l2o.envs.fine_tune import FineTune
-from l2o.multipliers import LogRange
 from l2o.networks.anchor import RATIO, START
+from l2o.networks.multipliers import LogRange
 from l2o.networks.numpy_network import FrozenNetwork
 from l2o.policies.common.networks import build_layer_network
 from l2o.policies.sb3.ppo import less_group_mean

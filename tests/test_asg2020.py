@@ -21,9 +21,9 @@ from l2o.deciding.bundle import WEIGHTS, find_bundle
 from l2o.envs.stacked import Start
 from l2o.layers.groups import group_layers
 from l2o.measuring.meter import Meter
-from l2o.multipliers import Bins
 from l2o.networks.asg import ASGPolicyNetwork
 from l2o.networks.layer_shared import LayerPolicyNetwork
+from l2o.networks.multipliers import Bins
 from l2o.signals import DEFAULT_SIGNALS, KIND_SIGNALS, RAW_SIGNALS, SIGNALS
 from l2o.signals.spec import SignalSpec
 

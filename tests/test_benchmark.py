@@ -28,8 +28,8 @@ from l2o.configs.schema import BenchmarkConfig, Claim, FineTuning, Grid, Named, 
 from l2o.deciding.bundle import save_policy
 from l2o.deciding.learned import LearnedPolicy
 from l2o.deciding.policy import Policy
-from l2o.multipliers import LogRange
 from l2o.networks.layer_shared import LayerPolicyNetwork
+from l2o.networks.multipliers import LogRange
 from l2o.signals.spec import SignalSpec
 
 

@@ -31,8 +31,8 @@ from l2o.deciding.learned import LearnedPolicy
 from l2o.deciding.schedule_policy import SchedulePolicy
 from l2o.envs.stacked import StackedFineTune, Start
 from l2o.envs.stacked.policies import SlotPolicies
-from l2o.multipliers import Bins, LogRange
 from l2o.networks.layer_shared import LayerPolicyNetwork
+from l2o.networks.multipliers import Bins, LogRange
 from l2o.signals.spec import SignalSpec
 
 

@@ -13,7 +13,7 @@ from l2o.benchmarks.cells.target_measures import (
 )
 from l2o.configs.schema import BenchmarkConfig, FineTuning, Named, Row
 from l2o.envs.fine_tune import FineTune
-from l2o.measures import Outputs, hyperspherical_energy
+from l2o.measures import Outputs, hyperspherical_energy, joined
 
 
 def test_record():
@@ -75,5 +75,5 @@ def test_results_hold_them(tmp_path):
     )
     run.advance(run.steps)
     first = min((by_id[c] for c in results["rows"][0]["cells"]), key=lambda record: record["seed"])
-    energy = hyperspherical_energy(run.outputs("target_test").features, 2)
+    energy = hyperspherical_energy(joined(run.outputs("target_test"), "features").features, 2)
     assert first["measures"]["energy_2"] == pytest.approx(energy, rel=1e-3)

@@ -64,11 +64,11 @@ def calls(monkeypatch, tmp_path):
 
     places = {
         "l2o.policies.train": {"train": save},
-        "l2o.benchmarks.fine_tune": {
+        "l2o.service.finetuning.run": {
             "check": lambda config: None,
-            "run_finetune": lambda config, out: save(config, out) / "results.json",
-            "summary": lambda record: "summary",
+            "run_finetune": lambda config, out, resume=False: save(config, out) / "results.json",
         },
+        "l2o.service.finetuning.summary": {"summary": lambda record: "summary"},
         "l2o.benchmarks": {
             "run_benchmark": lambda config, out, workers, progress: out,
             "print_table": lambda folder: None,
@@ -134,15 +134,16 @@ def test_train_overwrites_nothing_and_resumes(calls):
     assert [options["resume"] for *_, options in calls] == [False, True]
 
 
-def test_train_resumes_with_a_larger_budget_but_no_other_change(calls):
+def test_train_resumes_with_a_larger_budget_or_elsewhere_but_no_other_change(calls):
     run("train", "demo", "--out", "a")
     assert run("train", "demo", "minutes=99", "--out", "a", "--resume").exit_code == 0
     assert load_config("train", "a/config.yaml").minutes == 99
+    assert run("train", "demo", "executor.name=here", "--out", "a", "--resume").exit_code == 0
     other = run("train", "demo", "seed=5", "network.hidden=8", "--out", "a", "--resume")
     assert other.exit_code == 2
     assert "seed: 0 -> 5" in other.stderr
     assert "network.hidden: 64 -> 8" in other.stderr
-    assert len(calls) == 2
+    assert len(calls) == 3
 
 
 def test_train_does_not_resume_what_is_no_run(calls):

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from l2o.configs.catalog import list_presets, read_source, source_name
 from l2o.configs.compare import differences
 from l2o.configs.errors import ConfigError
+from l2o.configs.finetune import FinetuneConfig
 from l2o.configs.load import SCHEMAS, check_config, config_data, dump_config, load_config, schema_of
 from l2o.configs.schema import (
     BenchmarkConfig,
     Environment,
-    FinetuneConfig,
     Named,
     PolicyChoice,
     Row,

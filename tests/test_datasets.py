@@ -19,6 +19,7 @@ from l2o.envs.stacked import StackedFineTune, StackedFineTuneEnv, Start
 from l2o.envs.tasks import Loading
 from l2o.envs.tasks import base as tasks
 from l2o.envs.tasks.loading import load_batches
+from l2o.measures import joined
 
 PLAIN = FineTuning(interval=5, guidance={})
 GUIDED = FineTuning(interval=5, guidance={"proxy_kl": {"weight": 0.5}, "feature_l2": {}})
@@ -106,11 +107,33 @@ def test_transforms_draw_anew_for_each_example_and_leave_the_global_state_alone(
 
 def test_outputs_are_those_of_all_batches():
     task = TinyFamily().sample(0)
-    one = FineTune(task, PLAIN).outputs("target_test")
-    other = FineTune(as_read(task, scoring_batch=7), PLAIN).outputs("target_test")
+    fields = ("logits", "labels", "features")
+    one = joined(FineTune(task, PLAIN).outputs("target_test"), *fields)
+    run = FineTune(as_read(task, scoring_batch=7), PLAIN)
+    other = joined(run.outputs("target_test"), *fields)
     for mine, theirs in zip(vars(one).values(), vars(other).values(), strict=True):
         if mine is not None:
             torch.testing.assert_close(mine, theirs)
+
+
+def test_outputs_come_batch_by_batch_and_the_network_goes_on_as_it_was():
+    task = TinyFamily().sample(0)
+    run = FineTune(as_read(replace(task, build_model=Dropping), scoring_batch=7), PLAIN)
+    parts = run.outputs("target_test")
+    first = next(parts)
+    assert [len(each) for each in (first.logits, first.labels, first.features)] == [7, 7, 7]
+    assert not first.logits.requires_grad
+    assert torch.is_grad_enabled()
+    assert not run.model.dropout.training
+    parts.close()
+    assert run.model.dropout.training
+    sizes = [len(part.labels) for part in run.outputs("target_test")]
+    assert sizes[:-1] == [7] * (len(sizes) - 1)
+    assert sum(sizes) == len(task.target_test)
+    only = joined(run.outputs("target_test"), "features")
+    assert only.logits is None
+    with pytest.raises(ValueError, match="at least one batch"):
+        joined([], "features")
 
 
 def test_a_task_in_memory_needs_no_cached_predictions():
@@ -257,7 +280,8 @@ def test_dropout_is_for_training_alone():
     run = FineTune(task, PLAIN)
     run.advance(5)
     assert run.scores("target_test") == run.scores("target_test")
-    assert torch.equal(run.outputs("target_test").logits, run.outputs("target_test").logits)
+    first, second = (joined(run.outputs("target_test"), "logits").logits for _ in range(2))
+    assert torch.equal(first, second)
     assert run.model.dropout.training
     stack = StackedFineTune(PLAIN, 1, 4)
     stack.reset({0: Start(task)})

@@ -19,7 +19,7 @@ from l2o.signals.table import (
     ROWS,
     RUN_FIELDS,
     MeasuredTable,
-    on_host,
+    rows_on_host,
     with_fields,
 )
 
@@ -119,14 +119,14 @@ def test_a_table_made_of_an_array_is_the_same_measurement():
     rows = torch.rand(len(ROWS), 3)
     array = rows.clone().numpy()
     measured = MeasuredTable(array)
-    assert on_host(measured) is array  # no tensor is made for that
+    assert rows_on_host(measured) is array  # no tensor is made for that
     assert torch.equal(measured.rows, rows)
     measured.depth = torch.tensor([1.0, 2.0, 3.0])
     assert array[ROWS.index("depth")].tolist() == [1.0, 2.0, 3.0]
-    assert on_host(measured)[ROWS.index("depth")].tolist() == [1.0, 2.0, 3.0]
+    assert rows_on_host(measured)[ROWS.index("depth")].tolist() == [1.0, 2.0, 3.0]
     for other in (copy.deepcopy(measured), pickle.loads(pickle.dumps(MeasuredTable(array)))):
         other.loss = torch.tensor(7.0)
-        assert on_host(other)[ROWS.index("loss")].tolist() == [7.0] * 3
+        assert rows_on_host(other)[ROWS.index("loss")].tolist() == [7.0] * 3
         assert torch.equal(measured.loss, rows[ROWS.index("loss"), 0])
 
 

@@ -10,6 +10,7 @@ import pytest
 from bare import BASE, EXTRAS, canonical, packages, run_bare
 
 from l2o.extras import EXTRA_OF, INCLUDED, PACKAGES, MissingExtraError, missing, needed_by, require
+from l2o.registry import lookup
 from l2o.service.base_install import EXTRAS as COMMANDS
 from l2o.service.cli import app
 
@@ -177,6 +178,20 @@ def test_the_outermost_speaks_where_its_extra_brings_what_is_missing():
     with pytest.raises(MissingExtraError) as found, needed_by("the page"):
         raise missing("controller.plot()", "matplotlib")
     assert str(found.value) == 'controller.plot() needs matplotlib: pip install "l2o[plot]"'
+
+
+def test_a_lack_is_an_import_error_and_a_wrong_value_wherever_it_is_met(tmp_path, monkeypatch):
+    error = missing("Grad-CAM", "captum")
+    assert isinstance(error, ModuleNotFoundError)
+    assert isinstance(error, ValueError)
+    assert error.name == "captum"
+    (tmp_path / "of_mine.py").write_text(
+        "from l2o.extras import require\nrequire('my task', 'no_such_thing', extra='vision')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    # A module that was found and says what it lacks is not one that could not be imported.
+    with pytest.raises(MissingExtraError, match=r'^my task needs no_such_thing: pip install "l2o'):
+        lookup("task", {}, "of_mine:Task")
 
 
 def test_what_is_no_library_of_an_extra_passes():

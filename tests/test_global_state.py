@@ -68,8 +68,8 @@ def benchmark(folder):
         run_benchmark(settings, folder / str(workers), workers=workers, progress=False)
 
 def finetune(folder):
-    from l2o.benchmarks.fine_tune import run_finetune
-    from l2o.configs.schema import FinetuneConfig
+    from l2o.service.finetuning.run import run_finetune
+    from l2o.configs.finetune import FinetuneConfig
     task = {"name": "tiny:TinyFamily", "options": {"steps": 4}}
     run_finetune(FinetuneConfig.model_validate({"task": task}), folder)
 

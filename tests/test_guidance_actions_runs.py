@@ -18,10 +18,9 @@ import l2o
 from l2o.benchmarks import make_plan, run_benchmark
 from l2o.benchmarks.cells.cell import run_cell
 from l2o.benchmarks.cells.stackable import stack_key
-from l2o.benchmarks.fine_tune import run_finetune
+from l2o.configs.finetune import FinetuneConfig
 from l2o.configs.schema import (
     BenchmarkConfig,
-    FinetuneConfig,
     FineTuning,
     Named,
     Row,
@@ -37,6 +36,7 @@ from l2o.layers.groups import group_layers, param_groups
 from l2o.networks.layer_shared import LayerPolicyNetwork
 from l2o.policies.algorithms import ALGORITHMS
 from l2o.policies.common.networks import build_layer_network
+from l2o.service.finetuning.run import run_finetune
 from l2o.signals import DEFAULT_SIGNALS
 from l2o.signals.spec import SignalSpec
 

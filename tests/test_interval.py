@@ -26,12 +26,12 @@ from l2o.envs.environment import FineTuneEnv
 from l2o.envs.fine_tune import FineTune
 from l2o.envs.inner_loop import InnerLoop
 from l2o.envs.stacked import StackedFineTuneEnv, Start
-from l2o.intervals import INTERVALS, Every, Growing, Interval, Windows
+from l2o.intervals import INTERVALS, ASGRelease, Every, Growing, Interval, Windows
 from l2o.intervals.plain import as_interval, as_plain
 from l2o.intervals.unloaded import Unloaded
-from l2o.multipliers import Bins
 from l2o.networks.asg import ASGPolicyNetwork
 from l2o.networks.layer_shared import LayerPolicyNetwork
+from l2o.networks.multipliers import Bins
 from l2o.signals.spec import SignalSpec
 
 RULE = {"first": 2, "growth": 0.5, "share": 0.1}
@@ -39,7 +39,7 @@ RULE = {"first": 2, "growth": 0.5, "share": 0.1}
 ENDS = [2, 5, 9, 15, 20]
 
 
-def test_the_release_s_sequence():
+def test_the_published_sequence():
     """max(10, steps // 20 + done // 20), by hand, for 300 steps and for ten times as many."""
     rule = Growing(10, growth=0.05, share=0.05)
     windows = np.diff([0, *Windows(rule, 300).ends(300)]).tolist()
@@ -47,6 +47,55 @@ def test_the_release_s_sequence():
     assert np.diff([0, *Windows(rule, 3000).ends(3000)]).tolist()[:4] == [150, 157, 165, 173]
     # Without the length, the part that is a share of it is not there.
     assert Windows(rule).ends(300)[:3] == [10, 20, 30]
+
+
+def test_the_release_s_sequence():
+    """Of VisDA's 30 epochs and of segmentation's 50: the numbers of a simulation of the release."""
+    visda = per_epoch(ASGRelease(), epochs=30, steps=4763)
+    assert visda[0] == [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 4763]
+    assert visda[1] == [4763 + end for end in (238, 476 + 238, 3 * 476 + 238, 7 * 476 + 238, 4763)]
+    counts = [len(ends) for ends in visda]
+    assert counts == [10, 5, 4, 3, 3, 3, 3, *[2] * 13, *[1] * 10]
+    assert sum(counts) - 1 == 66  # the release takes no decision before its first window
+    segmentation = per_epoch(ASGRelease(first=20, epochs=50), epochs=50, steps=2000)
+    assert sum(map(len, segmentation)) - 1 == 84
+
+
+def per_epoch(interval, epochs, steps):
+    """Return the ends of windows within each epoch."""
+    ends = np.array(Windows(interval, epochs * steps).ends(epochs * steps))
+    return [ends[(ends - 1) // steps == epoch].tolist() for epoch in range(epochs)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(first=st.integers(1, 30), epochs=st.integers(1, 40), total=st.integers(1, 500))
+def test_the_release_s_windows_are_those_of_a_plain_loop(first, epochs, total):
+    ends, done = [], 0
+    for epoch in range(epochs):
+        before, end = (each * total // epochs for each in (epoch, epoch + 1))
+        while done < end:
+            done = min(done + max(first, (done - before) + before // 20), end)
+            ends.append(done)
+    assert Windows(ASGRelease(first, epochs), total).whole_ends(total) == ends
+    # Where the length is not known, there is one epoch without end.
+    ends = Windows(ASGRelease(first, epochs)).whole_ends(total)
+    assert ends == [first << power for power in range(len(ends))]
+
+
+def test_a_config_takes_the_release_s_windows_by_name(tmp_path):
+    named = {"name": "asg_release", "options": {"first": 2, "epochs": 2}}
+    changed = load_config("train", "asg-2020", [text_of(named), "finetuning.steps=20"])
+    run = FineTune(TinyFamily().sample(0), changed.finetuning, policy=Seen())
+    ends = []
+    while not run.done:
+        run.advance(run.window)
+        ends.append(run.step)
+    assert ends == [2, 4, 8, 10, 12, 14, 18, 20]
+    assert as_plain(run.interval) == named
+    signals = SignalSpec(("present", "progress"))
+    policy = l2o.LearnedPolicy(LayerPolicyNetwork(2, 1), l2o.LogRange(), signals, run.interval)
+    l2o.save_policy(tmp_path, policy, {})
+    assert l2o.load_policy(tmp_path).decision_interval(20) == ASGRelease(2, 2)
 
 
 @settings(max_examples=100, deadline=None)
@@ -273,6 +322,7 @@ def test_asg_2020_with_the_growing_window_is_an_override():
 @pytest.mark.parametrize(
     "module",
     [
+        "l2o.intervals.asg_release",
         "l2o.intervals.base",
         "l2o.intervals.every",
         "l2o.intervals.growing",
@@ -302,6 +352,8 @@ def test_docstrings_run(module):
         ({"name": "evry"}, "unknown interval 'evry'. Did you mean 'every'"),
         ({"name": "every", "options": {"step": 3}}, "no option 'step'. Did you mean 'steps'"),
         ({"name": "every", "options": {"steps": 0}}, "at least 1"),
+        ({"name": "asg_release", "options": {"first": 0}}, "interval.first must be at least 1"),
+        ({"name": "asg_release", "options": {"epochs": 1.5}}, "interval.epochs .* whole number"),
         ({"name": "json:dumps", "options": {"obj": 1}}, "must make a subclass"),
     ],
 )

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2o.multipliers import MULTIPLIERS, Bins, LogRange, multipliers_from_dict
 from l2o.networks.layer_shared import LayerPolicyNetwork
+from l2o.networks.multipliers import MULTIPLIERS, Bins, LogRange, multipliers_from_dict
 
 
 def observation(*shape):

@@ -8,7 +8,8 @@ from test_optimizers import gradients
 from tiny import TinyFamily
 from torch import nn
 
-from l2o.configs.schema import FineTuning, Named
+from l2o.benchmarks.comparisons.ablation.plan import Run, check_run
+from l2o.configs.schema import FineTuning, Named, TrainConfig
 from l2o.envs.fine_tune import FineTune
 from l2o.envs.inner_loop import build_optimizer
 from l2o.envs.optimizers import OPTIMIZERS, ExtraOptimizer
@@ -117,7 +118,7 @@ def test_fine_tunes_and_evaluations_leave_the_training_as_it_is(name):
         for run in runs:
             run.advance(part)
         assert runs[0].scores("target_test") == runs[0].scores("target_test")
-        runs[0].outputs("target_test"), runs[0].proxy_scores()
+        list(runs[0].outputs("target_test")), runs[0].proxy_scores()
     assert not runs[0].diverged
     pairs = zip(runs[0].model.parameters(), runs[1].model.parameters(), strict=True)
     for mine, theirs in pairs:
@@ -129,6 +130,14 @@ def test_a_package_that_is_missing_is_named_before_any_work(name, monkeypatch):
     monkeypatch.setitem(sys.modules, OPTIMIZERS[name].module, None)
     with pytest.raises(MissingExtraError, match=r'^optimizer \w+ needs .*"l2o\[rivals\]"$'):
         build_optimizer(FineTuning(optimizer=Named(name=name)))
+
+
+def test_a_missing_package_is_told_with_where_it_is_asked_for(monkeypatch):
+    monkeypatch.setitem(sys.modules, "prodigyopt", None)
+    task = {"task": {"name": "tiny:TinyFamily"}}
+    config = TrainConfig.model_validate(task | {"finetuning": {"optimizer": {"name": "prodigy"}}})
+    with pytest.raises(ValueError, match=r"^variant 'a': optimizer Prodigy needs prodigyopt: pip"):
+        check_run(Run("a", 0, config, config, 1))
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import torch
 
 from l2o.configs.ablation import AblationConfig
 from l2o.configs.errors import ConfigError
+from l2o.configs.finetune import FinetuneConfig
 from l2o.configs.load import check_config, load_config
-from l2o.configs.schema import BenchmarkConfig, FinetuneConfig, TrainConfig
+from l2o.configs.schema import BenchmarkConfig, TrainConfig
 from l2o.envs.runtime.seeds import NARROW, narrow_seed
 from l2o.policies.algorithms import ALGORITHMS
 from l2o.registry import lookup

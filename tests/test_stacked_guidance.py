@@ -30,6 +30,7 @@ from l2o.envs.tasks import Examples, Task
 from l2o.envs.tasks.digits.family import DigitsFamily
 from l2o.guidance import GUIDANCE, ProxyKL
 from l2o.guidance.weight import as_weight
+from l2o.measures import joined
 
 
 class Own(ProxyKL):
@@ -183,8 +184,9 @@ def test_outputs_are_those_of_single_runs() -> None:
         found = runs.outputs("target_test", [0, 1])
         assert set(runs.outputs("target_test", [1])) == {1}
         for number, single in enumerate(singles):
-            mine, theirs = found[number], single.outputs("target_test")
-            for field in ("logits", "labels", "features"):
+            fields = ("logits", "labels", "features")
+            mine, theirs = found[number], joined(single.outputs("target_test"), *fields)
+            for field in fields:
                 torch.testing.assert_close(
                     getattr(mine, field), getattr(theirs, field), atol=1e-10, rtol=1e-10
                 )

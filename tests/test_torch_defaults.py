@@ -12,7 +12,7 @@ from l2o.deciding.architectures import ARCHITECTURES, make_network
 from l2o.deciding.early_stopping import EarlyStopping
 from l2o.deciding.schedule_policy import SchedulePolicy
 from l2o.guarding.fallback import unmeasured
-from l2o.multipliers import MULTIPLIERS
+from l2o.networks.multipliers import MULTIPLIERS
 from l2o.networks.pooling import POOLINGS
 from l2o.profiles import PROFILES
 from l2o.rules import RULES

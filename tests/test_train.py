@@ -172,7 +172,7 @@ if __name__ == "__main__":
     train(config, {str(tmp_path / "run")!r}, resume=True)
 """
     (tmp_path / "script.py").write_text(script)
-    env = {**os.environ, "PYTHONPATH": str(TESTS)}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
     return subprocess.Popen(
         [sys.executable, str(tmp_path / "script.py")],
         env=env,

@@ -16,7 +16,9 @@ FILE = re.compile(r"# ([\w.-]+\.(?:py|yaml))\n")
 def environment():
     """Return the variables of a shell in which `l2o` is that of these tests."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    return os.environ | {"PATH": path, "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    # With a safe path, `l2o` would not look into the folder of the page.
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    return kept | {"PATH": path}
 
 
 def steps(text):

@@ -79,7 +79,7 @@ class Cell:
             "task_seed": self.task_seed,
             "seed": self.seed,
             "base_lr_factor": float(self.base_lr_factor),
-            "finetuning": self.finetuning.model_dump(mode="json"),
+            "finetuning": _told(self.finetuning),
             "choice": self.choice.model_dump(mode="json"),
             "evaluations": self.evaluations,
             "fingerprint": self.fingerprint,
@@ -92,6 +92,14 @@ class Cell:
         if code := hash_code(content):
             content["code"] = code
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _told(finetuning: FineTuning) -> Options:
+    """Return a loop's fields, less those of later releases that are at their defaults."""
+    later = {"precision", "channels_last", "accumulate", "compile"}
+    plain = finetuning.model_dump(mode="json")
+    told = finetuning.model_dump(mode="json", include=later, exclude_defaults=True)
+    return {key: value for key, value in plain.items() if key not in later} | told
 
 
 def run_cell(cell: Cell) -> Record:
@@ -121,6 +129,8 @@ def record_of(cell: Cell, **found: Any) -> Record:
 
 def measure(cell: Cell) -> Record:
     """Fine-tune, and measure on the way and at the end."""
+    from l2o.benchmarks.cells.target_measures import kept
+
     if cell.precision != "float32":
         raise ValueError(f"precision {cell.precision} is for stacked fine-tunes; use float32")
     began = time.perf_counter()
@@ -137,7 +147,7 @@ def measure(cell: Cell) -> Record:
         cell,
         curve,
         score(run, PROXY),
-        run.outputs("target_test"),
+        kept(run.outputs("target_test"), run.objective),
         run.objective,
         steps=run.steps,
         seconds=time.perf_counter() - began,
@@ -218,6 +228,17 @@ class Curve:
         proxy_kl = finite(self._kl / self._since)
         self.points.append(Point(step=self.step, scores=plain, proxy_kl=proxy_kl))
         self._kl, self._since = 0.0, 0
+
+    def state(self) -> dict[str, float]:
+        """Return what was noted since the last point, for a run that goes on."""
+        return {"kl": self._kl, "since": self._since}
+
+    def go_on(
+        self, step: int, diverged: bool, points: Sequence[Point], state: Mapping[str, Any]
+    ) -> None:
+        """Go on as the curve of a run that was stopped."""
+        self.step, self.diverged, self.points = step, diverged, list(points)
+        self._kl, self._since = float(state["kl"]), int(state["since"])
 
 
 def to_plain(values: Mapping[str, float]) -> dict[str, float | None]:

@@ -11,7 +11,7 @@ from l2o.benchmarks.cells.queue import CellQueue
 from l2o.benchmarks.cells.record import Record
 from l2o.benchmarks.cells.stackable import ALONE
 from l2o.benchmarks.cells.stacked import Note, StackedCells
-from l2o.envs.runtime.executor import Executor, Here, Processes, Take
+from l2o.envs.runtime.executor import Executor, Here, Take
 from l2o.signals.spec import SignalSpec
 
 Results = Generator[Record | Note, None, None]
@@ -35,20 +35,14 @@ def run_here(queue: CellQueue, signals: SignalSpec) -> Results:
     return run_in(Here(), queue, signals)
 
 
-def run_in_processes(queue: CellQueue, signals: SignalSpec, workers: int) -> Results:
-    """Run all cells of a queue in so many processes.
-
-    Raises:
-        WorkerDiedError: a process died.
-        KeyboardInterrupt: Ctrl-C.
-    """
-    return run_in(Processes(workers), queue, signals)
-
-
 def run_in(executor: Executor, queue: CellQueue, signals: SignalSpec) -> Results:
     """Run all cells of a queue in the workers of an executor; yield records as they are finished.
 
     At the end, on Ctrl-C, an error or when closed, the executor is closed.
+
+    Raises:
+        WorkerDiedError: a worker died.
+        KeyboardInterrupt: Ctrl-C.
     """
     with executor:
         yield from executor.share(partial(_run_cells, Crew(signals, executor.workers)), queue)

@@ -43,11 +43,13 @@ def why_alone(cell: Cell) -> str:
 
 @lru_cache(maxsize=64)
 def _why_alone(finetuning: str) -> str:
-    from l2o.envs.inner_loop import build_guidance, build_optimizer
+    from l2o.envs.inner_loop import InnerLoop, build_guidance, build_optimizer
     from l2o.envs.stacked.guidance import unstackable
     from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS
 
     config = FineTuning.model_validate_json(finetuning)
+    if not InnerLoop.of(config).compute.is_plain:
+        return "precision, channels_last, accumulate or compile of finetuning"
     if type(build_optimizer(config)) not in STACKED_OPTIMIZERS:
         return f"optimizer {config.optimizer.name}"
     missing = unstackable(build_guidance(config))

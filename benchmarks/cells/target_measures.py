@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
 from l2o.benchmarks.cells.record import finite
-from l2o.measures import HypersphericalEnergy, Outputs, class_accuracy
+from l2o.envs.objectives import Objective
+from l2o.measures import HypersphericalEnergy, Outputs, class_accuracy, joined
 
 ENERGIES = ("energy_0", "energy_1", "energy_2")
 """Hyperspherical energies of the features, lower being more diverse."""
 HALVES = ("target_half_0", "target_half_1")
 """Accuracies on two halves of the images, for choosing by one and scoring by the other."""
+
+
+def kept(batches: Iterable[Outputs], objective: Objective) -> Outputs:
+    """Return what is measured of the target test set: of pixels, no outputs, which are many."""
+    fields = ("logits", "labels", "features")
+    return joined(batches, *(fields if objective.name == "classification" else fields[2:]))
 
 
 def target_measures(outputs: Outputs, classes: bool = True) -> dict[str, float | None]:
@@ -22,11 +31,11 @@ def target_measures(outputs: Outputs, classes: bool = True) -> dict[str, float |
         classes: whether each image has one class; else there are no such accuracies.
     """
     assert outputs.features is not None
-    assert outputs.logits is not None
-    assert outputs.labels is not None
     energies = HypersphericalEnergy()(Outputs(features=outputs.features.flatten(1)))
     if not classes:
         return {**{name: finite(energies[name]) for name in ENERGIES}, **dict.fromkeys(HALVES)}
+    assert outputs.logits is not None
+    assert outputs.labels is not None
     return {
         **{name: finite(energies[name]) for name in ENERGIES},
         **dict(zip(HALVES, halves(outputs.logits, outputs.labels), strict=True)),

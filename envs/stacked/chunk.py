@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from l2o.envs.fine_tune import evaluating
+from l2o.envs.fine_tuning.scoring import evaluating
 from l2o.envs.objectives import Objective
 from l2o.envs.stacked.data import EvaluationData, TrainingData
 from l2o.envs.stacked.guidance import Batch, Room, StackedGuidance

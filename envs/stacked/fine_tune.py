@@ -92,6 +92,11 @@ class StackedFineTune:
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
         self.loop = InnerLoop.of(config)
+        if not self.loop.compute.is_plain:
+            raise ValueError(
+                f"{self.loop.compute} has no stacked form; fine-tune one by one (stacked=false), "
+                "or leave precision, channels_last, accumulate and compile at their defaults"
+            )
         self.runs = runs
         self.layers = layers
         self.validate = validate

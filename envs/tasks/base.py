@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from torch import Tensor, nn
 
 from l2o.configs.schema import Named
+from l2o.envs.networks.base import PretrainedNetwork
 from l2o.envs.objectives import Objective
 from l2o.envs.objectives.build import build_objective
 
@@ -129,6 +130,13 @@ class Task:
         steps: length of the fine-tune, in optimizer steps.
         base_lr: the default base learning rate.
         loading: how data sets that are not in memory are read.
+        batch_norm: "frozen" (its statistics are those of the pretraining, as ASG has it) or
+            "trained".
+        classes: names of the new head's classes, in the order of labels; () where they have none.
+        unlabelled: names of the splits whose labels are not known; they have no scores.
+        proxy_answers: the labels of `proxy_test` do not count, the frozen network's own answers do:
+            what is scored is how far the fine-tuned network still agrees with it.
+        network: the pretrained network that `build_model` builds, where it has a name.
         description: JSON-able facts for cards and reports (network, fonts, writers, ...).
         importance: gives the importance of the backbone's parameters in the proxy's pretraining, by
             name, on CPU; None where it is not known. Called only where guidance needs it.
@@ -154,6 +162,11 @@ class Task:
     steps: int = 300
     base_lr: float = 0.01
     loading: Loading = Loading()
+    batch_norm: Literal["frozen", "trained"] = "frozen"
+    classes: tuple[str, ...] = ()
+    unlabelled: frozenset[str] = frozenset()
+    proxy_answers: bool = False
+    network: PretrainedNetwork | None = None
     description: Mapping[str, Any] = field(default_factory=dict)
     importance: Callable[[], Mapping[str, Tensor]] | None = None
 
@@ -183,9 +196,11 @@ class TaskFamily(ABC):
         objective: that of its tasks, so that what names a metric is checked before any work.
         in_memory: whether its tasks' splits are tensors in memory; if not, fine-tunes of them are
             not stacked.
+        held_out_because: why no policy may be trained on it, with the remedy; "" where one may.
     """
 
     name: ClassVar[str]
+    held_out_because: ClassVar[str] = ""
     objective: str | Named | Objective = "classification"
     in_memory: bool = True
     split: str

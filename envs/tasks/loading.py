@@ -36,7 +36,12 @@ class _Drawn(Dataset[Batch]):
 
 
 def load_batches(
-    data: LabelledData, orders: Iterable[Tensor], loading: Loading, device: torch.device, seed: int
+    data: LabelledData,
+    orders: Iterable[Tensor],
+    loading: Loading,
+    device: torch.device,
+    seed: int,
+    first: int = 0,
 ) -> Iterator[Batch]:
     """Yield batches on a device, of the examples that index tensors name.
 
@@ -46,6 +51,8 @@ def load_batches(
         loading: how; what is read does not depend on it.
         device: of the batches.
         seed: of what transforms draw.
+        first: number of the first example among those that are read: a run that goes on has read
+            others before.
 
     Raises:
         ValueError: examples are no pairs of tensors that can be made batches of.
@@ -53,7 +60,7 @@ def load_batches(
     _check(data)
     loader: DataLoader[Batch] = DataLoader(
         _Drawn(data, seed),
-        batch_sampler=_places(orders),
+        batch_sampler=_places(orders, first),
         num_workers=loading.workers,
         pin_memory=device.type == "cuda",
         # The loader seeds its processes from here, and not from torch's global generator.
@@ -72,9 +79,8 @@ def scoring_batches(data: LabelledData, loading: Loading, device: torch.device) 
     return load_batches(data, order, loading, device, seed=0)
 
 
-def _places(orders: Iterable[Tensor]) -> Any:
+def _places(orders: Iterable[Tensor], number: int) -> Any:
     """Yield lists of (number among those that are read, index)."""
-    number = 0
     for order in orders:
         indices = order.tolist()
         yield list(enumerate(indices, start=number))

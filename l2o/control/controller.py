@@ -21,7 +21,7 @@ from l2o.control.skips import Skips
 from l2o.control.state import STATE_KEY, VERSION, Memory, carry_rows, check_state, load_meter
 from l2o.control.stepping import Stepping
 from l2o.control.unwrap import unwrap_optimizer
-from l2o.deciding.bundle import load_policy
+from l2o.deciding.given import as_policy
 from l2o.deciding.policy import Policy
 from l2o.guarding.checked_answers import first_state
 from l2o.guarding.guard import Guard
@@ -122,7 +122,9 @@ class LRController(Stepping):
         process_group: Any = None,
         schedule: str = "compose",
     ) -> None:
-        self.policy = policy = _as_policy(policy)
+        if policy is not None:
+            policy = as_policy(policy, names="the name or folder of a learned one, or None")
+        self.policy = policy
         total_steps = check_steps("total_steps", total_steps)
         self.schedule = check_choice("schedule", schedule, SCHEDULES)
         self.optimizer, outer = unwrap_optimizer(optimizer, hooks)
@@ -347,20 +349,3 @@ class LRController(Stepping):
     def _load_from(self, state_dict: dict[str, Any]) -> None:
         if STATE_KEY in state_dict:
             self.load_state_dict(state_dict[STATE_KEY])
-
-
-def _as_policy(policy: Any) -> Policy | None:
-    """Return a policy; a name or a folder is that of a learned one.
-
-    Raises:
-        TypeError: it is none, or the class of one.
-    """
-    if isinstance(policy, str | Path):
-        return load_policy(policy)
-    if policy is not None and (isinstance(policy, type) or not callable(policy)):
-        raise TypeError(
-            f"policy must be a policy, the name of a shipped one, or None, got {policy!r:.100}; "
-            "l2o.load_policy(...) loads a learned one, l2o.SchedulePolicy(...) makes a schedule"
-        )
-    made: Policy | None = policy
-    return made

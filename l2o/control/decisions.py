@@ -24,8 +24,8 @@ from l2o.layers.groups import LayerGroup
 from l2o.measuring.meter import Meter
 from l2o.signals import MISSING, Measurement
 from l2o.signals.spec import SignalSpec
-from l2o.signals.table import ROW, on_host, with_fields
-from l2o.tensors import on_host as host_tensor
+from l2o.signals.table import ROW, rows_on_host, with_fields
+from l2o.tensors import on_host
 
 T = TypeVar("T")
 
@@ -213,9 +213,9 @@ class Deciding(Seeing):
         """Return the measurement as it is relative to other reference rates."""
         layers = len(self.groups)
         base, multiplier = measured.base_lr.clone(), measured.multiplier.clone()
-        base[:layers] = host_tensor(now)
+        base[:layers] = on_host(now)
         ratios = [old / new if new else 1.0 for old, new in zip(before, now, strict=True)]
-        multiplier[:layers] *= host_tensor(ratios)
+        multiplier[:layers] *= on_host(ratios)
         return with_fields(measured, {"base_lr": base, "multiplier": multiplier})
 
 
@@ -225,7 +225,7 @@ def _seen_whole(measured: Measurement, spec: SignalSpec) -> Measurement:
     Policies learned where no layer has one without the other; missing alone, an update would be
     taken for one as large as the weights.
     """
-    table = on_host(measured)
+    table = rows_on_host(measured)
     updates, gradients = table[ROW["update_norm"]], table[ROW["gradient_norm"]]
     # Norms: the smallest is NaN if any is.
     if not math.isnan(np.minimum.reduce(updates)) or not {"update", "gradient"} <= spec.needs:

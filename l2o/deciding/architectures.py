@@ -8,10 +8,10 @@ from typing import Any
 from l2o.deciding.asg_policy import ASGPolicy
 from l2o.deciding.learned import LearnedPolicy
 from l2o.intervals import Interval
-from l2o.multipliers import MultiplierRange
 from l2o.networks.asg import ASGPolicyNetwork
 from l2o.networks.base import Device, PolicyNetwork
 from l2o.networks.layer_shared import LayerPolicyNetwork
+from l2o.networks.multipliers import MultiplierRange
 from l2o.registry import unknown_name
 from l2o.signals.spec import SignalSpec
 

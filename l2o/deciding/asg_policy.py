@@ -8,8 +8,8 @@ from l2o.deciding.learned import LearnedPolicy
 from l2o.intervals import Interval
 from l2o.intervals.plain import as_interval
 from l2o.layers.groups import LayerGroup
-from l2o.multipliers import MultiplierRange
 from l2o.networks.asg import ASGPolicyNetwork, refusal
+from l2o.networks.multipliers import MultiplierRange
 from l2o.signals.spec import SignalSpec
 
 ASG_SIGNALS = (

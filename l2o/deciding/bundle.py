@@ -20,8 +20,8 @@ from l2o.deciding.learned import LearnedPolicy
 from l2o.files.atomic import DamagedFileError, read_bytes, write_atomically
 from l2o.files.seals import open_json, seal_json
 from l2o.intervals.plain import as_known_interval, as_plain
-from l2o.multipliers import multipliers_from_dict
 from l2o.networks.base import PolicyNetwork
+from l2o.networks.multipliers import multipliers_from_dict
 from l2o.registry import unknown_name
 from l2o.signals.spec import SignalSpec
 

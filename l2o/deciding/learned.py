@@ -10,8 +10,8 @@ from torch import Tensor
 from l2o.deciding.policy import Policy, State
 from l2o.intervals import Interval
 from l2o.intervals.plain import as_interval
-from l2o.multipliers import MultiplierRange
 from l2o.networks.base import PolicyNetwork
+from l2o.networks.multipliers import MultiplierRange
 from l2o.networks.numpy_network import FrozenNetwork
 from l2o.signals.spec import SignalSpec
 

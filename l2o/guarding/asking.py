@@ -15,7 +15,7 @@ from torch import Tensor
 from l2o.checks import check_number
 from l2o.deciding.policy import Policy, State
 from l2o.guarding.checked_answers import ask, checked_multipliers, first_state
-from l2o.guarding.fallback import as_policy
+from l2o.guarding.fallback import as_fallback
 from l2o.guidance.rows import layers_of
 from l2o.signals import Measurement
 from l2o.tensors import on_host, to_host
@@ -43,7 +43,7 @@ class Asking:
         if time_limit is not None:
             check_number("time_limit", time_limit, above=True)
         check_number("max_late", max_late, 1.0)
-        self.fallback = as_policy(fallback)
+        self.fallback = as_fallback(fallback)
         self.time_limit = time_limit
         self.max_late = max_late
         self.scale = 1.0

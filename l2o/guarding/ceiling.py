@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from l2o.signals import Measurement
-from l2o.signals.table import ROW, on_host
+from l2o.signals.table import ROW, rows_on_host
 
 Row = NDArray[np.float32]
 
@@ -53,7 +53,7 @@ class Ceiling:
             chosen: a policy's.
             measured: what it decided on; guidance terms pass as they are.
         """
-        table, asked = on_host(measured), chosen.numpy()
+        table, asked = rows_on_host(measured), chosen.numpy()
         used, fall = table[ROW["multiplier"]], table[ROW["gradient_dot_update"]]
         known = np.isfinite(fall) & (used > 0.0)
         with np.errstate(over="ignore"):  # beyond float32 is as steep as can be told

@@ -8,6 +8,7 @@ from dataclasses import fields
 import torch
 from torch import Tensor
 
+from l2o.deciding.given import as_policy
 from l2o.deciding.policy import Policy
 from l2o.deciding.schedule_policy import SchedulePolicy
 from l2o.layers.facts import facts_by_name
@@ -21,24 +22,20 @@ _OF_LAYERS = frozenset(
 )
 
 
-def as_policy(fallback: str | Policy | None) -> Policy | None:
+def as_fallback(fallback: str | Policy | None) -> Policy | None:
     """Return a fallback as a policy; a name is a schedule's, with one rate for all layers.
 
     Raises:
         ValueError: an unknown name; TypeError: neither a name nor a policy.
 
     Example:
-        >>> as_policy("cosine")
+        >>> as_fallback("cosine")
         SchedulePolicy(Cosine(...), Flat(), interval=1)
     """
-    if isinstance(fallback, str):
-        return SchedulePolicy(fallback)
-    if fallback is not None and not isinstance(fallback, Policy):
-        raise TypeError(
-            "fallback must be the name of a schedule ('cosine', ...), a policy or None, got "
-            f"{fallback!r}"
-        )
-    return fallback
+    if fallback is None:
+        return None
+    names = "the name of a schedule ('cosine', ...), or None"
+    return as_policy(fallback, "fallback", SchedulePolicy, names)
 
 
 def unmeasured(

@@ -19,8 +19,8 @@ from l2o.guarding.last_good import LastGood
 from l2o.guarding.stall import Stall
 from l2o.layers.groups import LayerGroup
 from l2o.signals import Measurement, Quantity
-from l2o.signals.table import ROW, on_host
-from l2o.tensors import on_host as host_tensor
+from l2o.signals.table import ROW, rows_on_host
+from l2o.tensors import on_host
 
 ROLLED_BACK = "rolled back to the last good weights"
 _LOWEST_SCALE = 1e-6
@@ -220,7 +220,7 @@ class Guard(Asking):
     def _watch_progress(
         self, measured: Measurement, tensors: Sequence[Tensor], optimizer: Optimizer, step: int
     ) -> None:
-        run = on_host(measured)[:, 0]
+        run = rows_on_host(measured)[:, 0]
         found = self._stall.note(float(run[ROW["loss"]]), step, float(run[ROW["progress"]]))
         if found == "lifted":
             self.note("the loss does not fall", "your own learning rates are tried")
@@ -254,7 +254,7 @@ class Guard(Asking):
             measured: for the fallback.
         """
         if self.handed_over and self.fallback is None:
-            return host_tensor([1.0] * len(measured.present)), state, self._trouble
+            return on_host([1.0] * len(measured.present)), state, self._trouble
         if observation is not None and not self.dropped:
             try:
                 chosen, state = self._ask(policy, observation, state)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l2o.signals import Measurement
-from l2o.signals.table import ROW, on_host
+from l2o.signals.table import ROW, rows_on_host
 
 Table = NDArray[np.float32]
 
@@ -52,7 +52,7 @@ class Health:
 
     def trouble(self, measured: Measurement) -> str | None:
         """Return what is wrong, or None; take note of the window."""
-        table = on_host(measured)
+        table = rows_on_host(measured)
         loss = float(table[ROW["loss"], 0])
         trouble = self._loss(loss) or self._weights(table) or self._gradients(table)
         if trouble is None and not math.isnan(loss):

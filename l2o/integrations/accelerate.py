@@ -7,9 +7,10 @@ from typing import Any
 from torch import nn
 
 from l2o.control.controller import LRController
+from l2o.deciding.given import as_policy
 from l2o.deciding.policy import Policy
 from l2o.extras import needed_by
-from l2o.integrations.base import as_policy, check_options
+from l2o.integrations.base import check_options
 
 with needed_by("l2o.integrations.accelerate"):
     from accelerate import Accelerator

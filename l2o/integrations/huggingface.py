@@ -15,9 +15,10 @@ from torch.optim import Optimizer
 from l2o.control.controller import LRController
 from l2o.control.history import Decision
 from l2o.control.state import STATE_KEY
+from l2o.deciding.given import as_policy
 from l2o.deciding.policy import Policy
 from l2o.extras import needed_by
-from l2o.integrations.base import as_policy, check_options, fresh
+from l2o.integrations.base import check_options, fresh
 
 with needed_by("l2o.integrations.huggingface", "hf"):
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments

@@ -16,9 +16,10 @@ from torch.optim import Optimizer
 from l2o.control.controller import LRController
 from l2o.control.history import Decision
 from l2o.control.state import STATE_KEY
+from l2o.deciding.given import as_policy
 from l2o.deciding.policy import Policy
 from l2o.extras import needed_by
-from l2o.integrations.base import as_policy, check_options, fresh
+from l2o.integrations.base import check_options, fresh
 from l2o.integrations.networks import grouping_of, network_of
 from l2o.integrations.pending_losses import PendingLosses
 

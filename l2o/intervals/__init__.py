@@ -1,5 +1,6 @@
 """Intervals: how many optimizer steps lie between decisions."""
 
+from l2o.intervals.asg_release import ASGRelease
 from l2o.intervals.base import Interval
 from l2o.intervals.every import Every
 from l2o.intervals.growing import Growing
@@ -8,6 +9,7 @@ from l2o.intervals.windows import Windows
 INTERVALS: dict[str, type[Interval]] = {
     "every": Every,
     "growing": Growing,
+    "asg_release": ASGRelease,
 }
 
-__all__ = ["INTERVALS", "Every", "Growing", "Interval", "Windows"]
+__all__ = ["INTERVALS", "ASGRelease", "Every", "Growing", "Interval", "Windows"]

@@ -14,8 +14,8 @@ from l2o.intervals.base import Interval, check_window
 class Growing(Interval):
     """Windows of max(first, ⌊share · steps⌋ + ⌊growth · done⌋) optimizer steps.
 
-    Source: Chen et al., Automated Synthetic-to-Real Generalization, ICML 2020, in whose release
-    share and growth are a twentieth.
+    With a share and a growth of a twentieth it is a reading of Chen et al., Automated
+    Synthetic-to-Real Generalization, ICML 2020; what its release computes is `ASGRelease`.
 
     Args:
         first: fewest steps of a window, 1 or more.

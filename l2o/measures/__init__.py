@@ -1,6 +1,6 @@
 """Measures: what fine-tuning made of a network, beyond its accuracy."""
 
-from l2o.measures.base import Measure, Outputs
+from l2o.measures.base import Measure, Outputs, joined
 from l2o.measures.cka import CKA, linear_cka
 from l2o.measures.class_accuracy import ClassAccuracy, class_accuracy
 from l2o.measures.cosine_drift import CosineDrift, cosine_drift
@@ -29,5 +29,6 @@ __all__ = [
     "class_accuracy",
     "cosine_drift",
     "hyperspherical_energy",
+    "joined",
     "linear_cka",
 ]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 
@@ -31,6 +32,28 @@ class Outputs:
     proxy_labels: Tensor | None = None
     maps: Mapping[str, Tensor] | None = None
     start_maps: Mapping[str, Tensor] | None = None
+
+
+def joined(parts: Iterable[Outputs], *fields: str) -> Outputs:
+    """Return the outputs of batches as those of all their images, on the host.
+
+    Args:
+        parts: of each batch; looked at once, and let go.
+        fields: tensors of `Outputs` to keep, which every part has.
+
+    Raises:
+        ValueError: there are no batches.
+
+    Example:
+        >>> parts = (Outputs(labels=torch.tensor([k]), logits=torch.eye(2)) for k in (3, 4))
+        >>> joined(parts, "labels").labels
+        tensor([3, 4])
+    """
+    rows = [[getattr(part, field).cpu() for field in fields] for part in parts]
+    if not rows:
+        raise ValueError("there are no images to measure on; give at least one batch")
+    columns = map(torch.cat, zip(*rows, strict=True))
+    return Outputs(**dict(zip(fields, columns, strict=True)))
 
 
 class Measure(ABC):

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from l2o.multipliers import LogRange
 from l2o.networks.base import Device
+from l2o.networks.multipliers import LogRange
 from l2o.signals import SIGNALS
 from l2o.signals.base import LogRatio
 

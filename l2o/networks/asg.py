@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from l2o.multipliers import Bins
 from l2o.networks.base import Device, PolicyNetwork
+from l2o.networks.multipliers import Bins
 
 SCALARS_FROM = 2
 """Features of an observation before the scalars: `present` and the group's current factor."""

@@ -74,7 +74,7 @@ def rows_of(measured: Measurement) -> Tensor:
     return torch.cat([layers, run.to(layers.dtype), one], dim=-2)
 
 
-def on_host(measured: Measurement) -> NDArray[np.float32]:
+def rows_on_host(measured: Measurement) -> NDArray[np.float32]:
     """Return a single run's table `[Q, L]` as an array that shares its memory, if it is on the CPU.
 
     Guards and ceilings ask for a few numbers of a few layers: an array gives them several times as

@@ -33,12 +33,15 @@ def save_checkpoint(out: Path, state: dict[str, Any]) -> None:
     write_atomically(out / CHECKPOINT, seal_bytes(buffer.getvalue()))
 
 
-def load_checkpoint(out: Path, written: bool = False) -> dict[str, Any] | None:
+def load_checkpoint(
+    out: Path, written: bool = False, fields: frozenset[str] = FIELDS
+) -> dict[str, Any] | None:
     """Return the checkpoint of a run folder, None if there is none and none was ever written.
 
     Args:
         out: the run folder.
         written: whether the run is known to have written one.
+        fields: what it must hold.
 
     Raises:
         DamagedFileError: it is damaged, lost, or no checkpoint of a training run; the message says
@@ -50,7 +53,7 @@ def load_checkpoint(out: Path, written: bool = False) -> dict[str, Any] | None:
         if written or (out / PREVIOUS).exists() or (out / "results.json").exists():
             raise DamagedFileError(path, "is missing, though the run wrote it", _remedy(out))
         return None
-    return _read(path, _remedy(out))
+    return _read(path, _remedy(out), fields)
 
 
 @contextmanager
@@ -68,7 +71,7 @@ def fitting(out: Path) -> Iterator[None]:
         raise DamagedFileError(out / CHECKPOINT, reason, _remedy(out)) from error
 
 
-def _read(path: Path, remedy: str) -> dict[str, Any]:
+def _read(path: Path, remedy: str, fields: frozenset[str] = frozenset()) -> dict[str, Any]:
     content = read_sealed(path, remedy)
     try:
         state = torch.load(io.BytesIO(content), weights_only=True)
@@ -76,8 +79,8 @@ def _read(path: Path, remedy: str) -> dict[str, Any]:
         lines = str(error).splitlines() or [type(error).__name__]
         kind = "more than plain data" if isinstance(error, pickle.UnpicklingError) else lines[0]
         raise DamagedFileError(path, f"cannot be read as a checkpoint ({kind})", remedy) from error
-    if not isinstance(state, dict) or not state.keys() >= FIELDS:
-        raise DamagedFileError(path, "is no checkpoint of a training run", remedy)
+    if not isinstance(state, dict) or not state.keys() >= {"iteration", *fields}:
+        raise DamagedFileError(path, "is no checkpoint of such a run", remedy)
     return state
 
 

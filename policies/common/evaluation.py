@@ -18,7 +18,8 @@ from l2o.envs.build import build
 from l2o.envs.environment import FineTuneEnv
 from l2o.envs.episode_rules import TASK_SEEDS
 from l2o.envs.fine_tune import FineTune
-from l2o.envs.runtime.executor import Processes, in_order
+from l2o.envs.runtime.executor import in_order
+from l2o.envs.runtime.executor.choose import choose_executor
 from l2o.envs.tasks import TASKS, TaskFamily
 
 
@@ -53,7 +54,7 @@ class Score:
 
 
 class Evaluator:
-    """Fine-tunes evaluation tasks under a policy, in worker processes with one torch thread each.
+    """Fine-tunes evaluation tasks under a policy, in workers with one torch thread each.
 
     Tasks come from the meta-training split (the held-out split is never looked at while training),
     from seeds that training does not draw and with the family arguments of `evaluation.task`.
@@ -63,8 +64,8 @@ class Evaluator:
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
         self.named = evaluation_task(config)
-        # Processes though there be only one: what an evaluation draws is no matter of training.
-        self._executor = Processes(config.workers)
+        # Apart, though there be only one: what an evaluation draws is no matter of training.
+        self._executor = choose_executor(config.executor, config.workers, apart=True)
 
     def score(self, policy: LearnedPolicy) -> Score:
         """Return the score of a policy."""
@@ -93,7 +94,7 @@ class Evaluator:
         return list(in_order(self._executor.map(_run_drawn, given)))
 
     def close(self) -> None:
-        """End the worker processes, whatever they do."""
+        """End the workers, whatever they do."""
         self._executor.close()
 
 

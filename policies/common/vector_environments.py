@@ -12,7 +12,8 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 from l2o.configs.schema import TrainConfig
 from l2o.envs.build import build
 from l2o.envs.environment import FineTuneEnv
-from l2o.envs.runtime.executor import Processes
+from l2o.envs.runtime.executor import Here
+from l2o.envs.runtime.executor.choose import choose_executor
 from l2o.envs.runtime.interrupts import check_interrupts
 from l2o.envs.tasks import TASKS
 from l2o.policies.common.sharded_environments import ShardedVecEnv
@@ -39,12 +40,13 @@ def make_environments(config: TrainConfig) -> VecEnv:
     """Make the training environments: stacked in each worker, or one per worker."""
     if config.stacked:
         make = partial(make_stacked, config)
-        return InterruptibleMonitor(StackedVecEnv(make, config.environments, config.workers))
+        counts = config.environments, config.workers
+        return InterruptibleMonitor(StackedVecEnv(make, *counts, config.executor))
     make_one = partial(_make_single, config)
-    if config.workers == 1:
-        return InterruptibleMonitor(DummyVecEnv([make_one]))
+    executor = choose_executor(config.executor, config.workers)
+    if isinstance(executor, Here):
+        return InterruptibleMonitor(DummyVecEnv([make_one] * config.workers))
     makers = [partial(SingleShard, make_one)] * config.workers
-    executor = Processes(config.workers)
     return InterruptibleMonitor(ShardedVecEnv(executor, makers, [1] * config.workers))
 
 

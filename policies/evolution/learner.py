@@ -12,8 +12,8 @@ from torch.func import functional_call, vmap
 
 from l2o.checks import check_number
 from l2o.configs.schema import TrainConfig
-from l2o.multipliers import LogRange
 from l2o.networks.layer_shared import LayerPolicyNetwork
+from l2o.networks.multipliers import LogRange
 from l2o.policies.common.networks import action_range, build_layer_network
 from l2o.policies.common.whole_episodes import WholeEpisodeLearner
 from l2o.policies.evolution.gradient import Array, antithetic_noise, estimate_gradient

@@ -10,8 +10,8 @@ import torch
 from l2o.configs.schema import TrainConfig
 from l2o.envs.runtime.executor import in_order
 from l2o.envs.runtime.executor.choose import choose_executor
-from l2o.multipliers import LogRange
 from l2o.networks.layer_shared import LayerPolicyNetwork
+from l2o.networks.multipliers import LogRange
 from l2o.policies.common.networks import action_range
 from l2o.policies.imitation.candidates import Preferred
 from l2o.policies.imitation.demonstrations import Demonstrations, decisions, sequences
@@ -59,7 +59,7 @@ def imitate(network: LayerPolicyNetwork, config: TrainConfig) -> dict[str, float
                 each._replace(pupil=network, preferred=preferred)
                 for each, (_, preferred) in zip(shares, played, strict=True)
             ]
-        played = _play(shares)
+        played = _play(config, shares)
         shown += [each for each, _ in played]
         seen, wanted = (sequences if network.recurrent else decisions)(shown)
         losses += fit(network, seen, wanted, imitation, generator)
@@ -67,7 +67,7 @@ def imitate(network: LayerPolicyNetwork, config: TrainConfig) -> dict[str, float
 
 
 def _shares(config: TrainConfig) -> list[Share]:
-    """Return what each process plays: whole groups of environments."""
+    """Return what each worker plays: whole groups of environments."""
     group = config.environment.group
     groups = np.array_split(np.arange(config.environments // group), config.workers)
     episodes = imitation_of(config).episodes / 2
@@ -83,6 +83,6 @@ def _shares(config: TrainConfig) -> list[Share]:
     ]
 
 
-def _play(shares: Sequence[Share]) -> Played:
-    with choose_executor("processes", len(shares)) as executor:
+def _play(config: TrainConfig, shares: Sequence[Share]) -> Played:
+    with choose_executor(config.executor, len(shares)) as executor:
         return list(in_order(executor.map(play, shares)))

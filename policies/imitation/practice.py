@@ -16,8 +16,8 @@ from l2o.deciding.bundle import load_policy
 from l2o.envs.build import build
 from l2o.envs.stacked import StackedFineTuneEnv
 from l2o.envs.tasks import TASKS
-from l2o.multipliers import LogRange
 from l2o.networks.layer_shared import LayerPolicyNetwork
+from l2o.networks.multipliers import LogRange
 from l2o.policies.common.networks import action_range, signal_spec
 from l2o.policies.imitation.candidates import Candidates, Preferred, moved
 from l2o.policies.imitation.demonstrations import Demonstrations

@@ -11,7 +11,7 @@ from torch import nn
 
 from l2o.checks import check_number
 from l2o.configs.schema import TrainConfig
-from l2o.multipliers import Bins
+from l2o.networks.multipliers import Bins
 from l2o.policies.common.networks import action_range, build_network, signal_spec
 from l2o.policies.common.whole_episodes import WholeEpisodeLearner
 from l2o.policies.reinforce.baselines import BASELINES, discounted_returns

@@ -14,8 +14,8 @@ from stable_baselines3.common.logger import Logger
 from l2o.checks import check_number
 from l2o.configs.schema import TrainConfig
 from l2o.envs.runtime.seeds import narrow_seed
-from l2o.multipliers import LogRange
 from l2o.networks.layer_shared import LayerPolicyNetwork
+from l2o.networks.multipliers import LogRange
 from l2o.policies.common.episode_metrics import EpisodeWatch
 from l2o.policies.common.networks import action_range, build_layer_network
 from l2o.policies.common.options import check_counts

@@ -18,6 +18,7 @@ from l2o.configs.overrides import set_fields
 from l2o.configs.schema import Options, TrainConfig
 from l2o.envs.build import build
 from l2o.envs.episode_rules import EpisodeRules
+from l2o.envs.runtime.executor.choose import choose_executor
 from l2o.envs.tasks import TASKS
 from l2o.policies.algorithms import ALGORITHMS
 from l2o.policies.common.evaluation import evaluation_task
@@ -32,7 +33,7 @@ SETTLED = {
     "minutes": "`fine_tunes`: all have the same budget",
 }
 """Fields of the training config that the ablation sets itself, by what."""
-SHARED = ("evaluation", "workers", "checkpoint_every")
+SHARED = ("evaluation", "workers", "executor", "checkpoint_every")
 """Fields that may be changed for all variants only."""
 
 
@@ -133,6 +134,7 @@ def check_run(run: Run) -> None:
                     f"it looks at {META_TRAINING!r} only; set task.options.split={META_TRAINING}"
                 )
             rules = EpisodeRules(family, config.finetuning, config.environment)
+        choose_executor(config.executor, config.workers)
         lookup("algorithm", ALGORITHMS, config.algorithm.name)
         build_network(config, rules.rows)
     except ValueError as error:

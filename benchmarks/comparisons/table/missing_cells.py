@@ -15,13 +15,14 @@ from l2o.benchmarks.cells.cores import usable_cores
 from l2o.benchmarks.cells.queue import CellQueue
 from l2o.benchmarks.cells.record import Record
 from l2o.benchmarks.cells.record_file import CELLS, append, read_records
-from l2o.benchmarks.cells.runner import run_here, run_in_processes
+from l2o.benchmarks.cells.runner import run_in
 from l2o.benchmarks.cells.samples import save_samples
 from l2o.benchmarks.cells.stackable import why_alone
 from l2o.benchmarks.cells.stacked import Note
 from l2o.benchmarks.comparisons.table.plan import Plan
 from l2o.configs.schema import BenchmarkConfig
 from l2o.envs.runtime.device import resolve_device
+from l2o.envs.runtime.executor.choose import choose_executor
 from l2o.signals.spec import SignalSpec
 
 
@@ -54,6 +55,7 @@ def check(config: BenchmarkConfig, plan: Plan) -> None:
 
     load_family(config.task.model_dump_json())
     resolve_device(config.finetuning.device)
+    choose_executor(config.executor, workers=1)
     build("optimizer", OPTIMIZERS, config.finetuning.optimizer)
     for row in plan.rows:
         cell = row.cells[0]
@@ -85,10 +87,11 @@ def _run_missing(
     cells = plan.cells
     missing = [cell for cell in cells if cell.id not in done]
     workers = min(workers or _default_workers(config), len(cells))
+    workers = choose_executor(config.executor, workers).workers
     few = workers == 1 or len(missing) < 2
-    queue = CellQueue(missing, 1 if few else workers, config.stacked)
-    signals = signals_of(plan)
-    results = run_here(queue, signals) if few else run_in_processes(queue, signals, workers)
+    executor = choose_executor(config.executor, 1 if few else workers)
+    queue = CellQueue(missing, executor.workers, config.stacked)
+    results = run_in(executor, queue, signals_of(plan))
     failed, told = 0, set()
     bar = tqdm(
         total=len(cells),

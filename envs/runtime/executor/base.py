@@ -67,6 +67,8 @@ class Executor(ABC):
     and none is left out. A piece is given to a worker when that asks for it, and a result is taken
     from it when the caller asks for one: neither piles up, and pieces may be endless.
 
+    Making one starts nothing: configs are checked by making what they name.
+
     What is called must not lean on the caller's memory: workers may be other processes, to which
     functions travel by name, pieces and results by pickle.
 

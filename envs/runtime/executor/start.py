@@ -34,7 +34,7 @@ def start_worker() -> tuple[BaseProcess, Connection]:
     """
     if multiprocessing.current_process().daemon:
         raise RuntimeError(
-            "a daemonic process cannot start workers; use executor: here, or one worker"
+            "a daemonic process cannot start workers; use executor.name=here, or one worker"
         )
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()

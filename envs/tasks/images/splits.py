@@ -1,0 +1,91 @@
+"""From what lies in folders to the splits of a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from l2o.envs.tasks.images.classes import split_by_share
+from l2o.envs.tasks.images.listing import Listing
+from l2o.envs.tasks.images.masked_images import MaskListing
+from l2o.envs.tasks.images.options import ImageOptions
+
+Whole = Listing | MaskListing
+"""All images of a domain, as far as they are for one purpose."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some images of a domain.
+
+    Attributes:
+        whole: all of them; what a cache is for.
+        numbers: of those that are meant, in order.
+    """
+
+    whole: Whole
+    numbers: np.ndarray
+
+    @classmethod
+    def all_of(cls, whole: Whole) -> Part:
+        """Return all images."""
+        return cls(whole, np.arange(len(whole)))
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Domains:
+    """What a family found in its folders, before anything is drawn.
+
+    Attributes:
+        source: labelled synthetic images.
+        target: real images, labelled or not.
+        classes: names, in the order of labels.
+        source_validation: held-out synthetic images; None: a share of `source`.
+        target_validation: real images for rewards; None: a share of `target`.
+        retention: photographs that tell what is kept; None: the target's that score.
+        facts: JSON-able: what was skipped, and so on.
+    """
+
+    source: Whole
+    target: Whole
+    classes: tuple[str, ...]
+    source_validation: Whole | None = None
+    target_validation: Whole | None = None
+    retention: Listing | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def draw_splits(domains: Domains, options: ImageOptions, seed: int) -> dict[str, Part]:
+    """Return the splits of a task by name; what is held out has its share of every class.
+
+    Raises:
+        ValueError: a share of few images is none.
+    """
+    splits: dict[str, Part] = {}
+    for domain, purpose, held, rest, given in (
+        (domains.source, 0, "source_validation", "source_train", domains.source_validation),
+        (domains.target, 1, "target_validation", "target_test", domains.target_validation),
+    ):
+        if given is not None:
+            splits[held], splits[rest] = Part.all_of(given), Part.all_of(domain)
+            continue
+        option = "validation" if purpose == 0 else "target_validation"
+        share = getattr(options, option)
+        chosen, others = split_by_share(_labels(domain), share, seed, purpose, option)
+        splits[held], splits[rest] = Part(domain, chosen), Part(domain, others)
+    kept = domains.retention
+    splits["proxy_test"] = splits["target_test"] if kept is None else Part.all_of(kept)
+    return splits
+
+
+def _labels(whole: Whole) -> np.ndarray:
+    """Return what a split keeps the shares of; images with masks are all alike."""
+    if isinstance(whole, Listing):
+        return whole.labels
+    return np.zeros(len(whole), dtype=np.int64)

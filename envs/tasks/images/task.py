@@ -1,0 +1,94 @@
+"""From splits of image files to a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from l2o.configs.schema import Named
+from l2o.envs.networks.base import PretrainedNetwork
+from l2o.envs.objectives import Objective
+from l2o.envs.tasks.base import Loading, Task
+from l2o.envs.tasks.images.masked_images import MaskListing
+from l2o.envs.tasks.images.options import ImageOptions
+from l2o.envs.tasks.images.shelf import Shelf
+from l2o.envs.tasks.images.splits import Part
+
+_SCORING_BATCH = 64
+_LABELLED = ("source_validation", "target_validation", "target_test")
+
+
+def image_task(
+    *,
+    name: str,
+    seed: int,
+    options: ImageOptions,
+    network: PretrainedNetwork,
+    splits: Mapping[str, Part],
+    classes: tuple[str, ...],
+    objective: str | Named | Objective,
+    facts: Mapping[str, Any] | None = None,
+) -> Task:
+    """Return the task of fine-tuning a pretrained network on images.
+
+    Source images are augmented to train on; all others are resized and cut as the network was
+    pretrained, but for those with masks, which are scored whole. `proxy_test` are photographs
+    without labels: what counts is whether the network answers as it did before.
+
+    Args:
+        name: the family's.
+        seed: that the splits were drawn with.
+        options: what the user chose.
+        network: with a head for `classes`.
+        splits: by the names of `l2o.envs.tasks.base.SPLITS`.
+        classes: names, in the order of labels.
+        objective: of the new head.
+        facts: more for the description.
+    """
+    shelf = Shelf(options, network)
+    data = {split: shelf.take(split, part) for split, part in splits.items()}
+    images = len(splits["source_train"])
+    masks = isinstance(splits["source_train"].whole, MaskListing)
+    return Task(
+        name=name,
+        seed=seed,
+        build_model=network.build,
+        proxy_head=network.proxy_head,
+        source_train=data["source_train"],
+        source_validation=data["source_validation"],
+        target_validation=data["target_validation"],
+        target_test=data["target_test"],
+        proxy_test=data["proxy_test"],
+        num_classes=len(classes),
+        objective=objective,
+        proxy_objective="classification",
+        batch_size=options.batch_size,
+        steps=options.count_steps(images),
+        base_lr=options.base_lr,
+        loading=Loading(
+            workers=options.count_workers(),
+            scoring_batch=options.scoring_batch or (1 if masks else _SCORING_BATCH),
+        ),
+        batch_norm=options.batch_norm,
+        classes=classes,
+        unlabelled=frozenset(each for each in _LABELLED if not splits[each].whole.labelled),
+        proxy_answers=True,
+        network=network,
+        description={
+            "family": name,
+            "seed": seed,
+            "network": {"name": network.name, **network.description},
+            "classes": list(classes),
+            "images": {split: len(part) for split, part in splits.items()},
+            "content": _contents(splits),
+            "options": options.told(),
+            **(facts or {}),
+        },
+    )
+
+
+def _contents(splits: Mapping[str, Part]) -> dict[str, str]:
+    """Return the SHA-256 of each folder's content, by its path."""
+    wholes = {id(part.whole): part.whole for part in splits.values()}
+    images = [w.images if isinstance(w, MaskListing) else w for w in wholes.values()]
+    return {listing.root: listing.content_hash() for listing in images}

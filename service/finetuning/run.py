@@ -1,0 +1,259 @@
+"""One fine-tune in a folder: trained, scored on the way, checkpointed, gone on with."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from l2o.benchmarks.cells.cell import Cell, Curve, learning_rates, load_family, load_task, stops
+from l2o.benchmarks.cells.record import Point
+from l2o.benchmarks.cells.scores_by_name import ON_THE_WAY, score
+from l2o.configs.finetune import FinetuneConfig
+from l2o.configs.load import config_data
+from l2o.envs.fine_tune import FineTune
+from l2o.envs.fine_tuning.processes import LaunchedProcesses, OneProcess, find_processes
+from l2o.envs.inner_loop import InnerLoop
+from l2o.envs.policy_choice import build_policy
+from l2o.envs.runtime.interrupts import check_interrupts, deferred_interrupts
+from l2o.envs.runtime.run_lock import run_lock
+from l2o.envs.runtime.threads import one_thread
+from l2o.guarding.guard import Guard
+from l2o.guidance.rows import GuidanceRows
+from l2o.policies.common.checkpoint import (
+    CHECKPOINT,
+    PREVIOUS,
+    fitting,
+    load_checkpoint,
+    save_checkpoint,
+)
+from l2o.service.finetuning.selection import BestNetwork
+from l2o.service.finetuning.tracking import Tracker
+from l2o.service.finetuning.written import write_all
+
+FIELDS = frozenset({"run", "curve", "best", "iteration", "seconds"})
+"""What a checkpoint of a fine-tune holds."""
+_AT_ONCE = 10
+"""Steps between looks at Ctrl-C and at the progress bar."""
+
+
+def run_finetune(config: FinetuneConfig, out: str | Path, resume: bool = False) -> Path:
+    """Fine-tune once; write network, predictions, results, figures and report into a folder.
+
+    Args:
+        config: task, loop, and the policy or schedule.
+        out: the folder; made if missing.
+        resume: go on from the folder's checkpoint, if there is one.
+
+    Returns:
+        Path of `results.json`.
+
+    Raises:
+        ValueError: unknown names or impossible values; found before any work.
+        FolderInUseError: another run is at work in the folder.
+        DamagedFileError: the checkpoint is damaged or of another run.
+        KeyboardInterrupt: Ctrl-C; a checkpoint is written first.
+    """
+    out, config = Path(out), config.in_full()
+    check(config)
+    if resume and (out / "results.json").exists():
+        return out / "results.json"
+    processes = find_processes("cpu" if config.finetuning.device == "cpu" else "cuda")
+    with _locked(out, processes), _threads(config), deferred_interrupts():
+        return Finetuning(config, out, processes).go(resume)
+
+
+def check(config: FinetuneConfig) -> None:
+    """Refuse a config that cannot run, before anything is written.
+
+    Raises:
+        ValueError: unknown names or impossible values.
+    """
+    config = config.in_full()
+    GuidanceRows.of(InnerLoop.of(config.finetuning).guidance, build_policy(config.choice))
+    load_family(config.task.model_dump_json())
+
+
+class Finetuning:
+    """A fine-tune with its curve, its best network and its checkpoints.
+
+    Args:
+        config: with what is short written in full.
+        out: its folder.
+        processes: that share it; the first of them writes.
+    """
+
+    def __init__(self, config: FinetuneConfig, out: Path, processes: OneProcess) -> None:
+        self.config, self.out, self.processes = config, out, processes
+        load_family(config.task.model_dump_json()).prepare(progress=sys.stderr.isatty())
+        task = load_task(config.task.model_dump_json(), config.task_seed)
+        self.loop = InnerLoop.of(config.finetuning)
+        if isinstance(processes, LaunchedProcesses):
+            self.loop = replace(self.loop, device=processes.device)
+        self.base_lr = config.base_lr or task.base_lr
+        self.run = FineTune(
+            task,
+            self.loop,
+            policy=build_policy(config.choice, self.loop.interval, (config.task_seed, config.seed)),
+            base_lr=self.base_lr,
+            seed=config.seed,
+            validate=config.choice.early_stopping is not None,
+            guard=Guard() if config.guard else None,
+            processes=processes,
+        )
+        self.curve = Curve(stops(self.run.steps, config.evaluations, self.run.interval))
+        self.best = BestNetwork(config.select, self.run.objective.metric())
+        self.seconds = self._trained = 0.0
+        self._steps_here = 0
+        self._refuse_blind_choice()
+
+    def _refuse_blind_choice(self) -> None:
+        if self.best.split in self.run.task.unlabelled:
+            raise ValueError(
+                f"select={self.config.select} needs the labels of {self.best.split}, which are not "
+                "known; take select=source_validation or select=last"
+            )
+
+    def go(self, resume: bool) -> Path:
+        """Train to the end, and write what came of it."""
+        if resume:
+            self._restore()
+        began, before = time.perf_counter(), self.seconds
+        shown = self.processes.is_main and sys.stderr.isatty()
+        tracker = Tracker(
+            self.config.tracker if self.processes.is_main else None,
+            self.out,
+            config_data(self.config),
+        )
+        with tqdm(
+            total=self.run.steps, initial=self.run.step, disable=not shown, unit="step"
+        ) as bar:
+            while not self.curve.complete:
+                self._advance(bar, tracker)
+                self.seconds = before + time.perf_counter() - began
+                try:
+                    check_interrupts()
+                except KeyboardInterrupt:
+                    self._save()
+                    raise
+        tracker.close()
+        self.seconds = before + time.perf_counter() - began
+        return self._finish()
+
+    def _advance(self, bar: Any, tracker: Tracker) -> None:
+        """Take some steps; score and save where it is time to."""
+        every, step = self.config.checkpoint_every, self.run.step
+        steps = min(self.run.window, every - step % every, _AT_ONCE)
+        began = time.perf_counter()
+        self.run.advance(steps)
+        self._trained += time.perf_counter() - began
+        self._steps_here += steps
+        self.curve.advance(steps, self.run.last_proxy_kl, self.run.diverged)
+        bar.update(steps)
+        bar.set_postfix_str(f"{self.images_per_second:.0f} images/s, loss {self.run.last_loss:.3g}")
+        numbers = {"train/loss": self.run.last_loss, "train/proxy_kl": self.run.last_proxy_kl}
+        rates = zip(self.run.controller.groups, self.run.optimizer.param_groups, strict=False)
+        numbers |= {f"lr/{group.name}": float(at["lr"]) for group, at in rates}
+        tracker.log(self.run.step, numbers)
+        if self.curve.due:
+            tracker.log(self.run.step, self._score())
+        if self.run.step % every == 0 and not self.curve.complete:
+            self._save()
+
+    def _score(self) -> dict[str, float]:
+        """Score the network as it is; return the scores by split and metric."""
+        scores = {split: score(self.run, split) for split in ON_THE_WAY}
+        self.curve.add(scores)
+        if self.best.split is not None:
+            chosen = scores.get(self.best.split) or self.run.scores(self.best.split)
+            self.best.look(self.run.step, chosen, self.run.model)
+        return {f"{split}/{name}": v for split, of in scores.items() for name, v in of.items()}
+
+    @property
+    def images_per_second(self) -> float:
+        """How fast it trains, scoring left out."""
+        images = self._steps_here * min(self.run.task.batch_size, len(self.run.task.source_train))
+        return images / max(self._trained, 1e-9)
+
+    def _save(self) -> None:
+        if self.processes.is_main:
+            points = [point.model_dump(mode="json") for point in self.curve.points]
+            save_checkpoint(
+                self.out,
+                {
+                    "run": self.run.state_dict(),
+                    "curve": {"points": points, **self.curve.state()},
+                    "best": self.best.state_dict(),
+                    "iteration": self.run.step,
+                    "seconds": self.seconds,
+                },
+            )
+        self.processes.wait()
+
+    def _restore(self) -> None:
+        state = load_checkpoint(self.out, fields=FIELDS)
+        if state is None:
+            return
+        with fitting(self.out):
+            self.run.load_state_dict(state["run"])
+            self.best.load_state_dict(state["best"])
+            points = [Point.model_validate(point) for point in state["curve"]["points"]]
+            self.curve.go_on(self.run.step, self.run.diverged, points, state["curve"])
+            self.seconds = float(state["seconds"])
+
+    def _finish(self) -> Path:
+        """Score and write the network that is kept."""
+        path = self.out / "results.json"
+        if self.best.put_back(self.run.model) and self.best.step != self.run.step:
+            scores = {split: score(self.run, split) for split in ON_THE_WAY}
+        else:
+            scores = {}
+        if self.processes.is_main:
+            write_all(self, scores)
+            for checkpoint in (CHECKPOINT, PREVIOUS):
+                (self.out / checkpoint).unlink(missing_ok=True)
+        self.processes.wait()
+        return path
+
+    def cell(self) -> Cell:
+        """Return the benchmark's cell that this fine-tune is."""
+        return Cell(
+            task=self.config.task,
+            task_seed=self.config.task_seed,
+            seed=self.config.seed,
+            base_lr_factor=self.base_lr / self.run.task.base_lr,
+            finetuning=self.config.finetuning,
+            choice=self.config.choice,
+            evaluations=self.config.evaluations,
+        )
+
+    def decided(self) -> Any:
+        """Return what the controller decided, as records have it."""
+        controller = self.run.controller
+        return learning_rates(
+            [group.name for group in controller.groups],
+            [(record.step, record.multipliers) for record in controller.history],
+            self.base_lr,
+            list(controller.guidance.terms),
+        )
+
+
+def _locked(out: Path, processes: OneProcess) -> AbstractContextManager[Any]:
+    return run_lock(out) if processes.is_main else nullcontext()
+
+
+def _threads(config: FinetuneConfig) -> AbstractContextManager[Any]:
+    """Small networks in memory are fastest on one thread; others have those that torch takes."""
+    family = load_family(config.task.model_dump_json())
+    return one_thread() if family.in_memory else nullcontext()
+
+
+def told(scores: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Return the scores in words."""
+    return [f"{split} {name} {v:.3f}" for split, of in scores.items() for name, v in of.items()]
