@@ -16,6 +16,7 @@ from l2o.files.streams import forgive_encodings
 from l2o.service.benchmark import benchmark
 from l2o.service.finetune import finetune
 from l2o.service.policies import policies
+from l2o.service.predict import predict
 from l2o.service.report import report
 from l2o.service.study import PASSED_ON, SPEED, STUDIES, listing, speed, study
 from l2o.service.texts import examples, presets_text
@@ -60,10 +61,16 @@ app.command(
 app.command(
     epilog=presets_text("finetune")
     + examples(
+        "l2o finetune folder source=renders target=photos network=timm:resnet50 --policy asg-base",
         "l2o finetune digits --policy runs/train-demo",
         "l2o finetune digits choice.schedule=cosine base_lr=0.03 --out runs/cosine",
     )
 )(finetune)
+app.command(
+    epilog=examples(
+        "l2o predict runs/finetune-folder photos", "l2o predict runs/mine new.jpg --top 5"
+    )
+)(predict)
 app.command(
     epilog=presets_text("benchmark")
     + examples(

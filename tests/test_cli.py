@@ -18,7 +18,7 @@ from l2o.configs.yaml_text import parse_yaml
 from l2o.service.cli import app
 from l2o.service.outcomes import raised_by_us
 
-COMMANDS = ("train", "finetune", "benchmark", "report", "policies", "study", "speed")
+COMMANDS = tuple(each.name or each.callback.__name__ for each in app.registered_commands)
 
 
 TRAINED = {

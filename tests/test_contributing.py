@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 PATHS = sorted(set(re.findall(r"`([\w./-]+/[\w./-]*|[\w-]+\.(?:cfg|md))`", TEXT)))
 THINGS = ("schedule", "signal", "guidance loss", "reward", "inner optimizer", "task family")
+THINGS += ("family over image files", "command", "page", "measure", "simulator")
 THINGS += ("segmentation task", "report figure", "learner", "decision interval", "metric", "study")
 
 

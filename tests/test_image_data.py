@@ -315,3 +315,15 @@ def test_data_sets_can_be_passed_to_processes(tmp_path):
     again = pickle.loads(pickle.dumps(data))
     assert torch.equal(again[1][0], data[1][0])
     assert partial(again.__getitem__, 0)()[1] == 0
+
+
+def test_a_default_device_or_type_of_the_users_changes_nothing(tmp_path):
+    data = data_of(sets.class_folders(tmp_path, ["a", "b"], images=2), on_corrupt="skip")
+    wanted = data[0][0]
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):
+            again = data_of(tmp_path, on_corrupt="skip")[0][0]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(again, wanted)

@@ -157,6 +157,16 @@ def test_wrong_options_are_refused_before_any_work(options, told):
         build("task", TASKS, Named(name="folder", options=given))
 
 
+def test_lists_and_plain_data_will_do():
+    places = {"source": "r", "target": "t"}
+    plain = [{"name": "flip", "options": {"p": 1.0}}, "crop"]
+    wanted = (Named(name="flip", options={"p": 1.0}), "crop")
+    for given in (plain, tuple(plain)):
+        assert FolderFamily(**places, augment=given).options.augmentations() == wanted
+    assert FolderFamily(**places, augment=plain[0]).options.augmentations() == wanted[:1]
+    assert FolderFamily(**places, augment="crop", classes=["b", "a"]).options.classes == ("b", "a")
+
+
 def test_options_of_another_family_are_refused():
     with pytest.raises(TypeError, match=r"FolderFamily takes FolderOptions\(...\), or its fields"):
         FolderFamily(ImageOptions())

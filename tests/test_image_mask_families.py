@@ -68,6 +68,16 @@ def test_a_mask_without_an_image_is_told(tmp_path):
         assert len(family.domains.source) == 3
 
 
+def test_black_and_white_masks(tmp_path):
+    """255 counts nowhere unless told otherwise: then nothing but the ground would be learned."""
+    source = sets.folder_masks(tmp_path / "renders", values=(0, 255))
+    places = {"source": str(source), "target": str(source), "classes": 2, **DENSE}
+    with pytest.warns(UserWarning, match=r"hold 0, and pixels .* say values=\{0: 0, 255: 1\}"):
+        FolderMasksFamily(**places).prepare()
+    task = FolderMasksFamily(**places, values={0: 0, 255: 1}).sample(0)
+    assert set(task.target_test[0][1].flatten().tolist()) == {0, 1}
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

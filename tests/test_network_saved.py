@@ -125,6 +125,13 @@ def test_a_network_of_ones_own_is_made_only_where_code_is_allowed(tmp_path):
         assert torch.equal(found.network(images), answer)
 
 
+def test_of_a_compiled_network_what_was_compiled_is_saved(tmp_path):
+    network = load("network_cases:own", tmp_path)
+    model = network.build()
+    save_network(torch.compile(model), network, tmp_path / "model")
+    assert set(load_file(tmp_path / "model" / WEIGHTS)) == set(model.state_dict())
+
+
 @pytest.fixture
 def folder(tmp_path):
     network = load("network_cases:own", tmp_path)

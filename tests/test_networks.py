@@ -1,6 +1,7 @@
 """The contract of pretrained networks, over libraries: features, heads, sizes, groups."""
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -207,6 +208,15 @@ def test_training_one_network_leaves_the_others_and_the_proxy_head_alone(load):
             parameter.add_(1.0)
     assert all(torch.equal(t, kept[n]) for n, t in network.build().state_dict().items())
     assert all(torch.equal(t, proxy[n]) for n, t in network.proxy_head.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["timm:resnet10t", "torchvision:lraspp_mobilenet_v3_large"])
+def test_a_network_may_be_sent_to_another_process(load, name):
+    network = load(name)
+    sent, x = pickle.loads(pickle.dumps(network)), images(network)
+    with torch.no_grad():
+        assert torch.equal(sent.build().eval()(x), network.build().eval()(x))
+    assert sent.inputs == network.inputs
 
 
 def test_the_proxy_head_holds_only_what_it_calls_and_stays_in_evaluation_mode(load):

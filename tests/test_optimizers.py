@@ -98,7 +98,7 @@ def weights(count: int = 3) -> list[nn.Parameter]:
     return [nn.Parameter(torch.ones(4, dtype=torch.float64)) for _ in range(count)]
 
 
-@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("name", [n for n in PLAIN if OPTIMIZERS[n] in STACKED_OPTIMIZERS])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_stacked_form_equals_it_step_by_step(name: str, momentum: float) -> None:
     settings = {"momentum": momentum} if "momentum" in vars(OPTIMIZERS[name]()) else {}

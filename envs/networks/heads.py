@@ -148,11 +148,13 @@ class Dense(Adapter):
         self.channels_last = str(getattr(network, "output_fmt", "")).endswith("NHWC")
         with torch.no_grad():
             features = self.forward_features(image)
-        if not isinstance(features, Tensor) or features.dim() != 4:
+        is_map = isinstance(features, Tensor) and features.dim() == 4
+        if not is_map or features.shape[-2:].numel() == 1:
             found = tuple(features.shape) if isinstance(features, Tensor) else type(features)
             raise ValueError(
-                f"head fcn needs a feature map [N, C, h, w], and this network's features are "
-                f"{found}; take a convolutional network of timm or torchvision"
+                "head fcn needs a feature map [N, C, h, w] of several places, and this network's "
+                f"features are {found}; take a convolutional network of timm or torchvision, and "
+                "images that are not too small"
             )
         channels = features.shape[1]
         width = hidden or max(1, channels // 4)

@@ -83,7 +83,8 @@ def save_network(
         )
     folder = Path(folder)
     library, architecture = find_library(network.name)
-    state = own_state(model)
+    # What torch.compile returns is a wrapper.
+    state = own_state(getattr(model, "_orig_mod", model))
     tensors = {n: t.detach().cpu().contiguous().clone() for n, t in state.items()}
     content = save(tensors, metadata={"format": "pt"})
     write_atomically(folder / WEIGHTS, content)

@@ -59,7 +59,7 @@ class SmpLibrary(Library):
         del arguments
         name, _, encoder = architecture.partition("/")
         return (
-            f"import {_PACKAGE} as smp; from safetensors.torch import load_file\n"
+            f"import {_PACKAGE} as smp\nfrom safetensors.torch import load_file\n"
             f'network = smp.create_model("{name}", "tu-{encoder}", None, classes={classes})\n'
             'network.load_state_dict(load_file("model.safetensors"))'
         )

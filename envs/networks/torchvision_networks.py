@@ -62,7 +62,7 @@ class TorchvisionLibrary(Library):
         told = {"weights_backbone": None} if name in BACKBONES else arguments
         more = "".join(f", {key}={value!r}" for key, value in told.items())
         return (
-            "import torchvision; from safetensors.torch import load_file\n"
+            "import torchvision\nfrom safetensors.torch import load_file\n"
             f"network = torchvision.models.get_model({name!r}, num_classes={classes}{more})\n"
             'network.load_state_dict(load_file("model.safetensors"))'
         )

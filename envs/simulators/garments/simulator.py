@@ -154,4 +154,4 @@ def _blurred(image: Field, radius: float) -> Field:
     if radius < 0.05:
         return image
     page = Image.fromarray((255 * image).astype(np.uint8))
-    return np.asarray(page.filter(ImageFilter.GaussianBlur(radius)), np.float32) / 255
+    return np.asarray(page.filter(ImageFilter.GaussianBlur(radius)), np.float32) / np.float32(255)

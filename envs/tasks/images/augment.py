@@ -208,8 +208,10 @@ class Normalise:
     """
 
     def __init__(self, inputs: Inputs) -> None:
-        self.mean = torch.tensor(inputs.mean).view(3, 1, 1) * 255
-        self.scale = 1 / (torch.tensor(inputs.std).view(3, 1, 1) * 255)
+        # Said in full: a user's default device and type are not those of images.
+        plain: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
+        self.mean = torch.tensor(inputs.mean, **plain).view(3, 1, 1) * 255
+        self.scale = 1 / (torch.tensor(inputs.std, **plain).view(3, 1, 1) * 255)
 
     def __call__(self, image: Tensor) -> Tensor:
         """Return an image as the network takes it, its rows one after the other."""

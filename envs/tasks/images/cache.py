@@ -156,7 +156,7 @@ class PixelCache:
         if pixels is None:
             return None
         if not self._checked[number]:
-            if zlib.crc32(pixels) != row[_CHECK]:
+            if zlib.crc32(pixels.data) != row[_CHECK]:
                 return None
             self._checked[number] = 1
         return pixels
@@ -187,7 +187,7 @@ class PixelCache:
             return
         row = self._rows()[number + 1]
         row[_FILLED] = 0
-        row[:_FILLED] = (offset, *pixels.shape, zlib.crc32(data))
+        row[:_FILLED] = (offset, *pixels.shape, zlib.crc32(data.data))
         row[_FILLED] = 1
         self._checked[number] = 1
 
@@ -200,7 +200,7 @@ class PixelCache:
             end = int(file.seek(0, os.SEEK_END))
             if end + data.size > self.limit:
                 return None
-            rest = memoryview(data).cast("B")
+            rest = data.data.cast("B")
             while rest:
                 rest = rest[file.write(rest) :]
         return end

@@ -66,8 +66,8 @@ def split_by_share(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the places of a share of the images, and of the others, both in order.
 
-    Each class gives its share, rounded, and keeps at least one image. What is drawn depends on the
-    seed and the order of the labels, and on nothing else.
+    Each class gives its share, rounded, but at least one image, and keeps one at least; of a single
+    image, none. What is drawn depends on the seed and the order of the labels, and on nothing else.
 
     Args:
         labels: of the images; one number where no class is known.
@@ -77,7 +77,7 @@ def split_by_share(
         what: the option that has the share, for errors.
 
     Raises:
-        ValueError: the share of so few images is none.
+        ValueError: every class has a single image.
 
     Example:
         >>> held, rest = split_by_share(np.array([0, 0, 1, 1]), 0.5, 0, 0, "validation")
@@ -87,12 +87,12 @@ def split_by_share(
     held: list[np.ndarray] = []
     for label in np.unique(labels).tolist():
         members = np.flatnonzero(labels == label)
-        count = min(round(share * len(members)), len(members) - 1)
+        count = min(max(1, round(share * len(members))), len(members) - 1)
         generator = np.random.default_rng([_STREAM, purpose, seed, label + 1])
         held.append(generator.permutation(members)[:count])
     chosen = np.sort(np.concatenate(held)) if held else np.zeros(0, dtype=np.int64)
     if not len(chosen):
         raise ValueError(
-            f"{what}={share:g} of {len(labels)} images is none; raise it, or add images"
+            f"{what}={share:g} of {len(labels)} images, one of each class, is none; add images"
         )
     return chosen, np.setdiff1d(np.arange(len(labels)), chosen)

@@ -87,9 +87,11 @@ def _load(path: str, raw: str | None = None) -> tuple[np.ndarray, str]:
         from PIL import Image
     try:
         with Image.open(path) as image:
-            tile = image.tile[0]
+            # Any: a plain tuple in older releases, a named one since.
+            tile: Any = image.tile[0]
             if raw is not None:
-                changed = tile._replace(args=raw) if hasattr(tile, "_replace") else (*tile[:3], raw)
+                named = hasattr(tile, "_replace")
+                changed: Any = tile._replace(args=raw) if named else (*tile[:3], raw)
                 image.tile = [changed]
             image.load()
             return np.asarray(image), str(tile[3])

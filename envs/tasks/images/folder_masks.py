@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+
 from l2o.configs.schema import Named
 from l2o.envs.objectives import Objective
+from l2o.envs.tasks.images.decoding import CorruptImageError
 from l2o.envs.tasks.images.family import ImageFamily
 from l2o.envs.tasks.images.listing import list_images
 from l2o.envs.tasks.images.masked_images import MaskListing
@@ -17,6 +22,9 @@ from l2o.envs.tasks.images.options import ImageOptions
 from l2o.envs.tasks.images.pairs import check_sizes, pair_by_stem
 from l2o.envs.tasks.images.scale_crop_mirror import IGNORED
 from l2o.envs.tasks.images.splits import Domains
+
+_LOOKED_AT = 16
+"""Masks that are opened to see whether they hold classes at all."""
 
 LAYOUT = (
     "expected are FOLDER/images/NAME.jpg and FOLDER/masks/NAME.png, greyscale or palette images "
@@ -100,8 +108,10 @@ class FolderMasksFamily(ImageFamily[FolderMasksOptions]):
     def find(self) -> Domains:
         """List images and masks."""
         held = self.options.validation
+        source = self._pairs(self.options.source)
+        _look_at_values(source)
         return Domains(
-            source=self._pairs(self.options.source),
+            source=source,
             target=self._pairs(self.options.target, may_lack_masks=True),
             classes=self.options.names(),
             source_validation=self._pairs(held) if isinstance(held, str) else None,
@@ -123,3 +133,18 @@ class FolderMasksFamily(ImageFamily[FolderMasksOptions]):
             if not (root / name).is_dir():
                 raise ValueError(f"{root / name} is missing; {LAYOUT}")
         return check_sizes(pair_by_stem(root, "images", "masks", coding))
+
+
+def _look_at_values(pairs: MaskListing) -> None:
+    """Warn if some masks hold one class only: black and white ones have 255, which is ignored."""
+    seen: set[int] = set()
+    for number in range(min(len(pairs), _LOOKED_AT)):
+        with suppress(CorruptImageError):  # told where it is read
+            seen |= set(np.unique(pairs.coding.read(pairs.mask_path(number))).tolist())
+    if len(seen - {IGNORED}) < 2:
+        found = ", ".join(map(str, sorted(seen - {IGNORED}))) or "none"
+        warnings.warn(
+            f"of the classes, the first masks of {pairs.images.root} hold {found}, and pixels that "
+            "count nowhere; if masks are black and white, say values={0: 0, 255: 1}",
+            stacklevel=2,
+        )

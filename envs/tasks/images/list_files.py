@@ -99,7 +99,11 @@ def _read_lines(file: Path) -> Iterator[_Row]:
 
 def _read_table(file: Path) -> Iterator[_Row]:
     with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
-        reader = csv.DictReader(text)
+        first = text.readline()
+        text.seek(0)
+        # Spreadsheets of some countries write semicolons.
+        separator = max(",;\t", key=first.count)
+        reader = csv.DictReader(text, delimiter=separator)
         header = {name.strip().lower(): name for name in reader.fieldnames or () if name}
         of_path = next((header[name] for name in PATH_COLUMNS if name in header), None)
         of_label = next((header[name] for name in LABEL_COLUMNS if name in header), None)

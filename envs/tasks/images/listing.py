@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ UNKNOWN = -1
 """The label of an image whose class is not known."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Listing:
     """Images of a data set, by path, and their labels.
 
@@ -59,8 +60,9 @@ class Listing:
         """Return the same images, of unknown class."""
         return replace(self, labels=np.full(len(self), UNKNOWN), classes=())
 
+    @cached_property
     def content_hash(self) -> str:
-        """Return the SHA-256 of paths, sizes in bytes and labels: the same on every machine."""
+        """The SHA-256 of paths, sizes in bytes and labels: the same on every machine."""
         digest = hashlib.sha256("\0".join(self.classes).encode())
         for path, size, label in zip(self.paths, self.sizes(), self.labels.tolist(), strict=True):
             digest.update(f"{path}\0{size}\0{label}\n".encode("utf-8", "surrogateescape"))

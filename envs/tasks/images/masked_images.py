@@ -22,7 +22,7 @@ from l2o.envs.tasks.images.scale_crop_mirror import IGNORED
 from l2o.extras import needed_by
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MaskListing:
     """Images and the masks that belong to them.
 
@@ -119,7 +119,7 @@ class MaskedImages(Dataset[tuple[Tensor, Tensor]]):
         image = self.reader.read(int(self.numbers[index]))
         size = image.shape[-2:]
         if not self.listing.labelled:
-            return image, torch.full(size, IGNORED, dtype=torch.uint8)
+            return image, torch.full(size, IGNORED, dtype=torch.uint8, device="cpu")
         make = partial(self._make_mask, index)
         number = int(self.numbers[index])
         pixels = make() if self.masks is None else self.masks.get(number, make)

@@ -66,7 +66,10 @@ class ImageOptions:
     """Images per forward pass when scoring; None: 64, or 1 where images differ in size."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.augment, str | Named):
+        for field in fields(self):
+            if isinstance(value := getattr(self, field.name), list):
+                object.__setattr__(self, field.name, tuple(value))
+        if not isinstance(self.augment, tuple):
             object.__setattr__(self, "augment", (self.augment,))
         if self.steps is not None and self.epochs is not None:
             raise ValueError(
@@ -90,7 +93,7 @@ class ImageOptions:
 
     def augmentations(self) -> tuple[str | Named, ...]:
         """Return the augmentations; what a config has as plain data is made of it."""
-        given = self.augment if isinstance(self.augment, tuple) else (self.augment,)
+        given: Any = self.augment  # a tuple by now
         return tuple(Named(**each) if isinstance(each, Mapping) else each for each in given)
 
     def network_inputs(self) -> dict[str, Any] | None:

@@ -93,7 +93,7 @@ class Replacements:
         if on_corrupt not in ("error", "skip"):
             raise ValueError(f"on_corrupt={on_corrupt!r} is neither 'error' nor 'skip'")
         self.on_corrupt = on_corrupt
-        self._corrupt = torch.zeros(examples, dtype=torch.bool).share_memory_()
+        self._corrupt = torch.zeros(examples, dtype=torch.bool, device="cpu").share_memory_()
 
     @property
     def count(self) -> int:

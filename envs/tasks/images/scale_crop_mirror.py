@@ -47,11 +47,11 @@ class ScaleCropMirror:
 
     def __call__(self, image: Tensor, mask: Tensor | None = None) -> Any:
         """Return image, and mask if there is one, of the crop's size."""
-        scale = self.scales[int(torch.randint(len(self.scales), ()))]
+        scale = self.scales[_draw(len(self.scales))]
         height, width = (max(1, round(scale * side)) for side in image.shape[-2:])
-        top = int(torch.randint(max(height - self.size[0], 0) + 1, ()))
-        left = int(torch.randint(max(width - self.size[1], 0) + 1, ()))
-        mirrored = bool(torch.rand(()) < self.p)
+        top = _draw(max(height - self.size[0], 0) + 1)
+        left = _draw(max(width - self.size[1], 0) + 1)
+        mirrored = bool(torch.rand((), device="cpu") < self.p)
         move = (height, width, top, left, mirrored)
         moved = _like(self._move(_plain(image), move, self.interpolation, self.fill), image)
         if mask is None:
@@ -78,6 +78,11 @@ class ScaleCropMirror:
         if below or right:
             pixels = functional.pad(pixels, [0, 0, right, below], fill=fill)
         return pixels.flip(-1) if mirrored else pixels
+
+
+def _draw(choices: int) -> int:
+    """Return one of the numbers below, each as likely."""
+    return int(torch.randint(choices, (), device="cpu"))
 
 
 def _plain(pixels: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ Whole = Listing | MaskListing
 """All images of a domain, as far as they are for one purpose."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """Some images of a domain.
 
@@ -65,7 +65,7 @@ def draw_splits(domains: Domains, options: ImageOptions, seed: int) -> dict[str,
     """Return the splits of a task by name; what is held out has its share of every class.
 
     Raises:
-        ValueError: a share of few images is none.
+        ValueError: every class has a single image, of which no share can be held out.
     """
     splits: dict[str, Part] = {}
     for domain, purpose, held, rest, given in (

@@ -47,8 +47,6 @@ def image_task(
     """
     shelf = Shelf(options, network)
     data = {split: shelf.take(split, part) for split, part in splits.items()}
-    images = len(splits["source_train"])
-    masks = isinstance(splits["source_train"].whole, MaskListing)
     return Task(
         name=name,
         seed=seed,
@@ -63,12 +61,9 @@ def image_task(
         objective=objective,
         proxy_objective="classification",
         batch_size=options.batch_size,
-        steps=options.count_steps(images),
+        steps=options.count_steps(len(splits["source_train"])),
         base_lr=options.base_lr,
-        loading=Loading(
-            workers=options.count_workers(),
-            scoring_batch=options.scoring_batch or (1 if masks else _SCORING_BATCH),
-        ),
+        loading=_loading(options, splits["source_train"]),
         batch_norm=options.batch_norm,
         classes=classes,
         unlabelled=frozenset(each for each in _LABELLED if not splits[each].whole.labelled),
@@ -78,17 +73,26 @@ def image_task(
             "family": name,
             "seed": seed,
             "network": {"name": network.name, **network.description},
-            "classes": list(classes),
-            "images": {split: len(part) for split, part in splits.items()},
-            "content": _contents(splits),
+            **_describe(splits, classes),
             "options": options.told(),
             **(facts or {}),
         },
     )
 
 
-def _contents(splits: Mapping[str, Part]) -> dict[str, str]:
-    """Return the SHA-256 of each folder's content, by its path."""
+def _loading(options: ImageOptions, train: Part) -> Loading:
+    """Return how data sets are read; images with masks are scored whole, so one by one."""
+    masks = isinstance(train.whole, MaskListing)
+    batch = options.scoring_batch or (1 if masks else _SCORING_BATCH)
+    return Loading(workers=options.count_workers(), scoring_batch=batch)
+
+
+def _describe(splits: Mapping[str, Part], classes: tuple[str, ...]) -> dict[str, Any]:
+    """Return the classes, the number of images of each split, and each folder's SHA-256."""
     wholes = {id(part.whole): part.whole for part in splits.values()}
     images = [w.images if isinstance(w, MaskListing) else w for w in wholes.values()]
-    return {listing.root: listing.content_hash() for listing in images}
+    return {
+        "classes": list(classes),
+        "images": {split: len(part) for split, part in splits.items()},
+        "content": {listing.root: listing.content_hash for listing in images},
+    }
