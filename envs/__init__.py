@@ -6,7 +6,7 @@ with needed_by("l2o.envs", "train"):
     import gymnasium
 
     from l2o.envs.environment import FineTuneEnv
-    from l2o.envs.fine_tune import FineTune
+    from l2o.envs.fine_tuning.fine_tune import FineTune
 
 gymnasium.register(
     id="l2o/SynToReal-v0",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from l2o.configs.schema import Environment, FineTuning, Named
 from l2o.envs.episode_rules import EpisodeRules
-from l2o.envs.fine_tune import FineTune
+from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.envs.rewards import Outcome
 from l2o.envs.runtime.stopwatch import Stopwatch
 from l2o.envs.tasks import TaskFamily

@@ -11,7 +11,7 @@ import numpy as np
 
 from l2o.configs.schema import Environment, FineTuning, Named
 from l2o.envs.build import build
-from l2o.envs.inner_loop import InnerLoop, check_guidance_actions
+from l2o.envs.fine_tuning.inner_loop import InnerLoop, check_guidance_actions
 from l2o.envs.objectives.build import build_objective
 from l2o.envs.optimizers import OPTIMIZERS, InnerOptimizer
 from l2o.envs.rewards.weighted import WeightedRewards

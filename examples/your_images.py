@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 import l2o
 from l2o.configs.schema import FineTuning
-from l2o.envs.fine_tune import FineTune
+from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.envs.tasks import FolderFamily
 
 IMAGES, SIDE = 24, 64

@@ -10,7 +10,7 @@ from tiny import TinyFamily
 import l2o
 from l2o.configs.schema import FineTuning, TrainConfig
 from l2o.deciding.bundle import load_policy, save_policy
-from l2o.envs.fine_tune import FineTune
+from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.networks.anchor import RATIO, START
 from l2o.networks.multipliers import LogRange
 from l2o.networks.numpy_network import FrozenNetwork

@@ -12,7 +12,7 @@ from l2o.benchmarks.cells.target_measures import (
     target_measures,
 )
 from l2o.configs.schema import BenchmarkConfig, FineTuning, Named, Row
-from l2o.envs.fine_tune import FineTune
+from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.measures import Outputs, hyperspherical_energy, joined
 
 

@@ -14,7 +14,7 @@ from l2o.benchmarks.cells.cell import Cell
 from l2o.benchmarks.cells.stackable import ALONE, stack_key, why_alone
 from l2o.configs.schema import BenchmarkConfig, FineTuning, Named, PolicyChoice
 from l2o.envs.environment import FineTuneEnv
-from l2o.envs.fine_tune import SPLITS, FineTune
+from l2o.envs.fine_tuning.fine_tune import SPLITS, FineTune
 from l2o.envs.stacked import StackedFineTune, StackedFineTuneEnv, Start
 from l2o.envs.tasks import Loading
 from l2o.envs.tasks import base as tasks

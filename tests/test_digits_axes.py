@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from l2o.configs.schema import FineTuning
-from l2o.envs.fine_tune import FineTune
+from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.envs.stacked.fine_tune import StackedFineTune
 from l2o.envs.stacked.start import Start
 from l2o.envs.tasks.digits import DigitsFamily

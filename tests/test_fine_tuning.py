@@ -16,9 +16,9 @@ from torch import nn
 import l2o
 from l2o.configs.schema import FineTuning
 from l2o.envs.environment import FineTuneEnv
-from l2o.envs.fine_tune import FineTune
 from l2o.envs.fine_tuning.answers import Answers
 from l2o.envs.fine_tuning.compute import Compute, part_of, parts
+from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.envs.fine_tuning.random_stream import RandomStream, draws
 from l2o.envs.stacked import StackedFineTune
 from l2o.envs.tasks import Examples

@@ -10,7 +10,7 @@ from garments_cases import SIZES, SMALL, SmallGarments, few_photographs, write_p
 
 from l2o.configs.load import load_config
 from l2o.configs.schema import FineTuning, TrainConfig
-from l2o.envs.fine_tune import FineTune
+from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.envs.networks.base import Inputs
 from l2o.envs.simulators.garments import CLASSES
 from l2o.envs.tasks import TASKS

@@ -10,7 +10,7 @@ from image_families import FAMILIES, make, paths_of
 
 from l2o.configs.schema import FineTuning, Named
 from l2o.envs.build import build
-from l2o.envs.fine_tune import FineTune
+from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.envs.tasks import TASKS
 from l2o.envs.tasks.base import SPLITS
 from l2o.envs.tasks.images import CorruptImageError, FolderFamily, ImageOptions

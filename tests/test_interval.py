@@ -23,8 +23,8 @@ from l2o.deciding.bundle import CARD, BundleError
 from l2o.deciding.policy import Policy
 from l2o.deciding.schedule_policy import SchedulePolicy
 from l2o.envs.environment import FineTuneEnv
-from l2o.envs.fine_tune import FineTune
-from l2o.envs.inner_loop import InnerLoop
+from l2o.envs.fine_tuning.fine_tune import FineTune
+from l2o.envs.fine_tuning.inner_loop import InnerLoop
 from l2o.envs.stacked import StackedFineTuneEnv, Start
 from l2o.intervals import INTERVALS, ASGRelease, Every, Growing, Interval, Windows
 from l2o.intervals.plain import as_interval, as_plain
@@ -56,7 +56,7 @@ def test_the_release_s_sequence():
     assert visda[1] == [4763 + end for end in (238, 476 + 238, 3 * 476 + 238, 7 * 476 + 238, 4763)]
     counts = [len(ends) for ends in visda]
     assert counts == [10, 5, 4, 3, 3, 3, 3, *[2] * 13, *[1] * 10]
-    assert sum(counts) - 1 == 66  # the release takes no decision before its first window
+    assert sum(counts) - 1 == 66  # counted at their ends, the last left out
     segmentation = per_epoch(ASGRelease(first=20, epochs=50), epochs=50, steps=2000)
     assert sum(map(len, segmentation)) - 1 == 84
 

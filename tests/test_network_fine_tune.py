@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from l2o.configs.schema import FineTuning
-from l2o.envs.fine_tune import FineTune
+from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.envs.networks.load import load_network
 from l2o.envs.tasks.base import Examples, Task
 

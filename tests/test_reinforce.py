@@ -16,7 +16,7 @@ from tiny import TinyFamily
 import l2o
 from l2o.configs.load import load_config
 from l2o.deciding.asg_policy import ASG_SIGNALS, ASGPolicy
-from l2o.envs.fine_tune import FineTune
+from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.policies.common.checkpoint import CHECKPOINT, load_checkpoint
 from l2o.policies.reinforce import BASELINES, ReinforceLearner
 from l2o.policies.reinforce.baselines import discounted_returns

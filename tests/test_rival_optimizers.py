@@ -10,8 +10,8 @@ from torch import nn
 
 from l2o.benchmarks.comparisons.ablation.plan import Run, check_run
 from l2o.configs.schema import FineTuning, Named, TrainConfig
-from l2o.envs.fine_tune import FineTune
-from l2o.envs.inner_loop import build_optimizer
+from l2o.envs.fine_tuning.fine_tune import FineTune
+from l2o.envs.fine_tuning.inner_loop import build_optimizer
 from l2o.envs.optimizers import OPTIMIZERS, ExtraOptimizer
 from l2o.extras import MissingExtraError
 from l2o.optimizers.hypergradient_sgd import HypergradientSGD

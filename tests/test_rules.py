@@ -17,7 +17,7 @@ from l2o.benchmarks import make_plan
 from l2o.benchmarks.cells.cell import run_cell
 from l2o.benchmarks.comparisons.kinds import run_benchmark
 from l2o.configs.schema import FineTuning, Named, PolicyChoice, Row
-from l2o.envs.fine_tune import FineTune
+from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.envs.policy_choice import build_policy
 from l2o.rules import RULES, AutoRGN, ConstantLayers, Random
 

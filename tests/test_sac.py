@@ -18,7 +18,7 @@ from tiny import TinyFamily
 
 import l2o
 from l2o.envs.environment import FineTuneEnv
-from l2o.envs.fine_tune import FineTune
+from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.policies.common.networks import build_layer_network
 from l2o.policies.imitation import imitate
 from l2o.policies.sb3 import LayerSACPolicy, SACLearner

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from l2o.benchmarks import run_benchmark
 from l2o.configs.schema import BenchmarkConfig, FineTuning
 from l2o.envs.environment import FineTuneEnv
-from l2o.envs.fine_tune import FineTune
+from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.envs.stacked import StackedFineTune, StackedFineTuneEnv, Start
 from l2o.envs.tasks import Examples
 from l2o.envs.tasks.shapes import ShapesFamily

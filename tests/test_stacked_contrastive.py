@@ -12,7 +12,7 @@ from tiny import TinyFamily
 from tiny_images import image_task
 
 from l2o.configs.schema import FineTuning
-from l2o.envs.fine_tune import FineTune
+from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.envs.stacked import StackedFineTune, Start
 from l2o.envs.stacked.data import room_for
 from l2o.envs.stacked.memory import predict_memory

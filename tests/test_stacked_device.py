@@ -13,7 +13,7 @@ from test_stacked_env import ENVIRONMENT, assert_same
 from tiny import TinyFamily
 
 from l2o.configs.schema import FineTuning
-from l2o.envs.fine_tune import FineTune
+from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.envs.stacked import StackedFineTune, StackedFineTuneEnv, Start, graph
 from l2o.envs.stacked.blocks import Blocks
 from l2o.envs.stacked.graph import Graphs
@@ -31,7 +31,7 @@ def environment(count=3, steps=20, environment=PLAIN, **options):
 @pytest.fixture
 def far(monkeypatch):
     """A device without a driver; see far_device."""
-    monkeypatch.setattr("l2o.envs.inner_loop.resolve_device", lambda name: DEVICE)
+    monkeypatch.setattr("l2o.envs.fine_tuning.inner_loop.resolve_device", lambda name: DEVICE)
     with FarDevice() as device:
         yield device
 
@@ -55,7 +55,7 @@ def test_numbers_are_those_of_the_host(monkeypatch, mode, high):
     """Whatever ends, diverges and begins anew; windows in which runs end, too."""
     settings = {**PLAIN, "base_lr": (0.01, high)}
     near = environment(6, 12, settings, autoreset_mode=mode)
-    monkeypatch.setattr("l2o.envs.inner_loop.resolve_device", lambda name: DEVICE)
+    monkeypatch.setattr("l2o.envs.fine_tuning.inner_loop.resolve_device", lambda name: DEVICE)
     expected = [near.reset(seed=1)]
     rng = np.random.default_rng(0)
     actions = rng.uniform(-1, 1, (7, 6, 4)).astype(np.float32)

@@ -21,7 +21,7 @@ from tiny import TinyFamily, TinyNetwork
 from torch import Tensor, nn
 
 from l2o.configs.schema import FineTuning
-from l2o.envs.fine_tune import FineTune
+from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.envs.stacked import StackedFineTune, Start
 from l2o.envs.stacked.guidance import STACKED_GUIDANCE
 from l2o.envs.stacked.guidance.terms import weights_over

@@ -20,7 +20,7 @@ import l2o
 from l2o.configs.load import dump_config
 from l2o.configs.schema import TrainConfig
 from l2o.envs.environment import FineTuneEnv
-from l2o.envs.fine_tune import FineTune
+from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.policies.algorithms import ALGORITHMS
 from l2o.policies.common.checkpoint import CHECKPOINT, load_checkpoint
 from l2o.policies.common.evaluation import Evaluator

@@ -21,7 +21,7 @@ from l2o.intervals import Interval, Windows
 from l2o.intervals.plain import as_interval
 
 if TYPE_CHECKING:
-    from l2o.envs.fine_tune import FineTune
+    from l2o.envs.fine_tuning.fine_tune import FineTune
     from l2o.envs.objectives import Objective
     from l2o.measures import Outputs
 
@@ -162,8 +162,8 @@ def measure(cell: Cell) -> Record:
 
 def begin(cell: Cell) -> FineTune:
     """Return the fine-tune of a cell, before its first step."""
-    from l2o.envs.fine_tune import FineTune
-    from l2o.envs.inner_loop import InnerLoop
+    from l2o.envs.fine_tuning.fine_tune import FineTune
+    from l2o.envs.fine_tuning.inner_loop import InnerLoop
     from l2o.envs.policy_choice import build_policy
 
     task = load_task(cell.task.model_dump_json(), cell.task_seed)

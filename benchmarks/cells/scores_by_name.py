@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from l2o.envs.fine_tune import FineTune
+    from l2o.envs.fine_tuning.fine_tune import FineTune
     from l2o.envs.stacked import StackedFineTune
 
 PROXY = "proxy_test"

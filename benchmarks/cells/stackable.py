@@ -43,7 +43,7 @@ def why_alone(cell: Cell) -> str:
 
 @lru_cache(maxsize=64)
 def _why_alone(finetuning: str) -> str:
-    from l2o.envs.inner_loop import InnerLoop, build_guidance, build_optimizer
+    from l2o.envs.fine_tuning.inner_loop import InnerLoop, build_guidance, build_optimizer
     from l2o.envs.stacked.guidance import unstackable
     from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS
 
@@ -72,6 +72,6 @@ def _guidance_actions(policy: str | None, fingerprint: str) -> tuple[str, ...]:
 
 def guidance_weights(cell: Cell) -> dict[str, Weight]:
     """Return the weights of a cell's guidance, by name."""
-    from l2o.envs.inner_loop import build_guidance
+    from l2o.envs.fine_tuning.inner_loop import build_guidance
 
     return {name: term.weight for name, term in build_guidance(cell.finetuning).items()}

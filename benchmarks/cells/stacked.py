@@ -26,7 +26,7 @@ from l2o.benchmarks.cells.record import Record
 from l2o.benchmarks.cells.scores_by_name import ON_THE_WAY, PROXY, score_stacked
 from l2o.benchmarks.cells.stackable import guidance_actions, guidance_weights
 from l2o.deciding.policy import Policy
-from l2o.envs.inner_loop import decision_interval
+from l2o.envs.fine_tuning.inner_loop import decision_interval
 from l2o.envs.objectives import Objective
 from l2o.envs.policy_choice import build_policy
 from l2o.envs.stacked import StackedFineTune, Start

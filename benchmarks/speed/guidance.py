@@ -12,7 +12,7 @@ from l2o.benchmarks.speed.contenders import FewTasks
 from l2o.benchmarks.speed.timing import Pace, ratio, time_alternately
 from l2o.benchmarks.studies.options import Device, count
 from l2o.configs.schema import FineTuning, Options
-from l2o.envs.fine_tune import FineTune
+from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.envs.tasks import Task
 
 STEPS = 20

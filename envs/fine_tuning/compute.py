@@ -58,8 +58,9 @@ class Compute:
         """Return what scales the loss, which does nothing but with fp16."""
         return torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
 
-    def lay_out(self, model: nn.Module) -> nn.Module:
-        """Lay a network's weights out, in place, and return it."""
+    def lay_out(self, model: Any, device: torch.device) -> Any:
+        """Bring a network to a device and lay its weights out, in place; return it."""
+        model.to(device)
         return model.to(memory_format=torch.channels_last) if self.channels_last else model
 
     def images(self, images: Tensor) -> Tensor:

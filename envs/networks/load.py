@@ -221,7 +221,9 @@ def _given(inputs: Inputs | Mapping[str, Any] | None) -> dict[str, Any]:
             near = difflib.get_close_matches(field, known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"inputs have no field {field!r}.{hint} Known: {', '.join(known)}.")
-    given = {key: tuple(v) if isinstance(v, list) else v for key, v in inputs.items()}
+    given: dict[str, Any] = {
+        key: tuple(v) if isinstance(v, list) else v for key, v in inputs.items()
+    }
     if isinstance(given.get("size"), int):
         given["size"] = (given["size"], given["size"])
     Inputs(**given)  # it checks them

@@ -147,9 +147,10 @@ def load_finetuned(folder: str | Path, allow_code: bool = False) -> FinetunedNet
             f"{folder / CARD} names code, {name!r}, which makes the network; if you trust it, load "
             "it with allow_code=True"
         )
-    inputs = Inputs(
-        **{k: tuple(v) if isinstance(v, list) else v for k, v in card["inputs"].items()}
-    )
+    plain: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in card["inputs"].items()
+    }
+    inputs = Inputs(**plain)
     request = Request(
         name=name, architecture=architecture, pretrained=False, arguments=card["arguments"]
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from l2o.configs.schema import FineTuning
-from l2o.envs.inner_loop import InnerLoop, check_guidance_actions
+from l2o.envs.fine_tuning.inner_loop import InnerLoop, check_guidance_actions
 from l2o.envs.runtime.stopwatch import Stopwatch
 from l2o.envs.stacked.choose import choose_stack
 from l2o.envs.stacked.chunk import Chunk

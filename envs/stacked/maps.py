@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from l2o.envs.fine_tuning.teacher import the_contrastive
 from l2o.envs.stacked.start import Prepared
-from l2o.envs.teacher import the_contrastive
 from l2o.guidance import Guidance, LayerMaps
 
 

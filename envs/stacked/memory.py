@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from l2o.envs.fine_tuning.teacher import the_contrastive
 from l2o.envs.stacked.data import frozen_features, room_for
 from l2o.envs.stacked.fine_tune import EVALUATION_BATCH, StackedFineTune
 from l2o.envs.stacked.guidance import STACKED_GUIDANCE
@@ -17,7 +18,6 @@ from l2o.envs.stacked.guidance.contrastive import bytes_computing, bytes_kept
 from l2o.envs.stacked.maps import WantedMaps
 from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS
 from l2o.envs.stacked.start import Prepared, Start
-from l2o.envs.teacher import the_contrastive
 
 _SHARE = 0.9
 """Of the free memory, what may be planned with."""

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from l2o.envs.fine_tuning.teacher import Teacher, ViewPairs, the_contrastive
 from l2o.envs.stacked.data import TrainingData
 from l2o.envs.stacked.maps import WantedMaps
 from l2o.envs.stacked.rows import take_rows
 from l2o.envs.stacked.start import Prepared
-from l2o.envs.teacher import Teacher, ViewPairs, the_contrastive
 from l2o.guidance import Guidance
 
 

@@ -17,10 +17,10 @@ class ASGRelease(Interval):
     n_e are the steps done in this epoch, n_before those of all epochs before: so windows double
     within the first epoch, and begin anew, longer, in each that follows.
 
-    Source: the release of Chen et al., Automated Synthetic-to-Real Generalization, ICML 2020, as it
-    computes them (⌊(n_e + n_before) / 20⌋ may have been meant, which is `Growing` without epochs).
-    Its first window runs at the base learning rate and its first decision follows; here the first
-    decision comes before it, so there is one more.
+    Source: the formula is that of the release of Chen et al., Automated Synthetic-to-Real
+    Generalization, ICML 2020 (⌊(n_e + n_before) / 20⌋ may have been meant, which is `Growing`).
+    Decisions there are counted at the ends of windows, 66 for VisDA-17; here the first comes before
+    the first window, so there is one more.
 
     Args:
         first: fewest steps of a window, 1 or more; in the release 10 for classification, 20 for

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -53,7 +53,8 @@ def joined(parts: Iterable[Outputs], *fields: str) -> Outputs:
     if not rows:
         raise ValueError("there are no images to measure on; give at least one batch")
     columns = map(torch.cat, zip(*rows, strict=True))
-    return Outputs(**dict(zip(fields, columns, strict=True)))
+    found: dict[str, Any] = dict(zip(fields, columns, strict=True))
+    return Outputs(**found)
 
 
 class Measure(ABC):

@@ -17,7 +17,7 @@ from l2o.deciding.learned import LearnedPolicy
 from l2o.envs.build import build
 from l2o.envs.environment import FineTuneEnv
 from l2o.envs.episode_rules import TASK_SEEDS
-from l2o.envs.fine_tune import FineTune
+from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.envs.runtime.executor import in_order
 from l2o.envs.runtime.executor.choose import choose_executor
 from l2o.envs.tasks import TASKS, TaskFamily

@@ -7,7 +7,7 @@ import copy
 from l2o.configs.schema import TrainConfig
 from l2o.deciding.architectures import make_policy
 from l2o.deciding.learned import LearnedPolicy
-from l2o.envs.inner_loop import decision_interval
+from l2o.envs.fine_tuning.inner_loop import decision_interval
 from l2o.networks.asg import SCALARS_FROM, ASGPolicyNetwork
 from l2o.networks.base import PolicyNetwork
 from l2o.networks.layer_shared import LayerPolicyNetwork

@@ -11,7 +11,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from l2o.deciding.learned import LearnedPolicy
-from l2o.envs.inner_loop import decision_interval
+from l2o.envs.fine_tuning.inner_loop import decision_interval
 from l2o.networks.layer_shared import LayerPolicyNetwork
 from l2o.policies.common.episode_metrics import EpisodeWatch, learning_metrics
 from l2o.policies.common.learner import Learner

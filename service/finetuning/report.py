@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -79,15 +80,15 @@ def classes_table(finetuning: Finetuning, found: Any) -> Table | None:
         return Table("Class by class", ("class", "IoU"), rows)
     counts = found.confusion()
     names = classes or tuple(str(number) for number in range(len(counts)))
-    rows = []
+    lines: list[tuple[str, ...]] = []
     for number, (name, accuracy) in enumerate(zip(names, found.class_accuracies(), strict=True)):
         wrong = counts[number].clone()
         wrong[number] = 0
         other = names[int(wrong.argmax())] if int(wrong.sum()) else UNKNOWN
         taken = str(int(counts[:, number].sum()))
-        rows.append((name, str(int(counts[number].sum())), taken, _percent(accuracy), other))
+        lines.append((name, str(int(counts[number].sum())), taken, _percent(accuracy), other))
     columns = ("class", "images", "answers", "accuracy", "most often taken for")
-    return Table("Class by class", columns, rows)
+    return Table("Class by class", columns, lines)
 
 
 def _pictures(
@@ -124,7 +125,7 @@ def _pictures(
     return pictures, left_out
 
 
-def _samples(run: Any, found: Tested) -> dict[str, tuple[torch.Tensor, list[str]]]:
+def _samples(run: Any, found: Tested) -> dict[str, tuple[torch.Tensor, Sequence[str]]]:
     names = run.task.classes or tuple(map(str, range(found.logits.shape[1])))
     spread = torch.linspace(0, len(run.task.source_train) - 1, figures.SHOWN).long().tolist()
     source = [run.task.source_train[i] for i in spread]

@@ -16,9 +16,9 @@ from l2o.benchmarks.cells.record import Point
 from l2o.benchmarks.cells.scores_by_name import ON_THE_WAY, score
 from l2o.configs.finetune import FinetuneConfig
 from l2o.configs.load import config_data
-from l2o.envs.fine_tune import FineTune
+from l2o.envs.fine_tuning.fine_tune import FineTune
+from l2o.envs.fine_tuning.inner_loop import InnerLoop
 from l2o.envs.fine_tuning.processes import LaunchedProcesses, OneProcess, find_processes
-from l2o.envs.inner_loop import InnerLoop
 from l2o.envs.policy_choice import build_policy
 from l2o.envs.runtime.interrupts import check_interrupts, deferred_interrupts
 from l2o.envs.runtime.run_lock import run_lock

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from l2o.benchmarks.cells.record import finite
 from l2o.benchmarks.cells.target_measures import ENERGIES, HALVES, halves
-from l2o.envs.fine_tune import FineTune
+from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.measures import HypersphericalEnergy, Outputs
 
 _FEATURES = 2000
@@ -75,6 +75,9 @@ def answer_classes(run: FineTune, split: str = "target_test") -> Tested:
     """Return what a classifier answers on a split."""
     logits, labels, features, kept = [], [], [], 0
     for batch in run.outputs(split):
+        assert batch.logits is not None
+        assert batch.labels is not None
+        assert batch.features is not None
         logits.append(batch.logits.float().cpu())
         labels.append(batch.labels.cpu())
         if kept < _FEATURES:

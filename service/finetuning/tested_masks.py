@@ -10,7 +10,7 @@ from torch import Tensor
 
 from l2o.benchmarks.cells.record import finite
 from l2o.benchmarks.cells.target_measures import ENERGIES, HALVES
-from l2o.envs.fine_tune import FineTune
+from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.measures import HypersphericalEnergy, Outputs
 from l2o.service.finetuning.tested import file_names, pooled
 
@@ -49,6 +49,9 @@ def answer_masks(run: FineTune, split: str = "target_test") -> TestedMasks:
     sums: dict[str, list[Tensor]] = {"of_class": [], "taken_for": [], "hits": []}
     features: list[Tensor] = []
     for batch in run.outputs(split):
+        assert batch.logits is not None
+        assert batch.labels is not None
+        assert batch.features is not None
         for name, value in run.objective.tally(batch.logits.float(), batch.labels).items():
             sums[name].append(value.cpu())
         if sum(map(len, features)) < _FEATURES:

@@ -48,7 +48,7 @@ def run_cells(
 def check(config: BenchmarkConfig, plan: Plan) -> None:
     """Build everything that has a name once, so that a wrong one fails before any work."""
     from l2o.envs.build import build
-    from l2o.envs.inner_loop import build_guidance, decision_interval
+    from l2o.envs.fine_tuning.inner_loop import build_guidance, decision_interval
     from l2o.envs.optimizers import OPTIMIZERS
     from l2o.envs.policy_choice import build_policy
     from l2o.guidance.rows import GuidanceRows

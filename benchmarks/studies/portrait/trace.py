@@ -18,7 +18,7 @@ from l2o.configs.load import load_config, load_table
 from l2o.configs.schema import FineTuning, Named
 from l2o.configs.zero_shot import ZeroShotConfig
 from l2o.deciding.policy import Policy
-from l2o.envs.fine_tune import FineTune
+from l2o.envs.fine_tuning.fine_tune import FineTune
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ from l2o.control.controller import LRController
 from l2o.deciding.policy import Policy
 from l2o.envs.fine_tuning.compute import part_of, parts
 from l2o.envs.fine_tuning.forward import Forward
+from l2o.envs.fine_tuning.inner_loop import InnerLoop, check_guidance_actions
 from l2o.envs.fine_tuning.processes import OneProcess
 from l2o.envs.fine_tuning.random_stream import RandomStream, draws
 from l2o.envs.fine_tuning.scoring import Scoring
-from l2o.envs.inner_loop import InnerLoop, check_guidance_actions
+from l2o.envs.fine_tuning.teacher import Teacher
 from l2o.envs.tasks.base import Task
-from l2o.envs.teacher import Teacher
 from l2o.guarding.guard import Guard
 from l2o.guidance import LayerMaps, ProxyKL, backbone_parameters, copy_parameters
 from l2o.intervals import Windows
@@ -96,7 +96,7 @@ class FineTune:
         self.step = 0
         self.diverged = False
         # Any: timm's convention (forward_features, ...) is duck-typed.
-        self.model: Any = self.compute.lay_out(fresh_model(task, seed).to(self.device))
+        self.model: Any = self.compute.lay_out(fresh_model(task, seed), self.device)
         self.proxy_head = copy.deepcopy(task.proxy_head).to(self.device).requires_grad_(False)
         groups = group_layers(self.model, head=self.model.get_classifier())
         rate = task.base_lr if base_lr is None else base_lr
