@@ -141,6 +141,22 @@ def points(found: Estimate | None) -> str:
     return show(found, "+.1f", 100)
 
 
+def short(value: float | None) -> str:
+    """Return a share in per cent, without its interval."""
+    return UNKNOWN if value is None or math.isnan(value) else f"{100 * value:.1f}"
+
+
+def ends(found: tuple[float, float]) -> str:
+    """Return an interval alone, in percentage points.
+
+    Example:
+        >>> ends((-0.004, 0.05)), ends((float("nan"), float("nan")))
+        ('[-0.4, +5.0]', '–')
+    """
+    low, high = found
+    return UNKNOWN if math.isnan(low + high) else f"[{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
 def counted(count: int, of: int) -> str:
     """Return a count out of how many; nothing is known of none."""
     return f"{count}/{of}" if of else UNKNOWN
