@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import time
 import traceback
@@ -13,7 +11,7 @@ from functools import cached_property, lru_cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from l2o.benchmarks.cells.code_hash import hash_code
+from l2o.benchmarks.cells.code_hash import hash_code, hash_settings
 from l2o.benchmarks.cells.record import RECORD_VERSION, LearningRates, Point, Record, finite
 from l2o.benchmarks.cells.scores_by_name import ON_THE_WAY, PROXY, score
 from l2o.configs.schema import FineTuning, Named, Options, PolicyChoice
@@ -21,6 +19,7 @@ from l2o.intervals import Interval, Windows
 from l2o.intervals.plain import as_interval
 
 if TYPE_CHECKING:
+    from l2o.envs.fine_tuning.fine_tune import FineTune
     from l2o.envs.objectives import Objective
     from l2o.measures import Outputs
 
@@ -90,7 +89,7 @@ class Cell:
             content |= {"base_lr": self.base_lr, "base_lr_factor": 1.0}
         if code := hash_code(content):
             content["code"] = code
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+        return hash_settings(content)
 
 
 def _told(finetuning: FineTuning) -> Options:
@@ -137,24 +136,11 @@ def record_of(cell: Cell, **found: Any) -> Record:
 def measure(cell: Cell) -> Record:
     """Fine-tune, and measure on the way and at the end."""
     from l2o.benchmarks.cells.target_measures import kept
-    from l2o.envs.fine_tuning.fine_tune import FineTune
-    from l2o.envs.fine_tuning.inner_loop import InnerLoop
-    from l2o.envs.policy_choice import build_policy
 
     if cell.precision != "float32":
         raise ValueError(f"precision {cell.precision} is for stacked fine-tunes; use float32")
     began = time.perf_counter()
-    task = load_task(cell.task.model_dump_json(), cell.task_seed)
-    base_lr = cell.rate(task.base_lr)
-    loop = InnerLoop.of(cell.finetuning)
-    run = FineTune(
-        task,
-        loop,
-        policy=build_policy(cell.choice, loop.interval, cell.run),
-        base_lr=base_lr,
-        seed=cell.seed,
-        validate=cell.validates,
-    )
+    run = begin(cell)
     curve = Curve(stops(run.steps, cell.evaluations, run.interval))
     while not curve.complete:
         # By decisions, as a stack advances: a run that diverges ends there.
@@ -174,9 +160,27 @@ def measure(cell: Cell) -> Record:
         learning_rates=learning_rates(
             [group.name for group in run.controller.groups],
             [(record.step, record.multipliers) for record in run.controller.history],
-            base_lr,
+            cell.rate(run.task.base_lr),
             list(run.controller.guidance.terms),
         ),
+    )
+
+
+def begin(cell: Cell) -> FineTune:
+    """Return the fine-tune of a cell, before its first step."""
+    from l2o.envs.fine_tuning.fine_tune import FineTune
+    from l2o.envs.fine_tuning.inner_loop import InnerLoop
+    from l2o.envs.policy_choice import build_policy
+
+    task = load_task(cell.task.model_dump_json(), cell.task_seed)
+    loop = InnerLoop.of(cell.finetuning)
+    return FineTune(
+        task,
+        loop,
+        policy=build_policy(cell.choice, loop.interval, cell.run),
+        base_lr=cell.rate(task.base_lr),
+        seed=cell.seed,
+        validate=cell.validates,
     )
 
 
@@ -263,15 +267,17 @@ def measured_record(
     from l2o.benchmarks.cells.target_measures import class_accuracies, target_measures
 
     last = curve.points[-1].scores
-    classes = objective.name == "classification"
+    classes, main = objective.name == "classification", objective.metric()
     return record_of(
         cell,
-        metric=objective.main,
+        metric=main.name,
+        direction=main.direction,
+        unit=main.unit,
         scores={**last, PROXY: to_plain(proxy)},
         measures=target_measures(outputs, classes),
         class_accuracy=class_accuracies(outputs) if classes else (),
         diverged=curve.diverged or last["source_validation"]["loss"] is None,
-        chance=objective.metric().chance,
+        chance=main.chance,
         steps=steps,
         seconds=round(seconds, 3),
         curve=tuple(curve.points),

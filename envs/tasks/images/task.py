@@ -31,9 +31,8 @@ def image_task(
 ) -> Task:
     """Return the task of fine-tuning a pretrained network on images.
 
-    Source images are augmented to train on; others are resized and cut as the network was
-    pretrained, or, with masks, scored whole. `proxy_test` are photographs without labels: what
-    counts is whether the network answers as it did before.
+    Source images are augmented to train on; others are resized and cut, or, with masks, whole.
+    `proxy_test` has no labels: what counts is whether the network answers as it did before.
 
     Args:
         name: the family's.
@@ -91,7 +90,7 @@ def _loading(options: ImageOptions, train: Part) -> Loading:
 def _describe(
     network: PretrainedNetwork, splits: Mapping[str, Part], classes: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Return the network, the classes, the number of images of each split, and each folder's SHA-256."""
+    """Return the network, the classes, the images of each split, each folder's SHA-256."""
     wholes = {id(part.whole): part.whole for part in splits.values()}
     images = [w.images if isinstance(w, MaskListing) else w for w in wholes.values()]
     return {
