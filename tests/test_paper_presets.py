@@ -1,5 +1,6 @@
 """The papers' presets: two steps against loops written out by hand, scores, decisions, numbers."""
 
+import copy
 import json
 import math
 
@@ -84,7 +85,7 @@ def test_two_steps_are_the_papers(name, root, tmp_path):
 @pytest.mark.parametrize("name", papers.PRESETS)
 def test_a_whole_run_of_two_steps(name, root, tmp_path):
     policy = ["choice.policy=asg-2020"] if name.endswith("asg") else []
-    config = papers.preset(name, root, "evaluations=2", *policy, steps=2)
+    config = papers.preset(name, root, "evaluations=1", *policy, steps=2)
     check(config)
     results = json.loads(run_finetune(config, tmp_path / "run").read_text())
     assert results["metric"] == ("mean_class_accuracy" if name.startswith("visda") else "miou")
@@ -96,6 +97,27 @@ def test_a_whole_run_of_two_steps(name, root, tmp_path):
         # The factor at the first decision is 0.01 of the warm-up times a factor that was drawn.
         drawn = [round(m / 0.01, 6) for m in decided["multipliers"][0]]
         assert all(math.isclose(10 * m, round(10 * m), abs_tol=1e-4) for m in drawn)
+
+
+@pytest.mark.filterwarnings("ignore:1 scenes of GTA5")
+@pytest.mark.parametrize("name", ["visda17-asg", "gta5-asg"])
+def test_a_run_under_the_policy_goes_on_as_if_it_had_never_stopped(name, root, tmp_path):
+    alone = ["base_lr_schedule=null"] if name == "visda17-asg" else []
+    short = "finetuning.interval={name: asg_release, options: {first: 1, epochs: 4}}"
+    config = papers.preset(name, root, "choice.policy=asg-2020", short, *alone, steps=4)
+    whole, first, second = (papers.begin(config, tmp_path) for _ in range(3))
+    for run, steps in ((whole, 4), (first, 2)):
+        for _ in range(steps):
+            run.advance(1)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    for _ in range(2):
+        second.advance(1)
+    assert second.controller.multipliers == whole.controller.multipliers
+    for ours, theirs in zip(second.model.parameters(), whole.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    rates = {group["lr"] for group in second.optimizer.param_groups}
+    wanted = config.base_lr * (1.0 if alone else asg(3, 4, hold=1.0))
+    assert sorted(rates) == pytest.approx([wanted])
 
 
 # Settings ---------------------------------------------------------------------------------------
