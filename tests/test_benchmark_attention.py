@@ -1,16 +1,15 @@
 """The Grad-CAM figure of benchmark rows, end to end."""
 
-import torch
 from commands import run, succeed
 from PIL import Image
 
-from l2o.benchmarks.studies.attention import one_of_each
+from l2o.benchmarks.cells.samples import one_of_each
 
 
 def test_order_of_images():
-    labels = torch.tensor([2, 2, 0, 1, 0])
-    assert one_of_each(labels, 5).tolist() == [2, 3, 0, 4, 1]
-    assert one_of_each(labels, 2).tolist() == [2, 3]
+    labels = [2, 2, 0, 1, 0]
+    assert one_of_each(labels, 5) == [2, 3, 0, 4, 1]
+    assert one_of_each(labels, 2) == [2, 3]
 
 
 SMALL = [

@@ -7,6 +7,7 @@ from commands import succeed
 from stacked_cells import settings
 
 from l2o.benchmarks.report.markdown import to_markdown
+from l2o.benchmarks.report.tables import Table
 from l2o.benchmarks.speed import precision
 from l2o.benchmarks.studies.base import plain
 from l2o.configs.load import dump_config
@@ -43,6 +44,6 @@ def test_precision_pairs_formats_with_float32():
             assert target["value"] == pytest.approx(0.0, abs=1e-5)
     both = [found["bf16", label]["target_accuracy"]["value"] for label in ("a", "b")]
     assert found["bf16", "all rows"]["target_accuracy"]["value"] == pytest.approx(sum(both) / 2)
-    lines = to_markdown(precision.table(answer)).splitlines()
+    lines = to_markdown(Table.of("", answer, precision.Precision.columns)).splitlines()
     assert len(lines) == 2 + 9
     assert {line.count("|") for line in lines} == {8}

@@ -11,7 +11,7 @@ from torch import nn
 
 from l2o.benchmarks.speed import controller, footprint
 from l2o.benchmarks.speed.large import RESNET, RESNET50, VIT, vision, vit
-from l2o.benchmarks.speed.overhead import overhead
+from l2o.benchmarks.speed.overhead import Setting, overhead
 from l2o.benchmarks.speed.syncs import HostReads
 from l2o.benchmarks.speed.training import Seconds, Training, Workload
 
@@ -21,7 +21,7 @@ TINY = Workload("tiny", lambda: vit(8, 4, width=8, depth=1, heads=2), 2, 8)
 def test_measures_and_writes(monkeypatch, tmp_path):
     monkeypatch.setattr(controller, "RESNET", TINY)
     monkeypatch.setattr(controller, "GROUPS", (3, 32))
-    monkeypatch.setattr(footprint, "_IMPORTS", {"import json": "import json"})
+    monkeypatch.setattr(controller, "_IMPORTS", {"import json": "import json"})
     path = tmp_path / "controller.json"
     printed = succeed("speed", "controller", "--quick", "--rounds", 3, "--json", path)
     assert "Added to a step" in printed
@@ -43,7 +43,7 @@ def test_measures_and_writes(monkeypatch, tmp_path):
 def test_the_footprint_of_large_models_is_measured(monkeypatch, tmp_path):
     monkeypatch.setattr(footprint, "LARGE", {"tiny": TINY})
     path = tmp_path / "footprint.json"
-    printed = succeed("speed", "footprint", "--models", "tiny", "--rounds", 3, "--json", path)
+    succeed("speed", "footprint", "--models", "tiny", "--rounds", 3, "--json", path)
     results = json.loads(path.read_text())
     assert [row["mode"] for row in results["memory"]] == ["groups", "update_scale"]
     plain, scaled = results["memory"]
@@ -64,7 +64,7 @@ def test_the_footprint_of_large_models_is_measured(monkeypatch, tmp_path):
     name = "update_scale: memory held over the weights, beyond the guard's copy and its own"
     assert values[name] == pytest.approx(scaled["per_weight"] - both, abs=1e-3)
     assert values["the guard's copy over the weights"] == round(plain["guard_per_weight"], 3)
-    assert "| tiny | `groups` |" in printed
+    assert "| tiny | `groups` |" in succeed("speed", "page", path)
     ended = run("speed", "footprint", "--models", "tine")
     assert ended.exit_code == 2
     assert "tiny" in ended.stderr
@@ -75,7 +75,8 @@ def test_overhead_is_of_both_kinds_of_steps():
     bare = [[Seconds(0.100, 0.010), Seconds(0.100, 0.010)]] * 9
     mine = [[Seconds(0.101, 0.011), Seconds(0.105, 0.015)]] * 8 + [[Seconds(3.0, 2.0)] * 2]
     for interval, percent in ((1, 5.0), (10, 1.4), (50, 1.08)):
-        found = overhead(bare, mine, interval)
+        setting = Setting(model="tiny", optimizer="SGD", mode="groups", interval=interval)
+        found = overhead(setting, bare, mine)
         assert found.percent == pytest.approx(percent)
         assert found.whole_percent == pytest.approx(percent)
         low, high = found.percent_interval

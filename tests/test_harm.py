@@ -16,18 +16,12 @@ import l2o
 from l2o.benchmarks.cells.record_file import read
 from l2o.benchmarks.studies.base import name_of, plain
 from l2o.benchmarks.studies.harm import loop, networks, optimizers, pretraining, study, summary
-from l2o.benchmarks.studies.harm.cell import (
-    Cell,
-    Choice,
-    Scores,
-    chance_bar,
-    make_record,
-    plain_of,
-)
+from l2o.benchmarks.studies.harm.base import Choice
+from l2o.benchmarks.studies.harm.cell import Cell, Scores, chance_bar, make_record, plain_of
 from l2o.benchmarks.studies.harm.images import PROXY_SHAPES, SHAPES, drawn
-from l2o.benchmarks.studies.harm.loop import plan_loop, plan_tuning
+from l2o.benchmarks.studies.harm.loop import LOOP, TUNE
 from l2o.benchmarks.studies.harm.optimizers import SCHEDULES
-from l2o.benchmarks.studies.harm.start import make_model, plan_start, run_start
+from l2o.benchmarks.studies.harm.start import START, make_model
 from l2o.benchmarks.studies.harm.study import NAMED, SETS
 from l2o.benchmarks.studies.harm.summary import summarise
 from l2o.envs.runtime.run_lock import run_lock
@@ -139,14 +133,14 @@ def test_a_record_tells_the_worst_losses_apart():
 def test_the_loop_runs_under_a_policy(schedule, order, monkeypatch):
     monkeypatch.setattr(loop, "PLATEAU_EVERY", 2)
     cell = Cell("mlp", "SGD", 0.01, schedule, 6, 0, policy="asg-lite", order=order, told=6)
-    made = loop.run_loop(cell)
+    made = LOOP.run(cell)
     assert 0 < made.max_loss < math.inf
     assert 0 <= made.source_accuracy <= 1
 
 
 def test_a_plain_run_is_the_loop_without_a_controller():
-    first = loop.run_loop(SMALL)
-    assert replace(loop.run_loop(SMALL), seconds=0) == replace(first, seconds=0)
+    first = LOOP.run(SMALL)
+    assert replace(LOOP.run(SMALL), seconds=0) == replace(first, seconds=0)
     assert first.interventions == {}
 
 
@@ -162,7 +156,7 @@ def test_pretraining_is_kept_and_a_damaged_copy_is_made_anew(tmp_path):
 
 
 def test_each_setting_is_planned_once_plain_and_per_policy_and_order():
-    cells = plan_loop(Choice(policies=("asg-lite",), networks=("mlp",), optimizers=("SGD",)))
+    cells = LOOP.plan(Choice(policies=("asg-lite",), networks=("mlp",), optimizers=("SGD",)))
     assert [cell.policy for cell in cells].count("plain") == len(SCHEDULES)
     assert len(cells) == len(SCHEDULES) + 2 * (len(SCHEDULES) - 1) + 1
     assert len({name_of(cell) for cell in cells}) == len(cells)
@@ -170,28 +164,28 @@ def test_each_setting_is_planned_once_plain_and_per_policy_and_order():
 
 
 def test_a_policy_that_needs_other_groups_is_left_out(caplog):
-    cells = plan_loop(Choice(policies=("asg-2020", "asg-lite"), networks=("mlp",)))
+    cells = LOOP.plan(Choice(policies=("asg-2020", "asg-lite"), networks=("mlp",)))
     assert {cell.policy for cell in cells} == {"plain", "asg-lite"}
     assert "asg-2020 cannot drive mlp" in caplog.text
-    both = plan_loop(Choice(policies=("asg-2020",), networks=("bn_resnet",)))
+    both = LOOP.plan(Choice(policies=("asg-2020",), networks=("bn_resnet",)))
     assert {cell.policy for cell in both} == {"plain", "asg-2020"}
 
 
 def test_base_rates_are_chosen_on_seeds_of_their_own():
-    cells = plan_tuning(Choice(networks=("mlp",), optimizers=("SGD",), seeds=2))
+    cells = TUNE.plan(Choice(networks=("mlp",), optimizers=("SGD",), seeds=2))
     assert {cell.lr for cell in cells} == set(optimizers.CANDIDATES["SGD"])
-    judged = plan_loop(Choice(policies=("asg-lite",), networks=("mlp",), seeds=2))
+    judged = LOOP.plan(Choice(policies=("asg-lite",), networks=("mlp",), seeds=2))
     assert not {cell.seed for cell in cells} & {cell.seed for cell in judged}
 
 
 @pytest.mark.parametrize("optimizer", ["SGD", "Muon"])
 def test_the_blind_start_is_told_a_length_or_none(optimizer):
     choice = Choice(("asg-lite",), ("random-64",), (optimizer,), ("20", "untold"), steps=3)
-    cells = plan_start(choice)
+    cells = START.plan(choice)
     assert [cell.told for cell in cells] == [None, 20, None]
     assert len({name_of(cell) for cell in cells}) == 3
     for cell in cells:
-        assert 0 < run_start(cell).max_loss < math.inf
+        assert 0 < START.run(cell).max_loss < math.inf
 
 
 def test_pretrained_features_are_as_large_as_a_batch_norm_leaves_them():
@@ -206,9 +200,9 @@ def test_the_trainer_runs_all_of_its_schedules_and_each_is_known():
     from l2o.benchmarks.studies.harm import trainer
 
     assert {kind.value for kind in trainer_utils.SchedulerType} <= set(trainer.TRAINER_SCHEDULES)
-    cells = trainer.plan_trainer(Choice(("asg-lite",), schedules=("warmup_ratio",), steps=3))
+    cells = trainer.TRAINER.plan(Choice(("asg-lite",), schedules=("warmup_ratio",), steps=3))
     for cell in cells:
-        made = trainer.run_trainer(cell)
+        made = trainer.TRAINER.run(cell)
         assert 0 < made.max_loss < math.inf
         assert made.id == name_of(cell)
 
@@ -237,9 +231,9 @@ def test_a_loss_that_is_not_finite_breaks_the_bound():
 
 def test_tables_tell_the_worst_run_in_short_numbers():
     made = summarise([record("plain"), record(max_loss=8e30)], 2.0)
-    assert summary.worst_table(made).rows == [("asg-base", "4e+30", record().id)]
+    assert summary.tables(made)[1].rows == [("asg-base", "4e+30", record().id)]
     endless = summarise([record("plain"), record(non_finite=1)], 2.0)
-    assert summary.harm_table(endless).rows[0][1] == "∞"
+    assert summary.tables(endless)[3].rows[0][1] == "∞"
 
 
 def test_a_run_that_raises_is_a_failure_and_no_claim_holds(monkeypatch):

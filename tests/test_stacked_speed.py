@@ -9,9 +9,9 @@ from tiny import Many, TinyFamily
 
 from l2o.benchmarks.speed import contenders, stacked
 from l2o.benchmarks.speed.bare import BareLoop
-from l2o.benchmarks.speed.base import Times, ratio
-from l2o.benchmarks.speed.figures import Figure
-from l2o.benchmarks.speed.memory import measured_on_host
+from l2o.benchmarks.speed.base import hold
+from l2o.benchmarks.speed.memory import measured_on_host, predicted_memory
+from l2o.benchmarks.speed.timing import Times, ratio
 from l2o.configs.schema import FineTuning
 from l2o.envs.stacked import StackedFineTune, Start
 
@@ -55,8 +55,8 @@ def test_the_bare_loop_does_the_same_work():
 
 
 def test_figures_hold_or_not():
-    assert Figure("time", 1.2, 1.15, 1.05, at_least=False).verdict.holds is False
-    assert Figure("ratio", 3.0, 2.5, 4.0).to_dict()["reaches_goal"] is False
+    assert hold("time", 1.2, 1.15, 1.05, at_least=False).holds is False
+    assert hold("ratio", 3.0, 2.5, 4.0).reaches_goal is False
     measured = {
         "FineTuneEnv": (1, 1.0, 1.0),
         "stacked 32": (32, 4.0, 9.0),
@@ -75,7 +75,7 @@ def test_figures_hold_or_not():
         )
         for name, (runs, microseconds, ratio) in measured.items()
     ]
-    made = {f.figure: f.to_dict()["holds"] for f in stacked.figures_on_gpu(gpu)}
+    made = {f.figure: f.holds for f in stacked.figures_on_gpu(gpu)}
     assert made == {
         "GPU, N = 256, width 8: ratio to the bare loop": False,
         "GPU, largest N: fine-tune steps per second": True,
@@ -92,7 +92,8 @@ def test_memory_is_measured_in_a_process_of_its_own():
     """Source images, labels and teacher take 56 MB."""
     family = Many()
     found = measured_on_host(family, contenders.settings("cpu", 3), 2, "float32")
-    stacked = contenders.StackedEnvironments(family, contenders.settings("cpu", 3), 2, "float32")
-    predicted = contenders.predicted_memory(stacked, family.sample(0))
+    stacked = contenders.stack(family, contenders.settings("cpu", 3), 2, "float32")
+    stacked.reset(seed=0)
+    predicted = predicted_memory(stacked, family.sample(0))
     assert predicted > 56e6
     assert 0.7 * predicted < found < 3 * predicted

@@ -138,6 +138,5 @@ def test_what_is_not_installed_is_told_with_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     ended = run("study", "harm", "--networks", "vit")
     assert ended.exit_code == 2
-    assert (
-        ended.stderr.strip() == 'error: a network of this set needs timm: pip install "l2o[vision]"'
-    )
+    wanted = "error: network 'vit', unless --networks names others, needs timm: "
+    assert ended.stderr.strip() == wanted + 'pip install "l2o[vision]"'

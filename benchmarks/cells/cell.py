@@ -21,6 +21,7 @@ from l2o.intervals import Interval, Windows
 from l2o.intervals.plain import as_interval
 
 if TYPE_CHECKING:
+    from l2o.envs.fine_tuning.fine_tune import FineTune
     from l2o.envs.objectives import Objective
     from l2o.measures import Outputs
 
@@ -129,24 +130,11 @@ def record_of(cell: Cell, **found: Any) -> Record:
 def measure(cell: Cell) -> Record:
     """Fine-tune, and measure on the way and at the end."""
     from l2o.benchmarks.cells.target_measures import kept
-    from l2o.envs.fine_tuning.fine_tune import FineTune
-    from l2o.envs.fine_tuning.inner_loop import InnerLoop
-    from l2o.envs.policy_choice import build_policy
 
     if cell.precision != "float32":
         raise ValueError(f"precision {cell.precision} is for stacked fine-tunes; use float32")
     began = time.perf_counter()
-    task = load_task(cell.task.model_dump_json(), cell.task_seed)
-    base_lr = cell.rate(task.base_lr)
-    loop = InnerLoop.of(cell.finetuning)
-    run = FineTune(
-        task,
-        loop,
-        policy=build_policy(cell.choice, loop.interval, cell.run),
-        base_lr=base_lr,
-        seed=cell.seed,
-        validate=cell.validates,
-    )
+    run = begin(cell)
     curve = Curve(stops(run.steps, cell.evaluations, run.interval))
     while not curve.complete:
         # By decisions, as a stack advances: a run that diverges ends there.
@@ -166,9 +154,27 @@ def measure(cell: Cell) -> Record:
         learning_rates=learning_rates(
             [group.name for group in run.controller.groups],
             [(record.step, record.multipliers) for record in run.controller.history],
-            base_lr,
+            cell.rate(run.task.base_lr),
             list(run.controller.guidance.terms),
         ),
+    )
+
+
+def begin(cell: Cell) -> FineTune:
+    """Return the fine-tune of a cell, before its first step."""
+    from l2o.envs.fine_tuning.fine_tune import FineTune
+    from l2o.envs.fine_tuning.inner_loop import InnerLoop
+    from l2o.envs.policy_choice import build_policy
+
+    task = load_task(cell.task.model_dump_json(), cell.task_seed)
+    loop = InnerLoop.of(cell.finetuning)
+    return FineTune(
+        task,
+        loop,
+        policy=build_policy(cell.choice, loop.interval, cell.run),
+        base_lr=cell.rate(task.base_lr),
+        seed=cell.seed,
+        validate=cell.validates,
     )
 
 

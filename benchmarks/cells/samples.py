@@ -31,7 +31,7 @@ def save_samples(task: Any, out: Path, count: int = 10) -> None:
             return
         if examples.images.ndim != 4 or examples.images.shape[1] not in (1, 3):
             return
-        arrays[domain] = _to_uint8(examples.images[_spread(examples.labels.tolist(), count)])
+        arrays[domain] = _to_uint8(examples.images[one_of_each(examples.labels.tolist(), count)])
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     write_atomically(out / SAMPLES, seal_bytes(buffer.getvalue()))
@@ -58,8 +58,13 @@ def load_samples(out: Path) -> dict[str, NDArray[np.uint8]]:
     return images
 
 
-def _spread(labels: list[int], count: int) -> list[int]:
-    """Return indices that go round the classes: the first of each, then the second of each."""
+def one_of_each(labels: list[int], count: int) -> list[int]:
+    """Return indices of the first example of each class, then of the second, and so on.
+
+    Example:
+        >>> one_of_each([0, 0, 1, 0, 1], 4)
+        [0, 2, 1, 4]
+    """
     places: dict[int, list[int]] = {}
     for index, label in enumerate(labels):
         places.setdefault(label, []).append(index)

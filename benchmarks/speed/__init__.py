@@ -13,7 +13,10 @@ SPEED: dict[str, tuple[str, str]] = {
         "What does a controller add to a training step?",
     ),
     "decision": (f"{_HERE}.decision:Decision", "How long does one decision take, by layer groups?"),
-    "footprint": (f"{_HERE}.held:Footprint", "What does a controller take with large networks?"),
+    "footprint": (
+        f"{_HERE}.footprint:Footprint",
+        "What does a controller take with large networks?",
+    ),
     "guidance": (
         f"{_HERE}.guidance:Guidance",
         "What does each guidance term cost per training step?",

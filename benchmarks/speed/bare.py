@@ -11,6 +11,9 @@ from l2o.envs.fine_tuning.fine_tune import batches, fresh_model
 from l2o.envs.tasks.base import Task, examples_of
 from l2o.layers.groups import group_layers, param_groups
 
+BASE_LR, KL_WEIGHT, INTERVAL = 0.01, 0.3, 10
+"""Of all layers; of the proxy KL; steps between evaluations on the target validation set."""
+
 
 class BareLoop:
     """A plain PyTorch loop: `torch.optim.SGD`, cached teacher, proxy KL, periodic evaluation.
@@ -21,35 +24,25 @@ class BareLoop:
     Args:
         task: what to fine-tune.
         device: of everything.
-        base_lr: the learning rate of all layers.
-        weight: of the proxy KL.
-        interval: steps between evaluations on the target validation set.
     """
 
-    def __init__(
-        self,
-        task: Task,
-        device: torch.device,
-        base_lr: float = 0.01,
-        weight: float = 0.3,
-        interval: int = 10,
-    ) -> None:
+    def __init__(self, task: Task, device: torch.device) -> None:
         self.model = fresh_model(task, seed=0).to(device)
         self.proxy_head = copy.deepcopy(task.proxy_head).to(device).requires_grad_(False)
         groups = group_layers(self.model, head=self.model.get_classifier())
         self.optimizer = torch.optim.SGD(
-            param_groups(groups, base_lr), momentum=0.9, weight_decay=5e-4
+            param_groups(groups, BASE_LR), momentum=0.9, weight_decay=5e-4
         )
         self.source = examples_of(task.source_train).to(device)
         self.target = examples_of(task.target_validation).to(device)
         assert task.teacher_logits is not None
         self.teacher = task.teacher_logits.to(device).log_softmax(dim=1)
         self.order = batches(len(task.source_train), task.batch_size, 0)
-        self.device, self.weight, self.interval = device, weight, interval
+        self.device = device
 
     def run(self) -> None:
         """Take the steps between two evaluations, and evaluate."""
-        for _ in range(self.interval):
+        for _ in range(INTERVAL):
             self._step()
         self.accuracy()
 
@@ -62,7 +55,7 @@ class BareLoop:
         student = self.proxy_head(features).log_softmax(dim=1)
         teacher = self.teacher[index]
         kl = functional.kl_div(student, teacher, reduction="batchmean", log_target=True)
-        (loss + self.weight * kl).backward()
+        (loss + KL_WEIGHT * kl).backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
 

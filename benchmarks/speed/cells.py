@@ -15,8 +15,8 @@ import typer
 from l2o.benchmarks.cells.cell import load_family
 from l2o.benchmarks.comparisons.kinds import run_benchmark
 from l2o.benchmarks.comparisons.table.plan import make_plan
-from l2o.benchmarks.report.tables import Table
-from l2o.benchmarks.speed.base import Measurement, ratio, time_alternately
+from l2o.benchmarks.speed.base import Measured, Measurement
+from l2o.benchmarks.speed.timing import ratio, time_alternately
 from l2o.benchmarks.studies.options import Overrides, count
 from l2o.configs.load import load_table
 from l2o.configs.schema import BenchmarkConfig
@@ -42,6 +42,13 @@ class Cells(Measurement[Row]):
     """
 
     examples = ("l2o speed cells --json cells.json", "l2o speed cells demo tasks=1 --rounds 3")
+    title = "Cells"
+    columns = {
+        "": lambda row: row.name,
+        "fine-tunes per minute": lambda row: f"{row.fine_tunes_per_minute:.1f}",
+        "ratio": lambda row: f"{row.ratio:.2f}",
+    }
+    measured = Measured[Row]
     config: Annotated[str, typer.Argument(metavar="CONFIG", help="A benchmark.")] = "demo"
     overrides: Overrides = ("tasks=1", "seeds=1", "policy=asg-base")
     rounds: Annotated[int, count("Times that each is measured.")] = 3
@@ -69,11 +76,6 @@ class Cells(Measurement[Row]):
         for name, spent in times.items():
             faster = ratio(times["one by one"], spent)
             yield Row(name, number, 60 * number / spent.median, faster, spent.seconds)
-
-    def table(self, rows: Sequence[Row]) -> Table:
-        """Return fine-tunes per minute."""
-        cells = [(r.name, f"{r.fine_tunes_per_minute:.1f}", f"{r.ratio:.2f}") for r in rows]
-        return Table("Cells", ("", "fine-tunes per minute", "ratio"), cells)
 
 
 def _run_from_nothing(config: BenchmarkConfig) -> None:

@@ -1,21 +1,22 @@
-"""What is compared: the bare loop, one environment, stacked environments; all at the same work."""
+"""What is compared: one environment and stacked environments, at the work of the bare loop."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from collections.abc import Callable
+from functools import partial
+from typing import ClassVar
 
 import numpy as np
-import typer
 
+from l2o.benchmarks.speed.bare import BASE_LR, INTERVAL, KL_WEIGHT
+from l2o.configs.schema import Options
 from l2o.envs.environment import FineTuneEnv
-from l2o.envs.stacked import StackedFineTuneEnv, Start
-from l2o.envs.stacked.memory import predict_memory
+from l2o.envs.stacked import StackedFineTuneEnv
 from l2o.envs.tasks import Task, TaskFamily
 from l2o.envs.tasks.digits.family import DigitsFamily
 
-INTERVAL = 10
-_ENVIRONMENT = {
-    "base_lr": (0.01, 0.01),
+ENVIRONMENT: Options = {
+    "base_lr": (BASE_LR, BASE_LR),
     "multipliers": {"kind": "log", "low": 0.1, "high": 10.0},
     "rewards": {"target_accuracy_change": 1.0},
 }
@@ -27,15 +28,14 @@ class FewTasks(TaskFamily):
     Args:
         width: of the digits network.
         count: how many tasks.
-        split: of the digits family.
     """
 
     name: ClassVar[str] = "few"
+    split = "train"
 
-    def __init__(self, width: int, count: int = 8, split: str = "train") -> None:
+    def __init__(self, width: int, count: int = 8) -> None:
         # Speed does not depend on how well the network was pretrained.
-        family = DigitsFamily(split=split, networks=1, width=width, pretrain_steps=20)
-        self.split = split
+        family = DigitsFamily(split=self.split, networks=1, width=width, pretrain_steps=20)
         self.tasks = [family.sample(seed) for seed in range(count)]
         self._layers = family.max_layers
 
@@ -49,71 +49,25 @@ class FewTasks(TaskFamily):
         return self.tasks[seed % len(self.tasks)]
 
 
-def settings(device: str, decisions: int) -> dict[str, Any]:
+def settings(device: str, decisions: int) -> Options:
     """Return the fine-tuning settings: longer than what is timed, so that no episode ends."""
     return {
         "steps": decisions * INTERVAL,
         "interval": INTERVAL,
         "device": device,
-        "guidance": {"proxy_kl": {"weight": 0.3}},
+        "guidance": {"proxy_kl": {"weight": KL_WEIGHT}},
     }
 
 
-class OneEnvironment:
-    """`FineTuneEnv`, one decision at a time, base LR times one."""
-
-    def __init__(self, family: TaskFamily, finetuning: dict[str, Any]) -> None:
-        self.env = FineTuneEnv(family, finetuning, _ENVIRONMENT)
-        self.env.reset(seed=0)
-        self.action = np.zeros(family.max_layers, np.float32)
-
-    def run(self) -> None:
-        """Take one step of the environment."""
-        self.env.step(self.action)
+def stack(
+    family: TaskFamily, finetuning: Options, count: int, precision: str
+) -> StackedFineTuneEnv:
+    """Return stacked environments."""
+    return StackedFineTuneEnv(family, finetuning, ENVIRONMENT, num_envs=count, precision=precision)
 
 
-class StackedEnvironments:
-    """`StackedFineTuneEnv` of N environments, likewise."""
-
-    def __init__(
-        self, family: TaskFamily, finetuning: dict[str, Any], count: int, precision: str
-    ) -> None:
-        self.env = StackedFineTuneEnv(
-            family, finetuning, _ENVIRONMENT, num_envs=count, precision=precision
-        )
-        self.env.reset(seed=0)
-        self.actions = np.zeros((count, family.max_layers), np.float32)
-
-    def run(self) -> None:
-        """Take one step of all environments."""
-        self.env.step(self.actions)
-
-    def not_captured(self) -> dict[str, str]:
-        """Return what could not be captured as a CUDA graph, and why; empty is as it should be."""
-        return self.env.runs.not_captured()
-
-
-def predicted_memory(contender: StackedEnvironments, task: Task) -> int:
-    """Return the bytes that stacked environments are predicted to take."""
-    runs = contender.env.runs
-    need = predict_memory(Start(task), runs, ["target_validation"])
-    return need.total(runs.runs, runs.chunk)
-
-
-Numbers = Annotated[str, typer.Option(metavar="N,N,...", help="Sizes, as 1,8,32.")]
-
-
-def numbers_of(text: str) -> tuple[int, ...]:
-    """Return the numbers of a list.
-
-    Raises:
-        ValueError: something else than whole numbers above 0, with commas between.
-
-    Example:
-        >>> numbers_of("1,8,32")
-        (1, 8, 32)
-    """
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) for part in parts):
-        raise ValueError(f"{text!r} are no sizes: write numbers above 0 with commas, as 1,8,32")
-    return tuple(map(int, parts))
+def decide(env: FineTuneEnv | StackedFineTuneEnv) -> Callable[[], object]:
+    """Begin episodes, and return what takes one decision in all of them: base LR times one."""
+    env.reset(seed=0)
+    assert env.action_space.shape is not None, "actions are arrays"
+    return partial(env.step, np.zeros(env.action_space.shape, np.float32))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -10,28 +13,21 @@ from typing import Annotated
 import torch
 
 from l2o.benchmarks.report.tables import Table
-from l2o.benchmarks.speed.base import Measured, Measurement, mebibytes
+from l2o.benchmarks.speed.base import Figure, Measured, Measurement, hold, mebibytes
 from l2o.benchmarks.speed.decision import GROUPS, Decided, Decision, time_decision
-from l2o.benchmarks.speed.figures import Figure, Verdict
-from l2o.benchmarks.speed.footprint import memory_added, time_imports
+from l2o.benchmarks.speed.footprint import Held, memory_added
 from l2o.benchmarks.speed.large import RESNET, RESNET50, VIT
 from l2o.benchmarks.speed.overhead import MODES, Row, rows_of_steps, rows_of_windows
 from l2o.benchmarks.speed.syncs import HostReads, cuda_syncs
 from l2o.benchmarks.speed.training import OPTIMIZERS, POLICY, Training, Workload
 from l2o.benchmarks.studies.options import Device, Quick, count
 
-
-@dataclass(frozen=True)
-class Held:
-    """Bytes that a controller holds; over those of the weights, and of that the two copies."""
-
-    model: str
-    mode: str
-    bytes: int
-    weights: int
-    per_weight: float
-    copy_per_weight: float
-    guard_per_weight: float
+_IMPORTS = {
+    "import torch": "import torch",
+    "import l2o": "import l2o",
+    "l2o.LRController and load_policy": "import l2o; l2o.LRController; l2o.load_policy",
+}
+_TIMED = "import time; t = time.perf_counter(); {}; print(time.perf_counter() - t)"
 
 
 @dataclass(frozen=True)
@@ -49,12 +45,9 @@ class Waits:
 
 @dataclass(frozen=True)
 class Costs(Measured[Row]):
-    """A row per network, optimizer, mode and interval; other costs; figures."""
+    """A row per network, optimizer, mode and interval; figures; other costs."""
 
     rows: Sequence[Row]
-    figures: Sequence[Verdict] = ()
-    policy: str = POLICY
-    seeds: Sequence[int] = (0, 1)
     decisions: Sequence[Decided] = ()
     imports_ms: Mapping[str, float] = field(default_factory=dict)
     memory: Sequence[Held] = ()
@@ -69,6 +62,18 @@ class Controller(Measurement[Row]):
         "l2o speed controller --json controller.json",
         "l2o speed controller --device cuda --json controller-cuda.json",
     )
+    title = "Added to a step"
+    columns = {
+        "network": lambda row: row.model,
+        "optimizer": lambda row: row.optimizer,
+        "mode": lambda row: f"`{row.mode}`",
+        "K": lambda row: str(row.interval),
+        "step, ms": lambda row: f"{row.step_ms:,.0f}",
+        "added, %": lambda row: _percent(row.percent, row.percent_interval),
+        "by whole steps, %": lambda row: _percent(row.whole_percent, row.whole_percent_interval),
+    }
+    facts = {"policy": POLICY, "seeds": (0, 1)}
+    measured = Costs
     device: Device = "cpu"
     rounds: Annotated[int | None, count("Pairs of steps (cuda: windows) per row.")] = None
     quick: Quick = False
@@ -86,25 +91,22 @@ class Controller(Measurement[Row]):
         for workload in self.workloads:
             for optimizer in OPTIMIZERS:
                 if on_cpu:
-                    say = partial(print, flush=True)
-                    yield from rows_of_steps(workload, optimizer, rounds, say)
+                    yield from rows_of_steps(workload, optimizer, rounds)
                 else:
                     yield from rows_of_windows(workload, optimizer, self.where, rounds)
 
     def answer(self) -> Costs:
         """Measure all of it."""
         rows, where = list(self.rows()), self.where
-        memory = [memory_added(w, "SGD", where, mode) for w in self.workloads for mode in MODES]
         repeats, imports = (200, 3) if self.quick else (2000, 7)
         costs = Costs(
             rows,
             decisions=[time_decision(n, where, repeats) for n in GROUPS],
             imports_ms=time_imports(imports),
-            memory=[Held(**row) for row in memory],
+            memory=[memory_added(w, "SGD", where, m) for w in self.workloads for m in MODES],
             host_reads=[host_reads(self.workloads[0], where, mode) for mode in MODES],
         )
-        figures = self._figures(costs)
-        return replace(costs, figures=[figure.verdict for figure in figures])
+        return replace(costs, figures=self._figures(costs))
 
     def _figures(self, costs: Costs) -> list[Figure]:
         plain, scaled = (_worst(costs, mode) for mode in MODES)
@@ -112,34 +114,31 @@ class Controller(Measurement[Row]):
             syncs = max(each.cuda_syncs or 0.0 for each in costs.host_reads)
             name = f"{self.device_name}, ResNet-50-size, bf16, groups, K = 10: overhead per step, %"
             waits = f"{self.device_name}: host syncs per optimizer step between decisions"
-            return [Figure(name, plain, 1.0, 0.2, False), Figure(waits, syncs, 0, 0, False)]
+            return [hold(name, plain, 1.0, 0.2, False), hold(waits, syncs, 0, 0, False)]
         decision = next(each for each in costs.decisions if each.groups == 32).decision_us / 1e3
         return [
-            Figure("CPU, groups, K = 10: overhead per step, %", plain, 2.0, 0.5, False),
-            Figure("CPU, update_scale, K = 10: overhead per step, %", scaled, 6.0, 3.0, False),
-            Figure("CPU, 32 groups: one decision, ms", decision, 0.5, 0.1, False),
+            hold("CPU, groups, K = 10: overhead per step, %", plain, 2.0, 0.5, False),
+            hold("CPU, update_scale, K = 10: overhead per step, %", scaled, 6.0, 3.0, False),
+            hold("CPU, 32 groups: one decision, ms", decision, 0.5, 0.1, False),
         ]
-
-    def table(self, rows: Sequence[Row]) -> Table:
-        """Return what is added to a step."""
-        columns = ("network", "optimizer", "mode", "K", "step, ms", "added, %", "by whole steps, %")
-        cells = [
-            (
-                *(row.model, row.optimizer, f"`{row.mode}`", str(row.interval)),
-                f"{row.step_ms:,.0f}",
-                _percent(row.percent, row.percent_interval),
-                _percent(row.whole_percent, row.whole_percent_interval),
-            )
-            for row in rows
-        ]
-        return Table("Added to a step", columns, cells)
 
     def tables(self, answer: Measured[Row]) -> list[Table]:
         """Return what is added to a step, decisions, other costs and figures."""
+        assert isinstance(answer, Costs), "what `answer` returns"
         first, *others = super().tables(answer)
-        if isinstance(answer, Costs):
-            others = [Decision().table(answer.decisions), other_costs(answer), *others]
-        return [first, *others]
+        decisions = Table.of(Decision.title, answer.decisions, Decision.columns)
+        return [first, decisions, other_costs(answer), *others]
+
+
+def time_imports(repeats: int) -> dict[str, float]:
+    """Return the median milliseconds of each import, each in a process of its own, in turn."""
+    seconds: dict[str, list[float]] = {name: [] for name in _IMPORTS}
+    for _ in range(repeats):
+        for name, statement in _IMPORTS.items():
+            command = [sys.executable, "-c", _TIMED.format(statement)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            seconds[name].append(float(done.stdout))
+    return {name: statistics.median(times) * 1e3 for name, times in seconds.items()}
 
 
 def host_reads(workload: Workload, device: torch.device, mode: str) -> Waits:

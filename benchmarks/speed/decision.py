@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -12,9 +12,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from l2o.benchmarks.report.tables import Table
-from l2o.benchmarks.speed.base import Measurement
-from l2o.benchmarks.speed.contenders import Numbers, numbers_of
+from l2o.benchmarks.speed.base import Measured, Measurement, Numbers, numbers_of
 from l2o.benchmarks.speed.training import POLICY
 from l2o.benchmarks.studies.options import Device, count
 from l2o.control.controller import LRController
@@ -51,6 +49,13 @@ class Decision(Measurement[Decided]):
     """
 
     examples = ("l2o speed decision --groups 8,32 --repeats 200",)
+    title = "Decisions"
+    columns = {
+        "layer groups": lambda row: str(row.groups),
+        "decision, µs": lambda row: f"{row.decision_us:,.0f}",
+        "reading the parameters, µs": lambda row: f"{row.reading_us:,.0f}",
+    }
+    measured = Measured[Decided]
     device: Device = "cpu"
     groups: Numbers = "8,32,128"
     repeats: Annotated[int, count("Decisions timed.")] = 2000
@@ -59,12 +64,6 @@ class Decision(Measurement[Decided]):
         """Time the decisions."""
         for groups in numbers_of(self.groups):
             yield time_decision(groups, self.where, self.repeats)
-
-    def table(self, rows: Sequence[Decided]) -> Table:
-        """Return the times."""
-        columns = ("layer groups", "decision, µs", "reading the parameters, µs")
-        cells = [(str(d.groups), f"{d.decision_us:,.0f}", f"{d.reading_us:,.0f}") for d in rows]
-        return Table("Decisions", columns, cells)
 
 
 class Still(Optimizer):
@@ -77,24 +76,18 @@ class Still(Optimizer):
         """Leave everything as it is."""
 
 
-class Clock:
-    """Sums the time spent in the methods it wraps."""
+def _watch(owner: object, name: str, spent: list[float]) -> None:
+    """Replace a method of an object by one that notes the seconds of each call."""
+    method: Callable[..., Any] = getattr(owner, name)
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
+    def timed(*arguments: Any, **options: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return method(*arguments, **options)
+        finally:
+            spent.append(time.perf_counter() - started)
 
-    def wrap(self, owner: object, name: str) -> None:
-        """Replace a method of an object by one that is timed."""
-        method: Callable[..., Any] = getattr(owner, name)
-
-        def timed(*arguments: Any, **options: Any) -> Any:
-            started = time.perf_counter()
-            try:
-                return method(*arguments, **options)
-            finally:
-                self.seconds += time.perf_counter() - started
-
-        setattr(owner, name, timed)
+    setattr(owner, name, timed)
 
 
 def time_decision(groups: int, device: torch.device, repeats: int) -> Decided:
@@ -104,25 +97,26 @@ def time_decision(groups: int, device: torch.device, repeats: int) -> Decided:
     for parameter in model.parameters():
         parameter.grad = torch.randn_like(parameter)
     optimizer = Still(model.parameters())
-    told: dict[str, Any] = {"total_steps": 100 * repeats, "interval": 2, "mode": "groups"}
-    controller = LRController(load_policy(POLICY), optimizer, model, **told)
-    clock = Clock()
+    policy, steps = load_policy(POLICY), 100 * repeats
+    controller = LRController(
+        policy, optimizer, model, total_steps=steps, interval=2, mode="groups"
+    )
+    spent: list[float] = []
     for name in ("before_step", "read"):
-        clock.wrap(controller.meter, name)
+        _watch(controller.meter, name, spent)
     loss = torch.ones((), device=device)
     found = []
     for number in range(repeats + _WARM_UP):
         times = []
         for _ in range(2):
             controller.observe(loss=loss)
-            clock.seconds = 0.0
+            spent.clear()
             started = time.perf_counter()
             optimizer.step()
             times.append(time.perf_counter() - started)
         quiet, deciding = times
         if number >= _WARM_UP:
-            found.append((deciding - quiet - clock.seconds, clock.seconds, quiet))
-    decided, reading, still = (
-        statistics.median(seconds) * 1e6 for seconds in zip(*found, strict=True)
-    )
+            reading = sum(spent)
+            found.append((deciding - quiet - reading, reading, quiet))
+    decided, reading, still = (1e6 * statistics.median(each) for each in zip(*found, strict=True))
     return Decided(groups, decided, reading, still, repeats)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
-from l2o.benchmarks.report.tables import Table
-from l2o.benchmarks.speed.base import Measurement, ratio, time_alternately
-from l2o.benchmarks.speed.contenders import FewTasks, Numbers, numbers_of
-from l2o.benchmarks.speed.figures import Figure
+from l2o.benchmarks.speed.base import Figure, Measured, Measurement, Numbers, hold, numbers_of
+from l2o.benchmarks.speed.contenders import FewTasks
+from l2o.benchmarks.speed.timing import Pace, ratio, time_alternately
 from l2o.benchmarks.studies.options import Device, count
-from l2o.configs.schema import FineTuning
+from l2o.configs.schema import FineTuning, Options
 from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.envs.tasks import Task
 
 STEPS = 20
 """Training steps per round."""
 
-TERMS: dict[str, Mapping[str, Any]] = {
+TERMS: Options = {
     "proxy_kl": {"weight": 0.3},
     "l2_sp": {"weight": 0.1},
     "si": {"weight": 0.1},
@@ -35,29 +34,25 @@ TERMS: dict[str, Mapping[str, Any]] = {
 """Term -> options, for networks of the digits family."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """A term on a network of a width, and its time over plain fine-tuning's."""
-
-    width: int
-    name: str
-    microseconds_per_step: float
-    best_microseconds_per_step: float
-    ratio: float
-    seconds: Sequence[float]
-
-
 @dataclass(frozen=True, kw_only=True)
-class Guidance(Measurement[Row]):
+class Guidance(Measurement[Pace]):
     """Measure what each guidance term costs per training step, with the teacher cached and not."""
 
     examples = ("l2o speed guidance --widths 8,16 --json guidance.json",)
+    title = "Guidance"
+    columns = {
+        "term": lambda row: row.name,
+        "width": lambda row: str(row.width),
+        "µs per step": lambda row: f"{row.microseconds_per_step:,.0f}",
+        "over plain": lambda row: f"{row.ratio:.2f}",
+    }
     facts = {"steps_per_round": STEPS, "terms": TERMS}
+    measured = Measured[Pace]
     device: Device = "cpu"
     widths: Numbers = "8,16"
     rounds: Annotated[int, count("Times that each is measured.")] = 15
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[Pace]:
         """Train with each term in turn."""
         for width in numbers_of(self.widths):
             task = FewTasks(width, count=1).sample(0)
@@ -65,32 +60,23 @@ class Guidance(Measurement[Row]):
             runs = {name: partial(tune.advance, STEPS) for name, tune in made.items()}
             times = time_alternately(runs, self.rounds, self.where)
             for name, spent in times.items():
-                median, best = (value / STEPS * 1e6 for value in (spent.median, spent.best))
                 slower = ratio(spent, times["plain"])
-                yield Row(width, name, median, best, slower, spent.seconds)
+                yield Pace.of(spent, STEPS, width=width, name=name, ratio=slower)
 
-    def figures(self, rows: Sequence[Row]) -> list[Figure]:
+    def figures(self, rows: Sequence[Pace]) -> list[Figure]:
         """Return the figure of the dearest term, for each width."""
         return [
-            Figure(f"{r.name}, width {r.width}: time per step over plain", r.ratio, 2, 1.5, False)
+            hold(f"{r.name}, width {r.width}: time per step over plain", r.ratio, 2, 1.5, False)
             for r in rows
             if r.name == "contrastive"
         ]
-
-    def table(self, rows: Sequence[Row]) -> Table:
-        """Return times per step."""
-        cells = [
-            (row.name, str(row.width), f"{row.microseconds_per_step:,.0f}", f"{row.ratio:.2f}")
-            for row in rows
-        ]
-        return Table("Guidance", ("term", "width", "µs per step", "over plain"), cells)
 
 
 def contenders(task: Task, steps: int, device: str) -> dict[str, FineTune]:
     """Return plain fine-tuning and each term, with the teacher cached and not."""
 
-    def make(guidance: Mapping[str, Any], cache: bool = True) -> FineTune:
-        config = FineTuning(steps=steps, guidance=dict(guidance), device=device)
+    def make(guidance: Options, cache: bool = True) -> FineTune:
+        config = FineTuning(steps=steps, guidance=guidance, device=device)
         return FineTune(task, config, base_lr=0.01, cache_teacher=cache)
 
     made = {"plain": make({})}

@@ -1,39 +1,47 @@
-"""Memory that stacked environments take: on a GPU measured in place, on CPU in a new process."""
+"""Memory that stacked environments take: predicted, and measured; on CPU in a new process."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from l2o.benchmarks.speed.contenders import StackedEnvironments
+from l2o.benchmarks.speed.contenders import decide, stack
+from l2o.configs.schema import Options
 from l2o.envs.runtime.executor import Processes
-from l2o.envs.tasks import TaskFamily
+from l2o.envs.stacked import StackedFineTuneEnv, Start
+from l2o.envs.stacked.memory import predict_memory
+from l2o.envs.tasks import Task, TaskFamily
 
 _STATUS = Path("/proc/self/status")
 
 
-def measured_on_device(
-    make: Callable[[], StackedEnvironments], device: torch.device
-) -> tuple[StackedEnvironments, int | None]:
-    """Return environments after their first decisions, and the most bytes they held; CUDA only.
+def predicted_memory(env: StackedFineTuneEnv, task: Task) -> int:
+    """Return the bytes that stacked environments are predicted to take."""
+    need = predict_memory(Start(task), env.runs, ["target_validation"])
+    return need.total(env.runs.runs, env.runs.chunk)
 
-    The first decision captures what later ones replay, so it is the largest.
-    """
+
+def begin(
+    family: TaskFamily, finetuning: Options, count: int, precision: str, device: torch.device
+) -> tuple[StackedFineTuneEnv, Callable[[], object], int | None]:
+    """Return stacked environments, what takes a decision, and the most bytes held; on CUDA only."""
     if device.type != "cuda":
-        return make(), None
+        env = stack(family, finetuning, count, precision)
+        return env, decide(env), None
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
-    made = make()
+    env = stack(family, finetuning, count, precision)
+    step = decide(env)
+    # The first decision captures what later ones replay, so it is the largest.
     for _ in range(2):
-        made.run()
-    return made, int(torch.cuda.max_memory_allocated(device) - before)
+        step()
+    return env, step, int(torch.cuda.max_memory_allocated(device) - before)
 
 
 def measured_on_host(
-    family: TaskFamily, finetuning: dict[str, Any], count: int, precision: str
+    family: TaskFamily, finetuning: Options, count: int, precision: str
 ) -> int | None:
     """Return the bytes that a fresh process grows by at most, making and stepping environments.
 
@@ -46,13 +54,13 @@ def measured_on_host(
     return grown
 
 
-def _grow(arguments: tuple[Any, ...]) -> int:
+def _grow(arguments: tuple[TaskFamily, Options, int, str]) -> int:
     # Allocates what every process allocates once.
     torch.ones(64, 64).mm(torch.ones(64, 64))
     before = _status("VmRSS")
-    environments = StackedEnvironments(*arguments)
+    step = decide(stack(*arguments))
     for _ in range(2):
-        environments.run()
+        step()
     return _status("VmHWM") - before
 
 

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
 
+from l2o.benchmarks.speed.timing import time_alternately
 from l2o.benchmarks.speed.training import Seconds, Training, Workload, make_model
-from l2o.benchmarks.statistics import Array, Strata, estimate
+from l2o.benchmarks.statistics import NAN, Array, Strata, estimate
+from l2o.configs.schema import Options
 
 MODES = ("groups", "update_scale")
 INTERVALS = (1, 10, 50)
 Pairs = Sequence[Sequence[Seconds]]
 """`[rounds][quiet, deciding]` steps."""
+Statistic = Callable[[Array], Array]
+"""Reduces the numbers of rounds, `[..., rounds] -> [...]`."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Overhead:
+class Setting:
+    """A mode at an interval, on a network under an optimizer."""
+
+    model: str
+    optimizer: str
+    mode: str
+    interval: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(Setting):
     """What a controller adds to a step, in percent, with 95 % bootstrap intervals over rounds.
 
     Attributes:
         percent: from the part of the step that a controller takes part in, over the whole step.
         whole_percent: from whole steps: the same with the noise of forward and backward.
+        ratio: of a step with a controller to one without, likewise; `whole_ratio`: of whole steps.
         step_ms: median of the whole step without a controller; `quiet_ms` and `deciding_ms`: what a
             step of either kind takes longer, where they are told apart.
     """
@@ -34,25 +48,15 @@ class Overhead:
     percent_interval: Sequence[float]
     whole_percent: float
     whole_percent_interval: Sequence[float]
+    ratio: float = NAN
+    whole_ratio: float = NAN
     step_ms: float
     quiet_ms: float | None = None
     deciding_ms: float | None = None
     rounds: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row(Overhead):
-    """The overhead of a mode at an interval, on a network under an optimizer."""
-
-    model: str
-    optimizer: str
-    mode: str
-    interval: int
-
-
-def rows_of_steps(
-    workload: Workload, optimizer: str, rounds: int, progress: Callable[[str], None]
-) -> list[Row]:
+def rows_of_steps(workload: Workload, optimizer: str, rounds: int) -> Iterator[Row]:
     """Measure on the CPU, one row per mode and interval.
 
     A controller takes two kinds of steps, quiet ones and those that decide; each round takes both
@@ -64,7 +68,6 @@ def rows_of_steps(
         workload: what is trained.
         optimizer: key of `l2o.benchmarks.speed.training.OPTIMIZERS`.
         rounds: of two steps per contender.
-        progress: called with a line now and then.
     """
     device = torch.device("cpu")
     contenders: tuple[str | None, ...] = (None, *MODES)
@@ -76,23 +79,20 @@ def rows_of_steps(
             for at, mode in enumerate(contenders)
         }
         _take_turns(trainings, 1)
-        found = _take_turns(trainings, (rounds + phase) // len(contenders))
-        for mode, pairs in found.items():
+        for mode, pairs in _take_turns(trainings, (rounds + phase) // len(contenders)).items():
             taken[mode] += pairs
-        progress(f"{workload.name}, {optimizer}: {sum(map(len, taken.values()))} pairs of steps")
-    names: dict[str, Any] = {"model": workload.name, "optimizer": optimizer}
+        number = sum(map(len, taken.values()))
+        print(f"{workload.name}, {optimizer}: {number} pairs of steps", flush=True)
+    for setting in _settings(workload, optimizer):
+        yield overhead(setting, taken[None], taken[setting.mode])
+
+
+def _settings(workload: Workload, optimizer: str) -> list[Setting]:
     return [
-        Row(**names, mode=mode, interval=k, **vars(overhead(taken[None], taken[mode], k)))
+        Setting(model=workload.name, optimizer=optimizer, mode=mode, interval=interval)
         for mode in MODES
-        for k in INTERVALS
+        for interval in INTERVALS
     ]
-
-
-def overhead_of_steps(
-    workload: Workload, optimizer: str, rounds: int, progress: Callable[[str], None]
-) -> list[dict[str, Any]]:
-    """Return `rows_of_steps` as plain data."""
-    return [dict(vars(row)) for row in rows_of_steps(workload, optimizer, rounds, progress)]
 
 
 def _take_turns(
@@ -108,7 +108,7 @@ def _take_turns(
     return taken
 
 
-def overhead(bare: Pairs, controlled: Pairs, interval: int) -> Overhead:
+def overhead(setting: Setting, bare: Pairs, controlled: Pairs) -> Row:
     """Return what a controller adds to a step at K = `interval` steps per decision.
 
     Without a controller both steps of a pair are alike.
@@ -116,16 +116,16 @@ def overhead(bare: Pairs, controlled: Pairs, interval: int) -> Overhead:
     Example:
         >>> bare = [[Seconds(1.0, 0.1), Seconds(1.0, 0.1)]] * 3
         >>> mine = [[Seconds(1.0, 0.1), Seconds(1.1, 0.2)]] * 3
-        >>> found = overhead(bare, mine, interval=10)
-        >>> round(found.percent, 6), round(found.whole_percent, 6)
-        (1.0, 1.0)
+        >>> setting = Setting(model="ViT", optimizer="SGD", mode="groups", interval=10)
+        >>> round(overhead(setting, bare, mine).percent, 6)
+        1.0
     """
     whole_bare, whole, part_bare, part = (
         np.array([[getattr(step, key) for step in pair] for pair in series])
         for key in ("whole", "part")
         for series in (bare, controlled)
     )
-    weights = np.array([interval - 1, 1]) / interval
+    weights = np.array([setting.interval - 1, 1]) / setting.interval
 
     def by_part(rows: Array) -> Array:
         added = np.median(part[rows] - part_bare[rows], axis=-2) @ weights
@@ -136,15 +136,10 @@ def overhead(bare: Pairs, controlled: Pairs, interval: int) -> Overhead:
         longer = np.median(whole[rows] / whole_bare[rows], axis=-2) @ weights
         return np.asarray(100.0 * (longer - 1.0))
 
-    (percent, span), (whole_percent, whole_span) = (
-        _over_rounds(each, len(bare)) for each in (by_part, by_whole)
-    )
     quiet, deciding = 1e3 * np.median(part - part_bare, axis=0)
-    return Overhead(
-        percent=percent,
-        percent_interval=span,
-        whole_percent=whole_percent,
-        whole_percent_interval=whole_span,
+    return Row(
+        **vars(setting),
+        **_spans(len(bare), percent=by_part, whole_percent=by_whole),
         step_ms=float(np.median(whole_bare)) * 1e3,
         quiet_ms=float(quiet),
         deciding_ms=float(deciding),
@@ -152,62 +147,45 @@ def overhead(bare: Pairs, controlled: Pairs, interval: int) -> Overhead:
     )
 
 
-def _over_rounds(statistic: Callable[[Array], Array], rounds: int) -> tuple[float, list[float]]:
-    """Return a statistic of the numbers of rounds, and its interval."""
+def _spans(rounds: int, **statistics: Statistic) -> Options:
+    """Return each percentage of the numbers of rounds, its interval, and it as a ratio."""
+    numbers = np.arange(rounds, dtype=np.float64)[:, None]
+    found: Options = {}
+    for name, statistic in statistics.items():
 
-    def of_numbers(strata: Strata) -> Array:
-        (numbers,) = strata
-        return statistic(numbers[..., 0].astype(int))
+        def of_numbers(strata: Strata, statistic: Statistic = statistic) -> Array:
+            return statistic(strata[0][..., 0].astype(int))
 
-    found = estimate(np.arange(rounds, dtype=np.float64)[:, None], of_numbers)
-    return found.value, [found.low, found.high]
+        each = estimate(numbers, of_numbers)
+        found |= {name: each.value, f"{name}_interval": [each.low, each.high]}
+        found[name.replace("percent", "ratio")] = 1 + each.value / 100
+    return found
 
 
 def rows_of_windows(
     workload: Workload, optimizer: str, device: torch.device, rounds: int
-) -> list[Row]:
+) -> Iterator[Row]:
     """Measure on an accelerator, where only whole windows of steps tell the time.
 
     A window is K steps, 10 at least, with a synchronisation before and after; windows with and
     without a controller alternate.
     """
-    return [
-        _row_of_windows(workload, optimizer, device, rounds, mode, interval)
-        for mode in MODES
-        for interval in INTERVALS
-    ]
+    for setting in _settings(workload, optimizer):
+        steps = max(setting.interval, 10)
+        bare = Training(workload, optimizer, device)
+        controlled = Training(workload, optimizer, device, setting.mode, setting.interval)
+        windows = {"bare": bare, "controlled": controlled}
+        runs = {name: partial(each.steps, steps) for name, each in windows.items()}
+        times = time_alternately(runs, rounds, device)
+        without, longer = (np.array(times[name].seconds) for name in windows)
+        ratios = longer / without
 
+        def percent(numbers: Array, ratios: Array = ratios) -> Array:
+            return np.asarray(100.0 * (np.median(ratios[numbers], axis=-1) - 1.0))
 
-def _row_of_windows(
-    workload: Workload, optimizer: str, device: torch.device, rounds: int, mode: str, interval: int
-) -> Row:
-    steps = max(interval, 10)
-    bare = Training(workload, optimizer, device)
-    controlled = Training(workload, optimizer, device, mode, interval)
-    found = [[_window(each, steps) for each in (bare, controlled)] for _ in range(rounds + 1)][1:]
-    without, longer = np.array(found).T
-
-    def percent(numbers: Array) -> Array:
-        return np.asarray(100.0 * (np.median((longer / without)[numbers], axis=-1) - 1.0))
-
-    value, span = _over_rounds(percent, rounds)
-    return Row(
-        model=workload.name,
-        optimizer=optimizer,
-        mode=mode,
-        interval=interval,
-        percent=value,
-        percent_interval=span,
-        whole_percent=value,
-        whole_percent_interval=span,
-        step_ms=float(np.median(without)) / steps * 1e3,
-        rounds=rounds,
-    )
-
-
-def _window(training: Training, steps: int) -> float:
-    torch.cuda.synchronize(training.device)
-    started = time.perf_counter()
-    training.steps(steps)
-    torch.cuda.synchronize(training.device)
-    return time.perf_counter() - started
+        yield Row(
+            **vars(setting),
+            **_spans(rounds, percent=percent, whole_percent=percent),
+            step_ms=float(np.median(without)) / steps * 1e3,
+            rounds=rounds,
+        )

@@ -14,40 +14,25 @@ from pydantic import TypeAdapter
 
 from l2o.benchmarks.report.figures.style import new_figure
 from l2o.benchmarks.report.markdown import to_markdown
-from l2o.benchmarks.speed import cells, guidance, stacked
-from l2o.benchmarks.speed.base import Measured, Measurement
+from l2o.benchmarks.speed.base import Measured
 from l2o.benchmarks.speed.cells import Cells
-from l2o.benchmarks.speed.controller import Controller, Costs
-from l2o.benchmarks.speed.decision import Decided, Decision
+from l2o.benchmarks.speed.controller import Controller
+from l2o.benchmarks.speed.decision import Decision
+from l2o.benchmarks.speed.footprint import Footprint
 from l2o.benchmarks.speed.guidance import Guidance
 from l2o.benchmarks.speed.stacked import Stacked
 from l2o.benchmarks.studies.base import Study
 from l2o.files.seals import read_json
 from l2o.registry import lookup
 
-MEASUREMENTS: dict[str, tuple[Measurement[Any], type[Measured[Any]]]] = {
-    "stacked": (Stacked(), Measured[stacked.Row]),
-    "controller": (Controller(), Costs),
-    "guidance": (Guidance(), Measured[guidance.Row]),
-    "cells": (Cells(), Measured[cells.Row]),
-    "decision": (Decision(), Measured[Decided]),
+MEASUREMENTS = {
+    kind.__name__.lower(): kind
+    for kind in (Stacked, Controller, Guidance, Cells, Decision, Footprint)
 }
-"""What was measured -> who makes its tables, and what was found."""
+"""What was measured -> who makes its tables."""
 
-
-@dataclass(frozen=True)
-class Results:
-    """Results that were written.
-
-    Attributes:
-        what: a key of `MEASUREMENTS`.
-        name: the device, and the number format where there are several.
-        found: what was measured.
-    """
-
-    what: str
-    name: str
-    found: Measured[Any]
+Results = tuple[str, str, Measured[Any]]
+"""What was measured; the device, and the number format where there are several; what was found."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +59,9 @@ class Page(Study[Sequence[Results]]):
 
     def show(self, answer: Sequence[Results]) -> None:
         """Print Markdown."""
-        for each in answer:
-            print(f"{each.name}:\n")
-            tables = MEASUREMENTS[each.what][0].tables(each.found)
-            print("\n".join(map(to_markdown, tables)))
+        for what, name, found in answer:
+            print(f"{name}:\n")
+            print("\n".join(map(to_markdown, MEASUREMENTS[what]().tables(found))))
 
     def pictures(self, answer: Sequence[Results]) -> dict[Path, Figure]:
         """Return the picture, if it is asked for."""
@@ -87,9 +71,10 @@ class Page(Study[Sequence[Results]]):
 def _read(path: Path) -> Results:
     data = read_json(path, "measure again")
     what = str(data.get("benchmark"))
-    kind = lookup("measurement", MEASUREMENTS, what)[1]
+    kind = lookup("measurement", MEASUREMENTS, what)
     parts = [str(data[key]) for key in ("device", "precision") if key in data]
-    return Results(what, ", ".join(parts), TypeAdapter(kind).validate_python(data))
+    found: Measured[Any] = TypeAdapter(kind.measured).validate_python(data)
+    return what, ", ".join(parts), found
 
 
 def draw(results: Sequence[Results]) -> Figure:
@@ -97,17 +82,16 @@ def draw(results: Sequence[Results]) -> Figure:
     figure = new_figure(6, 3.6)
     axes = figure.subplots()
     counts: set[int] = set()
-    for result in results:
-        for width in sorted({row.width for row in result.found.rows}):
-            rows = [row for row in result.found.rows if row.width == width]
+    for _, name, found in results:
+        for width in sorted({row.width for row in found.rows}):
+            rows = [row for row in found.rows if row.width == width]
             runs = [row for row in rows if row.name.startswith("stacked")]
-            counts |= {row.runs for row in runs}
             n, speed = [row.runs for row in runs], [row.steps_per_second for row in runs]
-            (line,) = axes.plot(n, speed, "o-", label=f"stacked, width {width}, {result.name}")
-            bare = next(row for row in rows if row.name == "bare loop")
-            label = f"bare loop, width {width}, {result.name}"
-            look: dict[str, Any] = {"color": line.get_color(), "linestyle": ":"}
-            axes.axhline(bare.steps_per_second, label=label, **look)
+            counts |= {*n}
+            (line,) = axes.plot(n, speed, "o-", label=f"stacked, width {width}, {name}")
+            bare = next(row for row in rows if row.name == "bare loop").steps_per_second
+            label = f"bare loop, width {width}, {name}"
+            axes.axhline(bare, label=label, color=line.get_color(), linestyle=":")
     axes.set(xscale="log", yscale="log", xlabel="fine-tunes at once", ylabel="steps per second")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(ScalarFormatter())

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from l2o.benchmarks.cells.stacked import Note
 from l2o.benchmarks.comparisons.table.matrices import gather
 from l2o.benchmarks.comparisons.table.missing_cells import signals_of
 from l2o.benchmarks.comparisons.table.plan import Plan, make_plan
-from l2o.benchmarks.report.tables import UNKNOWN, Table, points
+from l2o.benchmarks.report.tables import ends, points
 from l2o.benchmarks.speed.base import Measurement
 from l2o.benchmarks.statistics import Difference, Matrix, mean, paired_difference
 from l2o.benchmarks.studies.options import Device, count, text
@@ -55,8 +55,12 @@ class Found:
 
     def to_json(self) -> Mapping[str, object]:
         """Return plain JSON data, a field for each metric."""
-        metrics = {name: against.to_json() for name, against in self.metrics.items()}
-        return {key: value for key, value in vars(self).items() if key != "metrics"} | metrics
+        told = {name: against.to_json() for name, against in self.metrics.items()}
+        return {name: value for name, value in vars(self).items() if name != "metrics"} | told
+
+    def against(self, metric: str) -> str:
+        """Return the difference to float32, in points; nothing of float32 itself."""
+        return "" if self.format == "float32" else points(self.metrics[metric].difference)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +74,19 @@ class Precision(Measurement[Found]):
         "l2o speed precision --json precision.json",
         "l2o speed precision --device cuda --json precision-cuda.json",
     )
+    title = "Number formats"
+    columns = {
+        "format": lambda row: row.format,
+        "row": lambda row: row.row,
+        "target accuracy": lambda row: f"{100 * row.metrics['target_accuracy'].mean:.1f}",
+        "difference": lambda row: row.against("target_accuracy"),
+        "new tasks": lambda row: (
+            row.against("target_accuracy")
+            and ends(row.metrics["target_accuracy"].difference.new_tasks)
+        ),
+        "proxy": lambda row: row.against("proxy_accuracy"),
+        "source": lambda row: row.against("source_accuracy"),
+    }
     device: Device = "cpu"
     tasks: Annotated[int, count("Held-out tasks of the digits family.")] = 4
     seeds: Annotated[int, count("Fine-tunes of each.")] = 8
@@ -90,57 +107,24 @@ class Precision(Measurement[Found]):
         )
         yield from measure(config)
 
-    def table(self, rows: Sequence[Found]) -> Table:
-        """Return accuracies and differences to float32, in points."""
-        return table(rows)
-
 
 def measure(config: BenchmarkConfig) -> Iterator[Found]:
     """Yield the rows of a benchmark in each format; its own does not count."""
     device = resolve_device(config.finetuning.device)
     formats = ("bf16",) if device.type == "cpu" else ("tf32", "bf16")
-    ways: dict[str, Mapping[str, Any]] = {"float32": {}, ALONE: {"stacked": False}}
+    ways: dict[str, Mapping[str, object]] = {"float32": {}, ALONE: {"stacked": False}}
     ways |= {name: {"precision": name} for name in formats}
     load_family(config.task.model_dump_json()).prepare()
     base: Scores = {}
     for name, way in ways.items():
-        scores, rate = _run(config.model_copy(update=dict(way)))
-        base = base or scores
-        for label, own in scores.items():
-            yield Found(name, label, rate, {m: _against(own[m], base[label][m]) for m in own})
-
-
-def table(rows: Sequence[Found]) -> Table:
-    """Return accuracies and differences to float32, in points."""
-    columns = ("format", "row", "target accuracy", "difference", "new tasks", "proxy", "source")
-    cells = []
-    for row in rows:
-        target, proxy, source = (
-            row.metrics[m] for m in ("target_accuracy", "proxy_accuracy", "source_accuracy")
-        )
-        against: tuple[str, ...] = ("", "", "", "")
-        if row.format != "float32":
-            new = interval(target.difference.new_tasks)
-            against = (_points(target), new, _points(proxy), _points(source))
-        cells.append((row.format, row.row, f"{100 * target.mean:.1f}", *against))
-    return Table("Number formats", columns, cells)
-
-
-def interval(ends: tuple[float, float]) -> str:
-    """Return the interval of a difference alone, in percentage points."""
-    return (
-        "[{:+.1f}, {:+.1f}]".format(*(100 * end for end in ends))
-        if np.isfinite(ends[0])
-        else UNKNOWN
-    )
-
-
-def _points(against: Against) -> str:
-    return points(against.difference)
-
-
-def _against(other: Matrix, base: Matrix) -> Against:
-    return Against(float(mean([other])), paired_difference(other, base))
+        found, rate = _run(config.model_copy(update=way))
+        base = base or found
+        for label, own in found.items():
+            pairs = {metric: (own[metric], base[label][metric]) for metric in own}
+            metrics = {
+                k: Against(float(mean([a])), paired_difference(a, b)) for k, (a, b) in pairs.items()
+            }
+            yield Found(name, label, rate, metrics)
 
 
 def _run(config: BenchmarkConfig) -> tuple[Scores, float]:

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated
 
-import torch
 import typer
 
-from l2o.benchmarks.report.tables import Table
-from l2o.benchmarks.speed.bare import BareLoop
-from l2o.benchmarks.speed.base import Measurement, mebibytes, ratio, time_alternately
-from l2o.benchmarks.speed.contenders import (
-    INTERVAL,
-    FewTasks,
-    OneEnvironment,
-    StackedEnvironments,
-    numbers_of,
-    predicted_memory,
-    settings,
-)
-from l2o.benchmarks.speed.figures import Figure
-from l2o.benchmarks.speed.memory import measured_on_device, measured_on_host
+from l2o.benchmarks.speed.bare import INTERVAL, BareLoop
+from l2o.benchmarks.speed.base import Figure, Measured, Measurement, hold, mebibytes, numbers_of
+from l2o.benchmarks.speed.contenders import ENVIRONMENT, FewTasks, decide, settings
+from l2o.benchmarks.speed.memory import begin, measured_on_host, predicted_memory
+from l2o.benchmarks.speed.timing import Pace, ratio, time_alternately
 from l2o.benchmarks.studies.options import Device, count
+from l2o.envs.environment import FineTuneEnv
 
 _CPU_COUNTS, _CUDA_COUNTS = (1, 8, 16, 32, 128, 512), (1, 8, 32, 128, 256, 512, 1024)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class Row(Pace):
     """A contender on a width of network.
 
     Attributes:
@@ -39,17 +29,11 @@ class Row:
         not_captured: what could not be captured as a CUDA graph, and why; empty is as it should be.
     """
 
-    width: int
-    name: str
     runs: int
     steps_per_second: float
-    microseconds_per_step: float
-    best_microseconds_per_step: float
-    ratio: float
     predicted_memory_bytes: int | None = None
     measured_memory_bytes: int | None = None
     not_captured: Mapping[str, str] | None = None
-    seconds: Sequence[float] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +44,18 @@ class Stacked(Measurement[Row]):
         "l2o speed stacked --numbers 1,16 --memory --json stacked.json",
         "l2o speed stacked --device cuda --precision bf16 --json stacked-cuda.json",
     )
+    title = "Stacked fine-tunes"
+    columns = {
+        "width": lambda row: str(row.width),
+        "what": lambda row: row.name,
+        "steps/s": lambda row: f"{row.steps_per_second:,.0f}",
+        "ratio to the bare loop": lambda row: f"{row.ratio:.2f}",
+        "µs per step": lambda row: f"{row.microseconds_per_step:,.0f}",
+        "memory, predicted": lambda row: mebibytes(row.predicted_memory_bytes),
+        "measured": lambda row: mebibytes(row.measured_memory_bytes),
+    }
     facts = {"interval": INTERVAL, "seeds": [0]}
+    measured = Measured[Row]
     device: Device = "cpu"
     numbers: Annotated[
         str | None, typer.Option(metavar="N,N,...", help="Fine-tunes at once, as 1,8,32.")
@@ -76,63 +71,45 @@ class Stacked(Measurement[Row]):
         on_cpu = self.where.type == "cpu"
         usual = _CPU_COUNTS if on_cpu else _CUDA_COUNTS
         counts = numbers_of(self.numbers) if self.numbers else usual
-        yield from self._rows(8, counts, self.where)
+        yield from self._rows(8, counts)
         if on_cpu and 16 in counts:
-            yield from self._rows(16, (16,), self.where)
+            yield from self._rows(16, (16,))
 
     def figures(self, rows: Sequence[Row]) -> list[Figure]:
         """Return what the device is held to."""
         return figures_on_cpu(rows) if self.where.type == "cpu" else figures_on_gpu(rows)
 
-    def table(self, rows: Sequence[Row]) -> Table:
-        """Return the contenders."""
-        columns = ("width", "what", "steps/s", "ratio to the bare loop", "µs per step")
-        memory = ("memory, predicted", "measured")
-        cells = [
-            (
-                *(str(row.width), row.name, f"{row.steps_per_second:,.0f}", f"{row.ratio:.2f}"),
-                f"{row.microseconds_per_step:,.0f}",
-                *map(mebibytes, (row.predicted_memory_bytes, row.measured_memory_bytes)),
-            )
-            for row in rows
-        ]
-        return Table("Stacked fine-tunes", (*columns, *memory), cells)
-
-    def _rows(self, width: int, counts: Sequence[int], device: torch.device) -> Iterator[Row]:
+    def _rows(self, width: int, counts: Sequence[int]) -> Iterator[Row]:
         family = FewTasks(width)
+        task = family.sample(0)
         # Two decisions measure memory, one warms up, one is to spare.
-        finetuning = settings(str(device), self.rounds + 4)
-        stacks: dict[str, StackedEnvironments] = {}
-        memory: dict[str, int | None] = {}
+        finetuning = settings(str(self.where), self.rounds + 4)
+        stacks, held = {}, {}
+        runs: dict[str, Callable[[], object]] = {
+            "bare loop": BareLoop(task, self.where).run,
+            "FineTuneEnv": decide(FineTuneEnv(family, finetuning, ENVIRONMENT)),
+        }
         for number in counts:
             name = f"stacked {number}"
-            make = partial(StackedEnvironments, family, finetuning, number, self.precision)
-            stacks[name], memory[name] = measured_on_device(make, device)
-            if self.memory and device.type == "cpu":
-                memory[name] = measured_on_host(family, finetuning, number, self.precision)
-        contenders: dict[str, BareLoop | OneEnvironment | StackedEnvironments] = {
-            "bare loop": BareLoop(family.sample(0), device, interval=INTERVAL),
-            "FineTuneEnv": OneEnvironment(family, finetuning),
-            **stacks,
-        }
-        runs = {name: each.run for name, each in contenders.items()}
-        times = time_alternately(runs, self.rounds, device)
+            given = (family, finetuning, number, self.precision)
+            stacks[name], runs[name], held[name] = begin(*given, self.where)
+            if self.memory and self.where.type == "cpu":
+                held[name] = measured_on_host(*given)
+        times = time_alternately(runs, self.rounds, self.where)
         for name, spent in times.items():
-            stack = stacks.get(name)
-            number = int(name.split()[1]) if stack else 1
-            steps = number * INTERVAL
-            yield Row(
+            env = stacks.get(name)
+            number = env.num_envs if env else 1
+            yield Row.of(
+                spent,
+                number * INTERVAL,
                 width=width,
                 name=name,
                 runs=number,
-                steps_per_second=steps / spent.median,
-                microseconds_per_step=spent.median / steps * 1e6,
-                best_microseconds_per_step=spent.best / steps * 1e6,
+                steps_per_second=number * INTERVAL / spent.median,
                 ratio=ratio(times["bare loop"], spent, number),
-                predicted_memory_bytes=predicted_memory(stack, family.sample(0)) if stack else None,
-                measured_memory_bytes=memory.get(name),
-                not_captured=stack.not_captured() if stack else None,
-                seconds=spent.seconds,
+                predicted_memory_bytes=predicted_memory(env, task) if env else None,
+                measured_memory_bytes=held.get(name),
+                not_captured=env.runs.not_captured() if env else None,
             )
 
 
@@ -140,12 +117,12 @@ def figures_on_cpu(rows: Sequence[Row]) -> list[Figure]:
     """Return the figures that a CPU is held to, of the rows that were measured."""
     found = {(row.width, row.name): row.ratio for row in rows}
     made = [
-        Figure(f"CPU, one thread, N = 16, width {width}: ratio to the bare loop", at, must, goal)
+        hold(f"CPU, one thread, N = 16, width {width}: ratio to the bare loop", at, must, goal)
         for width, must, goal in ((8, 2.5, 4.0), (16, 1.5, 2.5))
         if (at := found.get((width, "stacked 16"))) is not None
     ]
     name = "FineTuneEnv, N = 1: time over the bare loop's"
-    return [*made, Figure(name, 1 / found[8, "FineTuneEnv"], 1.15, 1.05, at_least=False)]
+    return [*made, hold(name, 1 / found[8, "FineTuneEnv"], 1.15, 1.05, at_least=False)]
 
 
 def figures_on_gpu(rows: Sequence[Row]) -> list[Figure]:
@@ -154,14 +131,14 @@ def figures_on_gpu(rows: Sequence[Row]) -> list[Figure]:
     made = []
     if 256 in found:
         name = "GPU, N = 256, width 8: ratio to the bare loop"
-        made.append(Figure(name, found[256].ratio, 40, 150))
+        made.append(hold(name, found[256].ratio, 40, 150))
     fastest = found[max(found)].steps_per_second
-    made.append(Figure("GPU, largest N: fine-tune steps per second", fastest, 20_000, 100_000))
+    made.append(hold("GPU, largest N: fine-tune steps per second", fastest, 20_000, 100_000))
     if 32 in found and 512 in found:
         few, many = (found[number].microseconds_per_step for number in (32, 512))
         # The dearest on the way, too: cost must not rise in between either.
         dearest = max(row.microseconds_per_step for n, row in found.items() if 32 < n <= 512)
         name = "GPU, cost per environment, N = 512 over N = 32"
-        made.append(Figure(name, many / few, 1.0, 0.9, at_least=False))
-        made.append(Figure(f"{name}, dearest N up to 512", dearest / few, 1.0, 1.0, at_least=False))
+        made.append(hold(name, many / few, 1.0, 0.9, at_least=False))
+        made.append(hold(f"{name}, dearest N up to 512", dearest / few, 1.0, 1.0, at_least=False))
     return made

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
+from l2o.configs.schema import Options
 from l2o.control.controller import LRController
 from l2o.deciding.bundle import load_policy
 
@@ -99,9 +100,9 @@ class Training:
         self.optimizer = OPTIMIZERS[optimizer](self.model.parameters())
         self.controller = None
         if mode is not None:
-            told: dict[str, Any] = {"total_steps": TOTAL_STEPS, "interval": interval, "mode": mode}
-            policy = load_policy(POLICY)
-            self.controller = LRController(policy, self.optimizer, self.model, **told)
+            given = (load_policy(POLICY), self.optimizer, self.model)
+            told: Options = {"total_steps": TOTAL_STEPS, "interval": interval, "mode": mode}
+            self.controller = LRController(*given, **told)
 
     def forward(self) -> torch.Tensor:
         """Return the loss of the batch."""

@@ -7,20 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from l2o.benchmarks.cells.cell import Cell, load_family, load_task
+from l2o.benchmarks.cells.cell import begin, load_family
+from l2o.benchmarks.cells.samples import one_of_each
 from l2o.benchmarks.comparisons.table.plan import make_plan
 from l2o.benchmarks.report.figures.attention import draw_attention
 from l2o.benchmarks.studies.base import Study
 from l2o.benchmarks.studies.options import Config, Overrides, count, names, text
 from l2o.configs.load import load_table
-from l2o.envs.fine_tuning.fine_tune import FineTune
-from l2o.envs.fine_tuning.inner_loop import decision_interval
-from l2o.envs.policy_choice import build_policy
 from l2o.envs.tasks.base import examples_of
 from l2o.measures import attention_maps
 from l2o.registry import lookup
@@ -67,9 +64,10 @@ class Attention(Study[Answer]):
         load_family(config.task.model_dump_json()).prepare()
         maps, right = {}, {}
         for label, cell in chosen.items():
-            run = _train(cell)
+            run = begin(cell)
+            run.advance(run.steps)
             test = examples_of(run.task.target_test)
-            shown = one_of_each(test.labels, self.images)
+            shown = one_of_each(test.labels.tolist(), self.images)
             images, labels = test.images[shown].to(run.device), test.labels[shown].to(run.device)
             maps[label] = attention_maps(run.model, self.layer, images, labels)
             right[label] = (run.model(images).argmax(dim=1) == labels).tolist()
@@ -80,32 +78,3 @@ class Attention(Study[Answer]):
         low, high = answer.images.min(), answer.images.max()
         shown = (answer.images - low) / (high - low)
         return {self.out: draw_attention(shown, dict(answer.maps), dict(answer.right))}
-
-
-def one_of_each(labels: Tensor, count: int) -> Tensor:
-    """Return indices of the first example of each class, then of the second, and so on.
-
-    Example:
-        >>> one_of_each(torch.tensor([0, 0, 1, 0, 1]), 4).tolist()
-        [0, 2, 1, 4]
-    """
-    seen: dict[int, int] = {}
-    order = []
-    for index, label in enumerate(labels.tolist()):
-        seen[label] = seen.get(label, 0) + 1
-        order.append((seen[label], label, index))
-    return torch.tensor([index for *_, index in sorted(order)[:count]])
-
-
-def _train(cell: Cell) -> FineTune:
-    task = load_task(cell.task.model_dump_json(), cell.task_seed)
-    run = FineTune(
-        task,
-        cell.finetuning,
-        policy=build_policy(cell.choice, decision_interval(cell.finetuning)),
-        base_lr=task.base_lr * cell.base_lr_factor,
-        seed=cell.seed,
-        validate=cell.validates,
-    )
-    run.advance(run.steps)
-    return run

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -22,7 +22,8 @@ from l2o.benchmarks.comparisons.results_file import Failure
 from l2o.benchmarks.report.tables import Table
 from l2o.benchmarks.report.terminal import print_tables
 from l2o.benchmarks.studies.options import Kept, Workers
-from l2o.envs.runtime.executor import Processes, in_order
+from l2o.envs.runtime.executor import in_order
+from l2o.envs.runtime.executor.choose import choose_executor
 from l2o.envs.runtime.run_lock import run_lock
 from l2o.envs.runtime.threads import one_thread
 from l2o.files.atomic import DamagedFileError
@@ -31,7 +32,8 @@ from l2o.files.seals import write_json
 
 CELLS = "cells.jsonl"
 REMEDY = "delete that line, and the same command runs what it held again"
-
+Columns = Mapping[str, Callable[[Any], str]]
+"""Headings of a table, and what is shown of each row."""
 
 Answer = TypeVar("Answer")
 Piece = TypeVar("Piece")
@@ -44,21 +46,30 @@ class Study(ABC, Generic[Answer]):
 
     Attributes:
         examples: command lines that its help shows.
+        title: of its table.
+        columns: what the table shows of each row of the answer.
+        facts: what its JSON tells beyond options and answer.
     """
 
     examples: ClassVar[tuple[str, ...]] = ()
+    title: ClassVar[str] = ""
+    columns: ClassVar[Columns] = {}
+    facts: ClassVar[Mapping[str, object]] = {}
 
     @abstractmethod
     def answer(self) -> Answer:
-        """Return what was found, a dataclass.
+        """Return what was found: a dataclass, or rows.
 
         Raises:
             ValueError: an option that asks for what does not exist.
         """
 
     def tables(self, answer: Answer) -> Sequence[Table]:
-        """Return what is printed."""
-        return ()
+        """Return what is printed: by default the rows."""
+        if not self.columns:
+            return ()
+        rows: Any = getattr(answer, "rows", answer)
+        return [Table.of(self.title, rows, self.columns)]
 
     def failures(self, answer: Answer) -> Sequence[Mapping[str, str]]:
         """Return `label` and `error` of each run that is missing."""
@@ -79,7 +90,8 @@ class Study(ABC, Generic[Answer]):
 
     def to_json(self, answer: Answer) -> Mapping[str, object]:
         """Return what is written: the options, and the answer's fields, or its rows."""
-        return options_of(self) | (vars(answer) if is_dataclass(answer) else {"rows": answer})
+        found = vars(answer) if is_dataclass(answer) else {"rows": answer}
+        return {**options_of(self), **self.facts, **found}
 
     def write(self, answer: Answer) -> None:
         """Write the answer to the file of the option `json`, sealed, if there is one."""
@@ -119,17 +131,9 @@ class SharedStudy(Study[Answer], Generic[Piece, Found, Answer]):
 
     def results(self, pieces: Sequence[Piece]) -> Iterator[Found]:
         """Yield what was found, in the order of the pieces."""
-        with tqdm(total=len(pieces), desc="runs", disable=None) as bar:
-            for found in self._shared_out(pieces):
-                yield found
-                bar.update()
-
-    def _shared_out(self, pieces: Sequence[Piece]) -> Iterator[Found]:
-        if self.workers == 1 or len(pieces) < 2:
-            yield from map(self.run, pieces)
-            return
-        with Processes(min(self.workers, len(pieces))) as executor:
-            yield from in_order(executor.map(self.run, pieces))
+        with choose_executor("processes", max(1, min(self.workers, len(pieces)))) as executor:
+            found = in_order(executor.map(self.run, pieces))
+            yield from tqdm(found, total=len(pieces), desc="runs", disable=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,16 +141,12 @@ class KeptStudy(SharedStudy[Piece, Found, Answer], Generic[Piece, Found, Answer]
     """A shared study that keeps finished pieces, so that a run which was killed goes on.
 
     Attributes:
-        record: what `run` returns: a dataclass of plain fields.
+        record: what `run` returns: a dataclass of plain fields; with an `error`, it is run again.
         out: folder of `cells.jsonl`; None keeps nothing.
     """
 
     record: ClassVar[type[Any]]
     out: Kept = None
-
-    def is_whole(self, found: Found) -> bool:
-        """Tell whether a piece that was kept need not be run again."""
-        return True
 
     def answer(self) -> Answer:
         """Run what is not kept yet, and sum all up.
@@ -163,7 +163,8 @@ class KeptStudy(SharedStudy[Piece, Found, Answer], Generic[Piece, Found, Answer]
 
     def _go_on(self, pieces: Sequence[Piece], path: Path) -> list[Found]:
         end_torn_row(path, REMEDY)
-        done = {key: one for key, one in read_kept(path, self.record) if self.is_whole(one)}
+        kept = read_kept(path, self.record)
+        done = {key: one for key, one in kept if not getattr(one, "error", None)}
         left = [piece for piece in pieces if name_of(piece) not in done]
         for piece, found in zip(left, self.results(left), strict=True):
             append_row(path, {**plain(found), "id": name_of(piece)})

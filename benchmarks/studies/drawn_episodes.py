@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from l2o.benchmarks.cells.episode_scores import FIRST_EPISODE, seen_by
-from l2o.benchmarks.report.tables import Table, percent, points
+from l2o.benchmarks.report.tables import percent, points
 from l2o.benchmarks.statistics import CROSSED, Array, Estimate, estimate, mean
 from l2o.benchmarks.studies.base import Study
 from l2o.benchmarks.studies.options import Json, PolicyNames, count, text
@@ -36,16 +36,8 @@ class Row:
     difference: Estimate
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A row per part of the episodes and policy."""
-
-    episodes: int
-    rows: Sequence[Row]
-
-
 @dataclass(frozen=True, kw_only=True)
-class DrawnEpisodes(Study[Answer]):
+class DrawnEpisodes(Study[Sequence[Row]]):
     """Compare policies on the same drawn episodes of the meta-training split.
 
     For choosing among policies before anything held out is looked at: tasks, networks, base LRs and
@@ -55,6 +47,14 @@ class DrawnEpisodes(Study[Answer]):
     """
 
     examples = ("l2o study drawn-episodes asg-base runs/mine --by pretrain_steps",)
+    title = "Drawn episodes"
+    columns = {
+        "part": lambda row: row.part,
+        "episodes": lambda row: str(row.episodes),
+        "policy": lambda row: row.policy,
+        "target accuracy": lambda row: percent(row.accuracy),
+        "against the first": lambda row: points(row.difference),
+    }
     policies: PolicyNames
     config: Annotated[str, text("Preset, or a run's config.yaml.")] = "asg-base"
     episodes: Annotated[int, count("How many; an interval needs two.", 2)] = 96
@@ -63,14 +63,14 @@ class DrawnEpisodes(Study[Answer]):
     )
     json: Json = None
 
-    def answer(self) -> Answer:
+    def answer(self) -> list[Row]:
         """Return a row per policy and part of the episodes.
 
         Raises:
             ValueError: a policy that is not learned, a held-out family, or a property that tasks
                 lack.
         """
-        return Answer(self.episodes, self.compare(load_config("train", self.config)))
+        return self.compare(load_config("train", self.config))
 
     def compare(self, config: TrainConfig) -> list[Row]:
         """Return the rows, of episodes that are drawn as a config says."""
@@ -98,18 +98,6 @@ class DrawnEpisodes(Study[Answer]):
             for part, mask in parts.items()
             for name, own in found.items()
         ]
-
-    def tables(self, answer: Answer) -> list[Table]:
-        """Return the rows."""
-        rows = [
-            (
-                *(row.part, str(row.episodes), row.policy),
-                *(percent(row.accuracy), points(row.difference)),
-            )
-            for row in answer.rows
-        ]
-        columns = ("part", "episodes", "policy", "target accuracy", "against the first")
-        return [Table("Drawn episodes", columns, rows)]
 
 
 def _mean(scores: Array) -> Estimate:

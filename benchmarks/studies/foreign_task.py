@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import l2o
-from l2o.benchmarks.report.tables import Table, percent
+from l2o.benchmarks.report.tables import percent, short
 from l2o.benchmarks.statistics import TASKS, Estimate, estimate, mean
 from l2o.benchmarks.studies.base import KeptStudy
+from l2o.benchmarks.studies.harm.plugging import accuracy, take_steps
 from l2o.benchmarks.studies.options import Json, PolicyNames, count
 
 OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], float]] = {
@@ -58,15 +59,14 @@ def pretrained(seed: int, steps: int = 600) -> nn.Sequential:
     """Return a network that tells by how many quarters a real digit is turned."""
     torch.manual_seed(seed)
     network, images = make_network(4), real_digits()[0][:PRETRAINING]
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    for _ in range(steps):
+
+    def next_loss() -> Tensor:
         turns = torch.randint(0, 4, (64,))
         chosen = images[torch.randint(0, len(images), (64,))]
         turned = torch.stack([torch.rot90(x, int(n), (1, 2)) for x, n in zip(chosen, turns)])
-        loss = cross_entropy(network(turned), turns)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        return cross_entropy(network(turned), turns)
+
+    take_steps(steps, next_loss, torch.optim.Adam(network.parameters(), lr=1e-3))
     return network
 
 
@@ -106,19 +106,16 @@ def fine_tune(policy: l2o.Policy, optimizer: str, factor: float, seed: int) -> f
     make, base_lr = OPTIMIZERS[optimizer]
     made = make(network.parameters(), lr=base_lr * factor)
     controller = l2o.LRController(policy, made, network, total_steps=STEPS, head=head)
-    for _ in range(STEPS):
+
+    def next_loss() -> Tensor:
         batch = torch.randint(0, IMAGES, (BATCH,), generator=generator)
-        loss = cross_entropy(network(images[batch]), labels[batch])
-        controller.observe(loss=loss)
-        made.zero_grad()
-        loss.backward()
-        made.step()
+        return cross_entropy(network(images[batch]), labels[batch])
+
+    take_steps(STEPS, next_loss, made, controller)
     network.eval()
     real, truth = (part[PRETRAINING:] for part in real_digits())
     with torch.no_grad():
-        logits = network(real)
-    right = (logits.argmax(dim=1) == truth) & torch.isfinite(logits).all(dim=1)
-    return float(right.double().mean())
+        return accuracy(network(real), truth)
 
 
 @dataclass(frozen=True)
@@ -151,17 +148,12 @@ class Row:
     high: float
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A row per optimizer and contender."""
-
-    factors: Sequence[float]
-    seeds: int
-    rows: Sequence[Row]
+def _at(place: int, row: Row) -> str:
+    return short(row.by_factor[place])
 
 
 @dataclass(frozen=True, kw_only=True)
-class ForeignTask(KeptStudy[Run, Scored, Answer]):
+class ForeignTask(KeptStudy[Run, Scored, Sequence[Row]]):
     """Policies on a task of none of the families, in a plain training loop.
 
     A convolutional network with batch normalisation is pretrained to tell which way real digits
@@ -171,6 +163,14 @@ class ForeignTask(KeptStudy[Run, Scored, Answer]):
     """
 
     examples = ("l2o study foreign-task asg-base asg-lite --json elsewhere.json",)
+    title = "Accuracy on the target by base LR, %"
+    columns = {
+        "optimizer": lambda row: row.optimizer,
+        "contender": lambda row: row.contender,
+        **{f"x {factor:g}": partial(_at, place) for place, factor in enumerate(FACTORS)},
+        "mean": lambda row: percent(Estimate(row.mean, row.low, row.high)),
+    }
+    facts = {"factors": FACTORS}
     record: ClassVar[type[Scored]] = Scored
     policies: PolicyNames = ("asg-base", "asg-lite")
     seeds: Annotated[int, count("Pretrained networks.", 2)] = 4
@@ -194,25 +194,12 @@ class ForeignTask(KeptStudy[Run, Scored, Answer]):
         policy = l2o.SchedulePolicy("cosine", rival) if rival else l2o.load_policy(piece.contender)
         return Scored(fine_tune(policy, piece.optimizer, piece.factor, piece.seed))
 
-    def summarise(self, found: Sequence[Scored]) -> Answer:
+    def summarise(self, found: Sequence[Scored]) -> list[Row]:
         """Return a row per optimizer and contender."""
         groups: dict[tuple[str, str], list[float]] = {}
         for run, scored in zip(self.plan(), found, strict=True):
             groups.setdefault((run.optimizer, run.contender), []).append(scored.accuracy)
-        return Answer(FACTORS, self.seeds, [_row(*key, each) for key, each in groups.items()])
-
-    def tables(self, answer: Answer) -> list[Table]:
-        """Return accuracies by base LR, and their mean."""
-        columns = ("optimizer", "contender", *(f"x {factor:g}" for factor in FACTORS), "mean")
-        rows = [
-            (
-                *(row.optimizer, row.contender),
-                *(f"{100 * value:.1f}" for value in row.by_factor),
-                percent(Estimate(row.mean, row.low, row.high)),
-            )
-            for row in answer.rows
-        ]
-        return [Table("Accuracy on the target by base LR, %", columns, rows)]
+        return [_row(*key, each) for key, each in groups.items()]
 
 
 def _row(optimizer: str, contender: str, accuracies: list[float]) -> Row:

@@ -9,18 +9,16 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
+from l2o.benchmarks.cells.cell import load_task
 from l2o.benchmarks.comparisons.zero_shot.plan import task_of
-from l2o.benchmarks.report.tables import Table, points
+from l2o.benchmarks.report.tables import Table, points, short
 from l2o.benchmarks.statistics import CROSSED, Array, Estimate, estimate, mean
 from l2o.benchmarks.studies.base import KeptStudy
 from l2o.benchmarks.studies.options import Json, Workers, count, names
 from l2o.configs.load import load_config
 from l2o.configs.zero_shot import ZeroShotConfig
 from l2o.deciding.bundle import load_policy
-from l2o.envs.build import build
 from l2o.envs.fine_tuning.fine_tune import FineTune
-from l2o.envs.tasks import TASKS
-from l2o.envs.tasks.base import Task
 from l2o.guarding.guard import Guard
 
 
@@ -75,6 +73,16 @@ class GuardCost(KeptStudy[Run, Pair, Answer]):
     """
 
     examples = ("l2o study guard-cost --tasks 4 --json guarded.json",)
+    title = "What the guard costs"
+    columns = {
+        "policy": lambda row: row.policy,
+        "base LR": lambda row: row.base_lr,
+        "tasks": lambda row: str(row.tasks),
+        "without": lambda row: short(row.without),
+        "with": lambda row: short(row.guarded),
+        "difference": lambda row: points(row.difference),
+        "interventions": lambda row: str(row.interventions),
+    }
     record: ClassVar[type[Pair]] = Pair
     policies: Annotated[tuple[str, ...], names("Names, or folders.")] = (
         *("asg-base", "asg-lite", "asg-wide"),
@@ -95,11 +103,12 @@ class GuardCost(KeptStudy[Run, Pair, Answer]):
 
     def run(self, piece: Run) -> Pair:
         """Fine-tune without and with a guard."""
-        task, accuracies = _task(piece.family, piece.seed), []
+        family, accuracies = _config().families[piece.family], []
+        task = load_task(task_of(family).model_dump_json(), piece.seed)
         for guard in (None, Guard()):
             tune = FineTune(
                 task,
-                _config().families[piece.family].finetuning,
+                family.finetuning,
                 policy=load_policy(piece.policy),
                 base_lr=piece.factor * task.base_lr,
                 seed=0,
@@ -123,16 +132,7 @@ class GuardCost(KeptStudy[Run, Pair, Answer]):
 
     def tables(self, answer: Answer) -> list[Table]:
         """Return the rows."""
-        columns = ("policy", "base LR", "tasks", "without", "with", "difference", "interventions")
-        rows = [
-            (
-                *(row.policy, row.base_lr, str(row.tasks)),
-                *(f"{100 * share:.1f}" for share in (row.without, row.guarded)),
-                *(points(row.difference), str(row.interventions)),
-            )
-            for row in answer.summary
-        ]
-        return [Table("What the guard costs", columns, rows)]
+        return [Table.of(self.title, answer.summary, self.columns)]
 
 
 def _row(policy: str, base_lr: str, pairs: Sequence[Pair]) -> Row:
@@ -156,8 +156,3 @@ def _config() -> ZeroShotConfig:
     config = load_config("benchmark", "zero-shot")
     assert isinstance(config, ZeroShotConfig)
     return config
-
-
-@lru_cache(maxsize=2)
-def _task(family: str, seed: int) -> Task:
-    return build("task", TASKS, task_of(_config().families[family])).sample(seed)

@@ -35,15 +35,8 @@ class Curve:
     differs: Sequence[str] = ()
 
 
-@dataclass(frozen=True)
-class Answer:
-    """The curves."""
-
-    runs: Sequence[Curve]
-
-
 @dataclass(frozen=True, kw_only=True)
-class LearningCurves(Study[Answer]):
+class LearningCurves(Study[Sequence[Curve]]):
     """Draw learning curves of training runs, against fine-tunes and against minutes.
 
     Thin lines are the training itself (a running mean), points are its evaluations.
@@ -55,7 +48,7 @@ class LearningCurves(Study[Answer]):
     ]
     out: Out
 
-    def answer(self) -> Answer:
+    def answer(self) -> list[Curve]:
         """Read the runs.
 
         Raises:
@@ -64,19 +57,18 @@ class LearningCurves(Study[Answer]):
         """
         parts = [text.partition("=") for text in self.runs]
         configs = [load_config("train", Path(run) / "config.yaml") for run, _, _ in parts]
-        curves = [
+        return [
             read_run(Path(run), label or None, differences(configs[0], own))
             for (run, _, label), own in zip(parts, configs, strict=True)
         ]
-        return Answer(curves)
 
-    def pictures(self, answer: Answer) -> dict[Path, Figure]:
+    def pictures(self, answer: Sequence[Curve]) -> dict[Path, Figure]:
         """Return the figure."""
-        return {self.out / "learning.png": draw(answer.runs)}
+        return {self.out / "learning.png": draw(answer)}
 
-    def write(self, answer: Answer) -> None:
+    def write(self, answer: Sequence[Curve]) -> None:
         """Write the rows beside the figure."""
-        save(self.out / "learning.json", answer)
+        save(self.out / "learning.json", {"runs": answer})
 
 
 def read_run(run: Path, label: str | None = None, differs: Sequence[str] = ()) -> Curve:

@@ -18,29 +18,6 @@ EARLY = 50
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A part of a set; an empty tuple stands for everything there is.
-
-    Attributes:
-        policies: shipped policies.
-        networks: names of networks.
-        optimizers: names of optimizers.
-        schedules: names of schedules.
-        orders: "before" and "after": when the user makes the scheduler.
-        steps: of every run; None takes the network's.
-        seeds: runs of each kind.
-    """
-
-    policies: tuple[str, ...] = ()
-    networks: tuple[str, ...] = ()
-    optimizers: tuple[str, ...] = ()
-    schedules: tuple[str, ...] = ()
-    orders: tuple[str, ...] = ("before", "after")
-    steps: int | None = None
-    seeds: int = 1
-
-
-@dataclass(frozen=True)
 class Cell:
     """What is run.
 
@@ -100,6 +77,11 @@ class Record(Cell, Scores):
     seconds: float = 0.0
     error: str | None = None
 
+    @classmethod
+    def of(cls, cell: Cell, **found: Any) -> Record:
+        """Return the record of a cell with what was found."""
+        return cls(**vars(cell), id=name_of(cell), plain=name_of(plain_of(cell)), **found)
+
 
 def plain_of(cell: Cell) -> Cell:
     """Return the run without a controller that a run is compared with."""
@@ -111,23 +93,17 @@ def make_record(
 ) -> Record:
     """Return what a run leaves: of the losses of every step, and what the guard did, by reason."""
     finite = [loss for loss in losses if math.isfinite(loss)]
-    early = [loss for loss in losses[:EARLY] if math.isfinite(loss)]
     last = losses[-max(1, len(losses) // 10) :]
-    return Record(
-        **names_of(cell),
+    return Record.of(
+        cell,
         **vars(scores),
         max_loss=max(finite, default=0.0),
-        early_max_loss=max(early, default=0.0),
+        early_max_loss=max(filter(math.isfinite, losses[:EARLY]), default=0.0),
         final_loss=sum(last) / len(last) if all(map(math.isfinite, last)) else None,
         non_finite=len(losses) - len(finite),
         interventions=acted,
         seconds=round(seconds, 2),
     )
-
-
-def names_of(cell: Cell) -> dict[str, Any]:
-    """Return the fields that a record has of its cell: all, and two names."""
-    return vars(cell) | {"id": name_of(cell), "plain": name_of(plain_of(cell))}
 
 
 def make_scores(source: float, target: float, classes: int, images: int) -> Scores:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -11,80 +9,28 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-import l2o
-from l2o.benchmarks.studies.harm.cell import Cell, Choice, Record, Scores, make_record, make_scores
+from l2o.benchmarks.studies.harm.base import QUICK_POLICIES, Choice, Ran, Set
+from l2o.benchmarks.studies.harm.cell import Cell, make_scores
 from l2o.benchmarks.studies.harm.images import SHAPES, drawn
 from l2o.benchmarks.studies.harm.networks import NETWORKS, Network, images_for, train_mode
 from l2o.benchmarks.studies.harm.optimizers import BASE_LRS, CANDIDATES, OPTIMIZERS, SCHEDULES
-from l2o.benchmarks.studies.harm.plugging import accuracy, acted, control, drivers, take_steps
+from l2o.benchmarks.studies.harm.plugging import accuracy, control, take_steps
 from l2o.benchmarks.studies.harm.pretraining import with_new_head
+from l2o.configs.schema import Options
 
 BATCH = 16
 TRAINING, VALIDATION, TARGET = 320, 128, 192
 PLATEAU_EVERY = 10
 """Steps between two validation losses, for the schedule that asks for them."""
 PLATEAU_IMAGES = 32
-TUNING_SEED = 100
-"""The first of the seeds that base learning rates are chosen on; no run that is judged has it."""
 LARGE = ("efficientnet_lite0",)
 """Networks on which only the warm-up is tried in both orders, for the time they take."""
 
 
-def plan_loop(choice: Choice) -> list[Cell]:
-    """Return the cells of the training loop, the plain run first of each setting."""
-    cells = []
-    for network in choice.networks or NETWORKS:
-        model = NETWORKS[network].make(len(SHAPES))
-        policies = drivers(choice.policies, network, model, NETWORKS[network].steps)
-        for plain in _plain_cells(network, choice):
-            cells.append(plain)
-            cells += [
-                replace(plain, policy=policy, order=order, told=plain.steps)
-                for policy in policies
-                for order in _orders(plain, choice.orders)
-            ]
-    return cells
-
-
-def plan_tuning(choice: Choice) -> list[Cell]:
-    """Return plain runs at a constant rate, at every candidate of the base learning rate."""
-    return [
-        replace(plain, lr=lr, seed=TUNING_SEED + plain.seed)
-        for network in choice.networks or NETWORKS
-        for plain in _plain_cells(network, replace(choice, schedules=("constant",)))
-        for lr in CANDIDATES[plain.optimizer]
-    ]
-
-
-def _plain_cells(network: str, choice: Choice) -> Iterator[Cell]:
-    steps = choice.steps or NETWORKS[network].steps
-    for seed in range(choice.seeds):
-        for optimizer in choice.optimizers or OPTIMIZERS:
-            for schedule in choice.schedules or SCHEDULES:
-                lr = BASE_LRS[network][optimizer]
-                yield Cell(network, optimizer, lr, schedule, steps, seed)
-
-
-def _orders(plain: Cell, orders: tuple[str, ...]) -> tuple[str, ...]:
-    if plain.schedule == "constant" or (plain.network in LARGE and plain.schedule != "warm_up"):
-        return orders[:1]
-    return orders
-
-
-def run_loop(cell: Cell) -> Record:
-    """Fine-tune one network and score it."""
-    begun = time.process_time()
+def fine_tune(cell: Cell) -> Ran:
+    """Fine-tune one pretrained network and score it."""
     network = NETWORKS[cell.network]
     model = with_new_head(cell.network, cell.seed)
-    losses, controller = fine_tune(cell, network, model)
-    scores = score(network, model)
-    return make_record(cell, losses, scores, acted(controller), time.process_time() - begun)
-
-
-def fine_tune(
-    cell: Cell, network: Network, model: nn.Module
-) -> tuple[list[float], l2o.LRController | None]:
-    """Fine-tune a model in place; return the loss of every step, and the controller."""
     images, labels = _split(network, "flat", TRAINING, seed=1)
     optimizer = OPTIMIZERS[cell.optimizer](model.parameters(), lr=cell.lr)
     make_schedule = SCHEDULES[cell.schedule]
@@ -106,14 +52,10 @@ def fine_tune(
         elif schedule is not None:
             schedule.step()
 
-    return take_steps(cell.steps, next_loss, optimizer, controller, after), controller
-
-
-def score(network: Network, model: nn.Module) -> Scores:
-    """Return the accuracies on new source images and on the target."""
+    losses = take_steps(cell.steps, next_loss, optimizer, controller, after)
     source = _accuracy(model, *_split(network, "flat", VALIDATION, seed=2))
     target = _accuracy(model, *_split(network, "cluttered", TARGET, seed=3))
-    return make_scores(source, target, len(SHAPES), VALIDATION)
+    return losses, controller, make_scores(source, target, len(SHAPES), VALIDATION)
 
 
 def _split(network: Network, style: str, count: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -134,3 +76,38 @@ def _validation_loss(network: Network, model: nn.Module) -> float:
         loss = cross_entropy(model(images[:PLATEAU_IMAGES]), labels[:PLATEAU_IMAGES])
     train_mode(network, model)
     return float(loss)
+
+
+def _orders(plain: Cell, choice: Choice) -> list[Options]:
+    large = plain.network in LARGE and plain.schedule != "warm_up"
+    orders = choice.orders[:1] if large or plain.schedule == "constant" else choice.orders
+    return [{"order": order, "told": plain.steps} for order in orders]
+
+
+LOOP = Set(
+    networks=NETWORKS,
+    optimizers=OPTIMIZERS,
+    schedules=SCHEDULES,
+    bound=2.0,
+    quick=Choice(
+        policies=QUICK_POLICIES,
+        networks=("mlp", "bn_resnet", "vit"),
+        schedules=("warm_up", "constant"),
+        optimizers=("SGD", "AdamW"),
+        orders=("before",),
+    ),
+    model=lambda network: NETWORKS[network].make(len(SHAPES)),
+    steps=lambda network: NETWORKS[network].steps,
+    lrs=lambda network, optimizer: (BASE_LRS[network][optimizer],),
+    fine_tune=fine_tune,
+    ways=_orders,
+)
+TUNE = replace(
+    LOOP,
+    schedules=("constant",),
+    bound=None,
+    quick=Choice(),
+    lrs=lambda network, optimizer: CANDIDATES[optimizer],
+    first_seed=100,
+)
+"""How base learning rates are chosen, on seeds that no run which is judged has."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -62,11 +62,6 @@ def take_steps(
         losses.append(loss.item())
         after(step)
     return losses
-
-
-def acted(controller: l2o.LRController | None) -> Mapping[str, int]:
-    """Return what the guard did, by reason; nothing without a controller."""
-    return controller.report()["interventions"] if controller else {}
 
 
 @torch.no_grad()

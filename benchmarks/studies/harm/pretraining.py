@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import copy
-from functools import cache
-from pathlib import Path
+from functools import cache, partial
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import OneCycleLR
@@ -18,9 +15,9 @@ from l2o.benchmarks.studies.harm.images import PROXY_SHAPES, SHAPES, drawn
 from l2o.benchmarks.studies.harm.networks import NETWORKS, Network, images_for
 from l2o.benchmarks.studies.harm.plugging import take_steps
 from l2o.envs.runtime.cache_folder import cache_folder
-from l2o.files.atomic import write_atomically
+from l2o.envs.tasks.proxy.cache import load_or_make
 
-VERSION = 1
+VERSION = 2
 """Of what is kept; raised when images, networks or pretraining change."""
 IMAGES, BATCH, LR = 1000, 32, 1e-3
 
@@ -43,24 +40,15 @@ def pretrained(name: str) -> nn.Module:
     network = NETWORKS[name]
     torch.manual_seed(0)
     model = network.make(len(PROXY_SHAPES))
-    path = cache_folder() / "hostile" / f"{name}-{VERSION}.safetensors"
-    if network.pretraining and not _load(model, path):
-        pretrain(network, model)
-        write_atomically(path, save(model.state_dict()))
+    if network.pretraining:
+        path = cache_folder() / "hostile" / f"{name}-{VERSION}.safetensors"
+        shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
+        model.load_state_dict(load_or_make(path, partial(pretrain, network, model), shapes))
     return model
 
 
-def _load(model: nn.Module, path: Path) -> bool:
-    """Load what was kept; False where there is none, or a damaged one."""
-    try:
-        model.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError):
-        return False
-    return True
-
-
-def pretrain(network: Network, model: nn.Module) -> None:
-    """Teach a network the proxy's shapes in both styles."""
+def pretrain(network: Network, model: nn.Module) -> dict[str, Tensor]:
+    """Teach a network the proxy's shapes in both styles; return its weights."""
     parts = [drawn(style, IMAGES, seed=0, proxy=True) for style in ("flat", "cluttered")]
     images = images_for(network, torch.cat([part[0] for part in parts]))
     labels = torch.cat([part[1] for part in parts])
@@ -72,3 +60,4 @@ def pretrain(network: Network, model: nn.Module) -> None:
         return cross_entropy(model(images[chosen]), labels[chosen])
 
     take_steps(network.pretraining, next_loss, optimizer, after=lambda step: schedule.step())
+    return model.state_dict()

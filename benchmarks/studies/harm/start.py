@@ -7,18 +7,17 @@ first 50 steps, at a usual default learning rate.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from l2o.benchmarks.studies.harm.cell import Cell, Choice, Record, Scores, make_record
+from l2o.benchmarks.studies.harm.base import QUICK_POLICIES, Choice, Ran, Set
+from l2o.benchmarks.studies.harm.cell import Cell, Scores
 from l2o.benchmarks.studies.harm.optimizers import OPTIMIZERS
-from l2o.benchmarks.studies.harm.plugging import acted, control, drivers, take_steps
+from l2o.benchmarks.studies.harm.plugging import control, take_steps
 
 INPUTS, HIDDEN, CLASSES, BATCH, STEPS = 32, 64, 10, 16, 50
 FEATURES = ("random", "pretrained")
@@ -36,24 +35,8 @@ START_OPTIMIZERS: dict[str, tuple[Callable[..., Optimizer], float]] = {
 """Name -> optimizer and a usual default of its learning rate."""
 
 
-def plan_start(choice: Choice) -> list[Cell]:
-    """Return the cells, the plain run first of each setting; a schedule is a length told."""
-    cells = []
-    policies = drivers(choice.policies, "three layers", make_model("random-64", bias=True), STEPS)
-    for network in choice.networks or HEADS:
-        for name in choice.optimizers or START_OPTIMIZERS:
-            for seed in range(choice.seeds):
-                lr, steps = START_OPTIMIZERS[name][1], choice.steps or STEPS
-                plain = Cell(network, name, lr, "constant", steps, seed)
-                told = [LENGTHS[name] for name in choice.schedules or LENGTHS]
-                cells.append(plain)
-                cells += [replace(plain, policy=p, told=n) for p in policies for n in told]
-    return cells
-
-
-def run_start(cell: Cell) -> Record:
+def fine_tune(cell: Cell) -> Ran:
     """Train for the first steps."""
-    begun = time.process_time()
     torch.manual_seed(cell.seed)
     # Muon takes matrices alone.
     model = make_model(cell.network, bias=cell.optimizer != "Muon")
@@ -65,8 +48,7 @@ def run_start(cell: Cell) -> Record:
         labels = torch.randint(0, CLASSES, (BATCH,))
         return cross_entropy(model(centres[labels] + torch.randn(BATCH, INPUTS)), labels)
 
-    losses = take_steps(cell.steps, next_loss, optimizer, controller)
-    return make_record(cell, losses, Scores(), acted(controller), time.process_time() - begun)
+    return take_steps(cell.steps, next_loss, optimizer, controller), controller, Scores()
 
 
 def make_model(network: str, bias: bool) -> nn.Sequential:
@@ -93,3 +75,24 @@ def _normalise(layers: list[nn.Module], inputs: Tensor) -> None:
             if layer.bias is not None:
                 layer.bias.div_(size)
         inputs = layer(inputs)
+
+
+START = Set(
+    networks=HEADS,
+    optimizers=START_OPTIMIZERS,
+    schedules=LENGTHS,
+    bound=1.5,
+    quick=Choice(
+        policies=QUICK_POLICIES,
+        networks=("random-64", "random-2048", "pretrained-64", "pretrained-2048"),
+        optimizers=("SGD", "AdamW"),
+        schedules=("20", "1000"),
+    ),
+    model=lambda network: make_model(network, bias=True),
+    steps=lambda network: STEPS,
+    lrs=lambda network, optimizer: (START_OPTIMIZERS[optimizer][1],),
+    fine_tune=fine_tune,
+    # A schedule is a length that the controller is told.
+    ways=lambda plain, choice: [{"told": LENGTHS[n]} for n in choice.schedules or LENGTHS],
+    plain_schedule="constant",
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
@@ -10,77 +10,17 @@ import l2o
 from l2o.benchmarks.cells.machine import machine_facts
 from l2o.benchmarks.report.tables import Table
 from l2o.benchmarks.studies.base import KeptStudy
-from l2o.benchmarks.studies.harm.cell import Cell, Choice, Record, names_of
-from l2o.benchmarks.studies.harm.loop import plan_loop, plan_tuning, run_loop
-from l2o.benchmarks.studies.harm.networks import NETWORKS
-from l2o.benchmarks.studies.harm.optimizers import OPTIMIZERS, SCHEDULES
-from l2o.benchmarks.studies.harm.start import (
-    HEADS,
-    LENGTHS,
-    START_OPTIMIZERS,
-    plan_start,
-    run_start,
-)
-from l2o.benchmarks.studies.harm.summary import (
-    Summary,
-    claims_table,
-    harm_table,
-    policy_table,
-    summarise,
-    tuning_table,
-    worst_table,
-)
-from l2o.benchmarks.studies.harm.trainer import TRAINER_SCHEDULES, plan_trainer, run_trainer
+from l2o.benchmarks.studies.harm import summary
+from l2o.benchmarks.studies.harm.base import Choice, Set
+from l2o.benchmarks.studies.harm.cell import Cell, Record
+from l2o.benchmarks.studies.harm.loop import LOOP, TUNE
+from l2o.benchmarks.studies.harm.start import START
+from l2o.benchmarks.studies.harm.trainer import TRAINER
 from l2o.benchmarks.studies.options import Json, Quick, Workers, count, names, text
 from l2o.registry import lookup
 
-QUICK_POLICIES = ("asg-base", "asg-lite", "asg-wide")
 NAMED = ("networks", "optimizers", "schedules")
-
-
-@dataclass(frozen=True)
-class Set:
-    """A set of cells.
-
-    Attributes:
-        plan: a choice -> cells.
-        run: a cell -> its record.
-        networks: names that a choice may hold; so `optimizers` and `schedules`.
-        bound: how many times the plain run's worst loss a run may reach; None: nothing is claimed.
-        quick: what `--quick` runs, where nothing else is asked for.
-    """
-
-    plan: Callable[[Choice], list[Cell]]
-    run: Callable[[Cell], Record]
-    networks: Collection[str]
-    optimizers: Collection[str]
-    schedules: Collection[str]
-    bound: float | None
-    quick: Choice
-
-
-_LOOP_QUICK = Choice(
-    policies=QUICK_POLICIES,
-    networks=("mlp", "bn_resnet", "vit"),
-    schedules=("warm_up", "constant"),
-    optimizers=("SGD", "AdamW"),
-    orders=("before",),
-)
-_START_QUICK = Choice(
-    policies=QUICK_POLICIES,
-    networks=("random-64", "random-2048", "pretrained-64", "pretrained-2048"),
-    optimizers=("SGD", "AdamW"),
-    schedules=("20", "1000"),
-)
-_TRAINER_QUICK = Choice(QUICK_POLICIES, schedules=("warmup_steps", "constant", "greedy"))
-SETS: dict[str, Set] = {
-    "loop": Set(plan_loop, run_loop, NETWORKS, OPTIMIZERS, SCHEDULES, 2.0, _LOOP_QUICK),
-    "start": Set(plan_start, run_start, HEADS, START_OPTIMIZERS, LENGTHS, 1.5, _START_QUICK),
-    "trainer": Set(
-        *(plan_trainer, run_trainer, ("bert",), ("AdamW",), TRAINER_SCHEDULES, 2.0, _TRAINER_QUICK)
-    ),
-    "tune": Set(plan_tuning, run_loop, NETWORKS, OPTIMIZERS, ("constant",), None, Choice()),
-}
+SETS: dict[str, Set] = {"loop": LOOP, "start": START, "trainer": TRAINER, "tune": TUNE}
 """Name -> set; `tune` is how the base learning rates of `loop` were chosen."""
 
 _Some = Annotated[tuple[str, ...], names("Some of the set's; all if not given.")]
@@ -92,11 +32,8 @@ class Answer:
 
     set: str
     machine: Mapping[str, object]
-    summary: Summary | None
+    summary: summary.Summary | None
     cells: Sequence[Record]
-
-
-_ONE_OF = f"One of {', '.join(SETS)}."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +51,7 @@ class Harm(KeptStudy[Cell, Record, Answer]):
         "l2o study harm --set start --quick",
     )
     record: ClassVar[type[Record]] = Record
-    set: Annotated[str, text(_ONE_OF)] = "loop"
+    set: Annotated[str, text(f"One of {', '.join(SETS)}.")] = "loop"
     policies: Annotated[tuple[str, ...], names("All that ship if not given.")] = ()
     networks: _Some = ()
     optimizers: _Some = ()
@@ -147,25 +84,20 @@ class Harm(KeptStudy[Cell, Record, Answer]):
         try:
             return SETS[self.set].run(piece)
         except Exception as error:
-            return Record(**names_of(piece), error=f"{type(error).__name__}: {error}")
-
-    def is_whole(self, found: Record) -> bool:
-        """Tell whether a run that was kept did not fail."""
-        return not found.error
+            return Record.of(piece, error=f"{type(error).__name__}: {error}")
 
     def summarise(self, found: Sequence[Record]) -> Answer:
         """Hold the runs to what the set claims."""
         bound = SETS[self.set].bound
-        summary = None if bound is None else summarise(found, bound)
-        return Answer(self.set, machine_facts(self.workers), summary, found)
+        told = None if bound is None else summary.summarise(found, bound)
+        return Answer(self.set, machine_facts(self.workers), told, found)
 
     def tables(self, answer: Answer) -> list[Table]:
         """Return what the runs say."""
-        if (summary := answer.summary) is None:
-            return [tuning_table(answer.cells)]
-        shown = [policy_table(summary), worst_table(summary), claims_table(summary)]
-        return shown + [harm_table(summary)] * bool(summary.harmed)
+        if answer.summary is None:
+            return [summary.tuning_table(answer.cells)]
+        return summary.tables(answer.summary)
 
-    def failures(self, answer: Answer) -> list[Mapping[str, str]]:
+    def failures(self, answer: Answer) -> Sequence[Mapping[str, str]]:
         """Return the runs that raised."""
-        return [vars(each) for each in answer.summary.failures] if answer.summary else []
+        return answer.summary.failures if answer.summary else ()

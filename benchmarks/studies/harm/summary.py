@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from l2o.benchmarks.report.tables import UNKNOWN, Table, points
+from l2o.benchmarks.report.tables import Table, points, present, short
 from l2o.benchmarks.statistics import TASKS, Estimate, estimate, mean
+from l2o.benchmarks.studies.base import Columns
 from l2o.benchmarks.studies.harm.cell import PLAIN, Record
 
 SHOWN = 12
@@ -61,14 +62,6 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Failure:
-    """A run that raised."""
-
-    label: str
-    error: str
-
-
-@dataclass(frozen=True)
 class Summary:
     """What the runs of a set say.
 
@@ -77,6 +70,7 @@ class Summary:
         plain: mean accuracy of plain runs on the target.
         policies: name -> figures.
         harmed: the runs that break a claim, the worst first.
+        failures: `label` and `error` of each run that raised.
     """
 
     bound: float
@@ -84,7 +78,7 @@ class Summary:
     policies: Mapping[str, Figures]
     harmed: Sequence[Pair]
     claims: Sequence[Claim]
-    failures: Sequence[Failure]
+    failures: Sequence[Mapping[str, str]]
 
 
 def summarise(records: Sequence[Record], bound: float) -> Summary:
@@ -93,7 +87,7 @@ def summarise(records: Sequence[Record], bound: float) -> Summary:
     others = (r for r in records if r.policy != PLAIN and not r.error and r.plain in whole)
     pairs = [_pair(record, whole[record.plain]) for record in others]
     names = dict.fromkeys(pair.policy for pair in pairs)
-    failures = [Failure(record.id, record.error) for record in records if record.error]
+    failures = [{"label": r.id, "error": r.error} for r in records if r.error]
     harmed = [pair for pair in pairs if pair.harmed or pair.ratio > bound]
     return Summary(
         bound,
@@ -155,55 +149,28 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def policy_table(summary: Summary) -> Table:
-    """Return a row per policy."""
-    columns = ("policy", "runs", "at chance", "beyond", "worst loss", "target", "against plain")
-    rows = [("plain", "", "", "", "", _percent(summary.plain), "")]
-    rows += [
-        (
-            *(name, str(found.runs), str(found.at_chance), str(found.beyond_bound)),
-            *(_ratio(found.worst_ratio), _percent(found.target)),
-            points(found.difference),
-        )
-        for name, found in summary.policies.items()
-    ]
+def tables(summary: Summary) -> list[Table]:
+    """Return the figures of policies, their worst runs, claims, and the runs that break them."""
     note = (
         "at chance: runs that end at chance where the plain run does not. worst loss: the largest "
         "loss over the plain run's largest, in the worst run; beyond: runs where that is above "
         f"{summary.bound:g}. target: accuracy on the target, %; against plain: the mean paired "
         "difference in points, with a 95 % bootstrap interval over runs."
     )
-    return Table("Harm", columns, rows, note)
-
-
-def worst_table(summary: Summary) -> Table:
-    """Return each policy's run with the largest loss, against the plain run's."""
-    found = summary.policies.items()
-    rows = [(name, _ratio(each.worst_ratio), each.worst_run) for name, each in found]
-    return Table("Where it is worst", ("policy", "worst loss", "run"), rows)
-
-
-def harm_table(summary: Summary) -> Table:
-    """Return the worst of the runs that break a claim."""
-    rows = [
-        (pair.id, _ratio(pair.ratio), "yes" if pair.harmed else "", str(pair.interventions))
-        for pair in summary.harmed[:SHOWN]
+    policies = Table.of("Harm", summary.policies.items(), POLICIES, note)
+    plain = ("plain", "", "", "", "", short(summary.plain), "")
+    harm = Table.of(
+        "Runs that break a claim",
+        summary.harmed[:SHOWN],
+        HARMED,
+        f"{len(summary.harmed)} runs in all." if len(summary.harmed) > SHOWN else "",
+    )
+    return [
+        replace(policies, rows=[plain, *policies.rows]),
+        Table.of("Where it is worst", summary.policies.items(), WORST),
+        Table.of("Claims", summary.claims, CLAIMS),
+        *present(harm),
     ]
-    note = f"{len(summary.harmed)} runs in all." if len(summary.harmed) > SHOWN else ""
-    return Table("Runs that break a claim", ("run", "worst loss", "at chance", "guard"), rows, note)
-
-
-def claims_table(summary: Summary) -> Table:
-    """Return the claims and whether they hold."""
-    rows = [
-        (
-            each.claim,
-            str(each.found) if isinstance(each.found, int) else _ratio(each.found),
-            "holds" if each.holds else "FAILS",
-        )
-        for each in summary.claims
-    ]
-    return Table("Claims", ("claim", "found", "verdict"), rows)
 
 
 def tuning_table(records: Sequence[Record]) -> Table:
@@ -216,19 +183,42 @@ def tuning_table(records: Sequence[Record]) -> Table:
     rows = [
         (
             *(name, f"{lr:g}", f"{max(run.max_loss for run in runs):.2f}"),
-            _percent(_mean(run.source_accuracy for run in runs)),
-            _percent(_mean(run.target_accuracy for run in runs)),
+            short(_mean(run.source_accuracy for run in runs)),
+            short(_mean(run.target_accuracy for run in runs)),
         )
         for (name, lr), runs in settings.items()
     ]
     return Table("Plain runs", ("run", "base LR", "worst loss", "source", "target"), rows)
 
 
-def _percent(share: float | None) -> str:
-    return UNKNOWN if share is None else f"{100 * share:.1f}"
-
-
 def _ratio(ratio: float) -> str:
     if math.isinf(ratio):
         return "∞"
     return f"{ratio:.2f}" if ratio < 1000 else f"{ratio:.0e}"
+
+
+POLICIES: Columns = {
+    "policy": lambda each: each[0],
+    "runs": lambda each: str(each[1].runs),
+    "at chance": lambda each: str(each[1].at_chance),
+    "beyond": lambda each: str(each[1].beyond_bound),
+    "worst loss": lambda each: _ratio(each[1].worst_ratio),
+    "target": lambda each: short(each[1].target),
+    "against plain": lambda each: points(each[1].difference),
+}
+WORST: Columns = {
+    "policy": lambda each: each[0],
+    "worst loss": lambda each: _ratio(each[1].worst_ratio),
+    "run": lambda each: each[1].worst_run,
+}
+HARMED: Columns = {
+    "run": lambda pair: pair.id,
+    "worst loss": lambda pair: _ratio(pair.ratio),
+    "at chance": lambda pair: "yes" if pair.harmed else "",
+    "guard": lambda pair: str(pair.interventions),
+}
+CLAIMS: Columns = {
+    "claim": lambda each: each.claim,
+    "found": lambda each: str(each.found) if isinstance(each.found, int) else _ratio(each.found),
+    "verdict": lambda each: "holds" if each.holds else "FAILS",
+}

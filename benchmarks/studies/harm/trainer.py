@@ -7,24 +7,15 @@ A small BERT, not pretrained, learns which kind of tokens a sequence holds the m
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from l2o.benchmarks.studies.harm.cell import (
-    PLAIN,
-    Cell,
-    Choice,
-    Record,
-    Scores,
-    make_record,
-    make_scores,
-)
-from l2o.benchmarks.studies.harm.plugging import accuracy, acted, drivers
+from l2o.benchmarks.studies.harm.base import QUICK_POLICIES, Choice, Ran, Set
+from l2o.benchmarks.studies.harm.cell import PLAIN, Cell, make_scores
+from l2o.benchmarks.studies.harm.plugging import accuracy
 
 STEPS, BATCH, LR = 80, 16, 1e-3
 CLASSES, TOKENS, LENGTH = 4, 64, 16
@@ -56,28 +47,15 @@ TRAINER_SCHEDULES: dict[str, Mapping[str, object]] = {
 """Name -> arguments of the Trainer; a name is its `lr_scheduler_type` where none is given."""
 
 
-def plan_trainer(choice: Choice) -> list[Cell]:
-    """Return the cells, the plain run first of each setting."""
-    cells = []
-    policies = drivers(choice.policies, "bert", make_bert(seed=0), STEPS)
-    for seed in range(choice.seeds):
-        for schedule in choice.schedules or TRAINER_SCHEDULES:
-            plain = Cell("bert", "AdamW", LR, schedule, choice.steps or STEPS, seed)
-            cells.append(plain)
-            cells += [replace(plain, policy=policy, told=plain.steps) for policy in policies]
-    return cells
-
-
-def run_trainer(cell: Cell) -> Record:
+def fine_tune(cell: Cell) -> Ran:
     """Train with the Trainer and score."""
     import transformers
 
     from l2o.integrations.huggingface import LRCallback
 
-    begun = time.process_time()
     transformers.logging.set_verbosity_error()
     callbacks: list[Any] = [] if cell.policy == PLAIN else [LRCallback(cell.policy)]
-    model = make_bert(cell.seed)
+    model: Any = make_bert(cell.seed)
     with tempfile.TemporaryDirectory() as folder:
         trainer = transformers.Trainer(
             model,
@@ -89,8 +67,12 @@ def run_trainer(cell: Cell) -> Record:
         trainer.remove_callback(transformers.PrinterCallback)
         trainer.train()
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
-    told = acted(callbacks[0].controller if callbacks else None)
-    return make_record(cell, losses, _score(model), told, time.process_time() - begun)
+    source, target = (
+        _accuracy(model, *sequences(VALIDATION, own, seed=seed))
+        for own, seed in ((CLEAR, 2), (FAINT, 3))
+    )
+    scores = make_scores(source, target, CLASSES, VALIDATION)
+    return losses, callbacks[0].controller if callbacks else None, scores
 
 
 def make_bert(seed: int) -> nn.Module:
@@ -148,13 +130,20 @@ def _arguments(cell: Cell, folder: str) -> Any:
     )
 
 
-def _score(model: nn.Module) -> Scores:
-    source = _accuracy(model, *sequences(VALIDATION, CLEAR, seed=2))
-    target = _accuracy(model, *sequences(VALIDATION, FAINT, seed=3))
-    return make_scores(source, target, CLASSES, VALIDATION)
-
-
 @torch.no_grad()
 def _accuracy(model: Any, tokens: Tensor, labels: Tensor) -> float:
     model.eval()
     return accuracy(model(input_ids=tokens).logits, labels)
+
+
+TRAINER = Set(
+    networks=("bert",),
+    optimizers=("AdamW",),
+    schedules=TRAINER_SCHEDULES,
+    bound=2.0,
+    quick=Choice(QUICK_POLICIES, schedules=("warmup_steps", "constant", "greedy")),
+    model=lambda network: make_bert(seed=0),
+    steps=lambda network: STEPS,
+    lrs=lambda network, optimizer: (LR,),
+    fine_tune=fine_tune,
+)

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from l2o.benchmarks.cells.record import finite
 from l2o.benchmarks.report.factors import show_factor
 from l2o.benchmarks.report.figures.style import INK, LOOKS, legend_below, log_axis, tidy
-from l2o.benchmarks.studies.portrait.drawing import draw_held, percent, two_rows
+from l2o.benchmarks.report.tables import short
+from l2o.benchmarks.studies.portrait.drawing import draw_held, two_rows
 from l2o.benchmarks.studies.portrait.trace import Trace
 
 FACTORS = (0.01, 1.0, 100.0)
@@ -59,13 +60,16 @@ def leftover(trace: Trace, reference: Trace) -> float | None:
 def compare_factors(traces: Sequence[Trace]) -> Corrected:
     """Return accuracy and leftover at every factor, of the fine-tunes of a task at `FACTORS`."""
     right = traces[FACTORS.index(1.0)]
-    found = []
-    for trace in traces:
-        given = round(abs(float(np.log10(trace.base_lr_factor))), 6)
-        left = leftover(trace, right)
-        found.append(
-            AtFactor(trace.base_lr_factor, trace.target_accuracy, trace.diverged, left, given)
+    found = [
+        AtFactor(
+            factor=trace.base_lr_factor,
+            target_accuracy=trace.target_accuracy,
+            diverged=trace.diverged,
+            decades_left=leftover(trace, right),
+            decades_given=round(abs(float(np.log10(trace.base_lr_factor))), 6),
         )
+        for trace in traces
+    ]
     return Corrected(right.family, right.task_seed, found)
 
 
@@ -81,7 +85,7 @@ def draw_base_lr(tasks: Sequence[Sequence[Trace]]) -> Figure:
                 _draw_part(axes, trace, part)
             tidy(axes)
         log_axis(column[0])
-        outcome = " / ".join(percent(t.target_accuracy).removesuffix(" %") for t in traces)
+        outcome = " / ".join(short(trace.target_accuracy) for trace in traces)
         column[0].set_title(f"{traces[0].title}\n{outcome} %", fontsize=8)
     for part, axes in zip(("head", "backbone"), grid[:, 0], strict=True):
         axes.set_ylabel(f"learning rate, {part}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from l2o.benchmarks.report.figures.style import log_axis, new_figure, progress_axis, tidy
+from l2o.benchmarks.report.tables import short
 from l2o.benchmarks.statistics import Array
 from l2o.benchmarks.studies.portrait.trace import Trace
+from l2o.configs.schema import Options
 
 HEAD = "#D55E00"
 GREY = "#777777"
@@ -24,16 +26,6 @@ LONGEST = 5
 def backbone_colour(share: float) -> Any:
     """Return the colour of a backbone layer: share 0 is the first, 1 the last one."""
     return colormaps["viridis"](0.88 * share)
-
-
-def percent(share: float | None) -> str:
-    """Return a share in per cent.
-
-    Example:
-        >>> percent(0.614), percent(None)
-        ('61.4 %', '–')
-    """
-    return "–" if share is None else f"{100 * share:.1f} %"
 
 
 def two_rows(columns: int, sharey: str) -> tuple[Figure, Any]:
@@ -63,7 +55,7 @@ def draw_multipliers(traces: Sequence[Trace]) -> Figure:
     for trace, axes in zip(traces, grid.flat):
         _draw_groups(axes, trace)
         axes.axhline(1.0, color=GREY, linewidth=0.8, linestyle=":")
-        outcome = percent(trace.target_accuracy) + (", diverged" if trace.diverged else "")
+        outcome = f"{short(trace.target_accuracy)} %" + ", diverged" * trace.diverged
         axes.set_title(f"{trace.title}\n{outcome}", fontsize=8)
         progress_axis(axes)
         axes.label_outer()
@@ -71,10 +63,9 @@ def draw_multipliers(traces: Sequence[Trace]) -> Figure:
     log_axis(grid[0, 0])
     for axes in grid[:, 0]:
         axes.set_ylabel("multiplier")
-    handles = [Line2D([], [], color=HEAD, linewidth=2.2, label="head")]
-    for share, label in ((1.0, "backbone, last layer"), (0.5, "middle"), (0.0, "first layer")):
-        handles.append(Line2D([], [], color=backbone_colour(share), linewidth=1.5, label=label))
-    legend(figure, handles, len(handles))
+    depths = {"backbone, last layer": 1.0, "middle": 0.5, "first layer": 0.0}
+    backbone = {name: {"color": backbone_colour(share)} for name, share in depths.items()}
+    legend(figure, {"head": {"color": HEAD, "linewidth": 2.2}, **backbone}, columns=4)
     return figure
 
 
@@ -89,8 +80,8 @@ def _draw_groups(axes: Axes, trace: Trace) -> None:
         draw_held(axes, trace, logs[:, index], **look)
 
 
-def legend(figure: Figure, handles: Sequence[Line2D], columns: int) -> None:
-    """Put a legend under the whole figure."""
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9
-    )
+def legend(figure: Figure, looks: Mapping[str, Options], columns: int) -> None:
+    """Put a legend of lines under the whole figure: label -> look."""
+    handles = [Line2D([], [], label=label, **look) for label, look in looks.items()]
+    place: Options = {"loc": "outside lower center", "frameon": False, "fontsize": 9}
+    figure.legend(handles=handles, ncols=columns, **place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,19 +14,10 @@ from matplotlib.figure import Figure
 
 from l2o.benchmarks.report.figures.style import INK, LOOKS, legend_below, new_figure, tidy
 from l2o.benchmarks.report.markdown import to_markdown
-from l2o.benchmarks.report.tables import UNKNOWN, Table, points
+from l2o.benchmarks.report.tables import Table, points, show
 from l2o.benchmarks.statistics import TASKS, Estimate, estimate, mean
+from l2o.benchmarks.studies import options
 from l2o.benchmarks.studies.base import SharedStudy
-from l2o.benchmarks.studies.options import (
-    Out,
-    Overrides,
-    PolicyName,
-    Quick,
-    Seed,
-    Workers,
-    count,
-    text,
-)
 from l2o.benchmarks.studies.portrait.permutation import Variant, list_variants
 from l2o.benchmarks.studies.portrait.player import Outcome, Player
 from l2o.benchmarks.studies.portrait.study import add_sections
@@ -84,15 +75,15 @@ class Importance(SharedStudy[Variant | None, Outcome, Answer]):
     """
 
     examples = ("l2o study importance asg-base --fine-tunes 32 --out runs/importance",)
-    policy: PolicyName
-    overrides: Overrides = ()
-    out: Out
-    config: Annotated[str | None, text("Where the policy's card has none.")] = None
-    fine_tunes: Annotated[int, count("At once, for each row.", 2)] = 64
-    seed: Seed = 0
-    resamples: Annotated[int, count("Of the bootstrap.")] = 2000
-    workers: Workers = 1
-    quick: Quick = False
+    policy: options.PolicyName
+    overrides: options.Overrides = ()
+    out: options.Out
+    config: Annotated[str | None, options.text("Where the policy's card has none.")] = None
+    fine_tunes: Annotated[int, options.count("At once, for each row.", 2)] = 64
+    seed: options.Seed = 0
+    resamples: Annotated[int, options.count("Of the bootstrap.")] = 2000
+    workers: options.Workers = 1
+    quick: options.Quick = False
 
     @property
     def count(self) -> int:
@@ -193,15 +184,6 @@ def training_config(
 
 def importance_table(answer: Answer) -> Table:
     """Return the table: a row per group and signal, the costliest first."""
-    rows = [
-        (
-            row.name,
-            points(row.loss) if row.tells else UNKNOWN,
-            _change(row.log10_change) if row.tells else UNKNOWN,
-            str(row.diverged),
-        )
-        for row in answer.rows
-    ]
     note = (
         f"Final accuracy on real validation images of the meta-training split, "
         f"{answer.fine_tunes} fine-tunes drawn as in training; without permutation "
@@ -210,13 +192,16 @@ def importance_table(answer: Answer) -> Table:
         "the layers of each network, all others among fine-tunes. – where no decision changed: "
         "what is the same in all fine-tunes cannot be judged so."
     )
-    groups = frozenset(i for i, row in enumerate(answer.rows) if len(row.signals) > 1)
-    columns = ("permuted", "loss of accuracy", "change of log10 multiplier", "diverged")
-    return Table("Permutation importance", columns, rows, note, groups)
-
-
-def _change(found: Estimate) -> str:
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    columns: dict[str, Callable[[Row], str]] = {
+        "permuted": lambda row: row.name,
+        "loss of accuracy": lambda row: points(row.loss if row.tells else None),
+        "change of log10 multiplier": lambda row: show(
+            row.log10_change if row.tells else None, ".3f"
+        ),
+        "diverged": lambda row: str(row.diverged),
+    }
+    title, groups = "Permutation importance", lambda row: len(row.signals) > 1
+    return Table.of(title, answer.rows, columns, note, strong=groups)
 
 
 def draw_importance(answer: Answer) -> Figure:

@@ -10,9 +10,10 @@ import torch
 from gymnasium.utils import seeding
 from torch import Tensor
 
+from l2o.benchmarks.cells.episode_scores import seen_by
 from l2o.benchmarks.statistics import Array
 from l2o.benchmarks.studies.portrait.permutation import Numbers, Variant, permute
-from l2o.configs.schema import Environment, TrainConfig
+from l2o.configs.schema import TrainConfig
 from l2o.deciding.learned import LearnedPolicy
 from l2o.envs.build import build
 from l2o.envs.episode_rules import TASK_SEEDS, EpisodeRules
@@ -62,7 +63,7 @@ class Player:
         self.policy = policy
         self.seed = seed
         family = meta_training_family(config)
-        environment = environment_of(config, policy)
+        environment = seen_by(policy, config, config.environment.validation).environment
         self._rules = EpisodeRules(family, config.finetuning, environment)
         family.prepare(progress=sys.stderr.isatty())
         self._withheld: list[list[int]] = []
@@ -148,21 +149,6 @@ def meta_training_family(config: TrainConfig) -> TaskFamily:
             f"looks at {META_TRAINING!r} only; set task.options.split={META_TRAINING}"
         )
     return family
-
-
-def environment_of(config: TrainConfig, policy: LearnedPolicy) -> Environment:
-    """Return the environment a policy was trained in, with what the policy itself settles."""
-    return config.environment.model_copy(
-        update={
-            "signals": policy.signals.names,
-            "multipliers": policy.multipliers.to_dict(),
-            "guidance_actions": policy.guidance_actions,
-            # Every fine-tune is another one, of a task of its own.
-            "group": 1,
-            "tasks": None,
-            "rewards": {},
-        }
-    )
 
 
 def _decide(policies: SlotPolicies, seen: Tensor, running: Numbers) -> dict[int, Tensor]:

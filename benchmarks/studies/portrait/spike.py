@@ -9,17 +9,16 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from l2o.benchmarks.cells.record import finite
 from l2o.benchmarks.report.figures.style import INK, log_axis, tidy
+from l2o.benchmarks.report.tables import short
 from l2o.benchmarks.studies.portrait.drawing import (
     GREY,
     HEAD,
     backbone_colour,
     draw_held,
     legend,
-    percent,
     two_rows,
 )
 from l2o.benchmarks.studies.portrait.trace import Trace
@@ -126,12 +125,15 @@ def draw_spike(pairs: Sequence[tuple[Trace, Trace]]) -> Figure:
                 at = spiked.spike.step / spiked.steps
                 axes.axvline(at, color=GREY, linewidth=1, linestyle=":")
             tidy(axes)
-        outcome = f"{percent(spiked.target_accuracy)}, without {percent(plain.target_accuracy)}"
+        outcome = f"{short(spiked.target_accuracy)} %, without {short(plain.target_accuracy)} %"
         above.set_title(f"{plain.title}\n{outcome}", fontsize=8)
     for axes, label in zip(grid[:, 0], ("training loss", "multiplier"), strict=True):
         log_axis(axes)
         axes.set_ylabel(label)
-    legend(figure, _handles(), 3)
+    looks = {"loss": {"color": INK}, "head": {"color": _COLOURS["head"]}}
+    looks |= {"backbone, geometric mean": {"color": _COLOURS["backbone"]}}
+    looks |= {"with noise on the weights": {"color": GREY}}
+    legend(figure, {**looks, "without": {"color": GREY, "linestyle": _DASHES}}, columns=3)
     return figure
 
 
@@ -139,14 +141,3 @@ def _draw_parts(axes: Axes, trace: Trace, dashes: Any) -> None:
     for name, logs in trace.parts(trace.logs).items():
         if len(logs):
             draw_held(axes, trace, logs, color=_COLOURS[name], linestyle=dashes, linewidth=1.8)
-
-
-def _handles() -> list[Line2D]:
-    lines: list[tuple[str, Any, str]] = [
-        (INK, "-", "loss"),
-        (_COLOURS["head"], "-", "head"),
-        (_COLOURS["backbone"], "-", "backbone, geometric mean"),
-        (GREY, "-", "with noise on the weights"),
-        (GREY, _DASHES, "without"),
-    ]
-    return [Line2D([], [], color=c, linestyle=style, label=label) for c, style, label in lines]

@@ -107,17 +107,13 @@ class Trace:
         return self.logs + np.log10(self.learning_rates.base_lr)
 
     def parts(self, logs: Array) -> dict[str, Array]:
-        """Return the means over the head's groups and over the backbone's, `[decisions]` each."""
-        heads = np.array(self.heads)
-        chosen = {"head": logs[:, heads], "backbone": logs[:, ~heads]}
-        return {name: _mean_known(values) for name, values in chosen.items() if values.size}
+        """Return the means over the head's groups and over the backbone's, `[decisions]` each.
 
-
-def _mean_known(values: Array) -> Array:
-    """Return the mean over the last axis of what is no NaN; NaN where nothing is."""
-    known = ~np.isnan(values)
-    total = np.where(known, values, 0.0).sum(axis=-1)
-    return np.where(known.any(axis=-1), total / np.maximum(known.sum(axis=-1), 1), np.nan)
+        They are over the groups that were not frozen; NaN where all were.
+        """
+        heads, known = np.array(self.heads), np.ma.masked_invalid(logs)
+        chosen = {"head": known[:, heads], "backbone": known[:, ~heads]}
+        return {k: v.mean(axis=1).filled(np.nan) for k, v in chosen.items() if v.size}
 
 
 def record_trace(
