@@ -73,7 +73,7 @@ def _read(path: Path) -> Results:
     what = str(data.get("benchmark"))
     kind = lookup("measurement", MEASUREMENTS, what)
     parts = [str(data[key]) for key in ("device", "precision") if key in data]
-    found: Measured[Any] = TypeAdapter(kind.measured).validate_python(data)
+    found: Any = TypeAdapter(kind.measured).validate_python(data)
     return what, ", ".join(parts), found
 
 
