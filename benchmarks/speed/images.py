@@ -113,7 +113,7 @@ class Images(Measurement[Pace]):
     examples = (
         "l2o speed images --json images.json",
         "l2o speed images --device cuda --precision bf16 --network timm:resnet50 --size 224 "
-        "--batch-size 128 --workers 12",
+        "--batch-size 64 --workers 4 --steps 60",
     )
     title = "Images"
     columns = {
@@ -124,12 +124,12 @@ class Images(Measurement[Pace]):
     }
     measured = Paces
     device: Device = "cpu"
-    network: Annotated[str, text("The network, library:architecture.")] = "timm:lcnet_050"
+    network: Annotated[str, text("The network, library:architecture.")] = "timm:test_resnet"
     size: Annotated[int, count("Height and width that it is given.")] = 48
-    batch_size: Annotated[int, count("Images per step.", 2)] = 32
+    batch_size: Annotated[int, count("Images per step.", 2)] = 64
     images: Annotated[int, count("Images that are drawn.", 4 * CLASSES)] = 320
     steps: Annotated[int, count("Training steps per round.")] = 10
-    rounds: Annotated[int, count("Times that each is measured.")] = 15
+    rounds: Annotated[int, count("Times that each is measured.")] = 9
     workers: Annotated[int, count("Processes that read ahead.", 0)] = 0
     precision: Annotated[Precision, text("float32, bf16 or fp16.")] = "float32"
     many: Annotated[int, count("Images of the large data set.", 4 * FEWER)] = 50_000
