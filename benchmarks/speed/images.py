@@ -265,7 +265,9 @@ class BareImages:
             self.model.parameters(), lr=RATE, momentum=0.9, weight_decay=5e-4
         )
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
-        data, size = task.source_train, min(task.batch_size, len(task.source_train))
+        # Any: map-style, whatever its class.
+        data: Any = task.source_train
+        size = min(task.batch_size, len(data))
         self.batches: Iterator[Any] = iter(
             DataLoader(
                 data,
