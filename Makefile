@@ -22,11 +22,11 @@ demo: install
 	$(BIN)/l2o benchmark demo policy=$(OUT)/train --out $(OUT)/benchmark
 	$(BIN)/l2o report $(OUT)/benchmark
 
-# A network of ImageNet on real photographs: some hours on two cores. It downloads Fashion-MNIST (31 MB)
+# A network of ImageNet on real photographs, in about ten minutes on two cores. It downloads Fashion-MNIST (31 MB)
 # unless it is there; docs/garments.md.
 real: install
 	$(BIN)/python -c 'from l2o.envs.tasks.garments import fetch_photographs; fetch_photographs()'
-	$(BIN)/l2o benchmark garments --out runs/real
+	$(BIN)/l2o benchmark real --out runs/real
 	$(BIN)/l2o report runs/real
 
 test: lint types unit

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from l2o.benchmarks.comparisons.results_file import REMEDY, RESULTS
 from l2o.benchmarks.comparisons.table.plan import fingerprint
-from l2o.benchmarks.comparisons.zero_shot.cost import training_cost
+from l2o.benchmarks.comparisons.zero_shot.summary import training_cost
 from l2o.configs.load import config_data, load_config
 from l2o.configs.schema import Options
 from l2o.deciding.bundle import CARD, load_policy, read_card, save_policy

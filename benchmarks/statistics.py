@@ -7,11 +7,14 @@ within each.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BeforeValidator, ConfigDict, PlainSerializer
+from pydantic.dataclasses import dataclass as checked
+from pydantic_core import to_jsonable_python
 from scipy import stats
 
 Array = NDArray[np.float64]
@@ -26,7 +29,21 @@ LEVEL = 0.95
 NAN = float("nan")
 
 
-@dataclass(frozen=True)
+def _read(value: object) -> object:
+    if value is not None and not isinstance(value, int | float):
+        raise ValueError(f"must be a number or null, got {value!r:.80}")
+    return NAN if value is None else value
+
+
+def _plain(value: float) -> float | None:
+    return round(float(value), 6) if np.isfinite(value) else None
+
+
+Number = Annotated[float, BeforeValidator(_read), PlainSerializer(_plain)]
+"""A number that may be unknown: NaN, which JSON has no word for, is null there."""
+
+
+@checked(frozen=True, config=ConfigDict(extra="forbid"))
 class Estimate:
     """A statistic and its bootstrap interval.
 
@@ -38,24 +55,16 @@ class Estimate:
         runs: runs that it rests on, those of all tasks together.
     """
 
-    value: float = NAN
-    low: float = NAN
-    high: float = NAN
+    value: Number = NAN
+    low: Number = NAN
+    high: Number = NAN
     tasks: int = 0
     runs: int = 0
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Mapping[str, Any]:
         """Return plain JSON data; what is not known is null."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Return what `to_json` was made of.
-
-        Raises:
-            TypeError: fields that are no numbers, or not those of an estimate.
-        """
-        return cls(**{name: _read(value) for name, value in data.items()})
+        plain: Mapping[str, Any] = to_jsonable_python(self)
+        return plain
 
     def scaled(self, by: float) -> Estimate:
         """Return the same in another unit."""
@@ -77,7 +86,7 @@ class Estimate:
         return (self.low, self.high) if self.has_interval else (self.value, self.value)
 
 
-@dataclass(frozen=True)
+@checked(frozen=True, config=ConfigDict(extra="forbid"))
 class Difference(Estimate):
     """A paired comparison of two sets of runs; `value` is that of the first minus the second.
 
@@ -89,10 +98,10 @@ class Difference(Estimate):
             expect on tasks like these, not only on these; NaN with fewer than three tasks.
     """
 
-    mean: float = NAN
-    improvement: float = NAN
+    mean: Number = NAN
+    improvement: Number = NAN
     tasks_better: int = 0
-    new_tasks: tuple[float, float] = (NAN, NAN)
+    new_tasks: tuple[Number, Number] = (NAN, NAN)
 
 
 @dataclass(frozen=True)
@@ -313,19 +322,3 @@ def _difference(
 
 def _pooled(strata: Strata) -> Array:
     return np.concatenate([s.reshape(*s.shape[:-2], -1) for s in strata], axis=-1)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, int):
-        return value
-    return round(float(value), 6) if np.isfinite(value) else None
-
-
-def _read(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(_read(each) for each in value)
-    if value is not None and not isinstance(value, int | float):
-        raise TypeError(f"must be a number or null, got {value!r:.80}")
-    return NAN if value is None else value

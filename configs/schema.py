@@ -312,9 +312,9 @@ class Claim(Strict):
     """What is compared: split and metric; `failed`, `fine_tunes` are a policy's own."""
     # `better` and `worse` until rows had rivals; configs of earlier runs are still read.
     row: str | None = Field(default=None, validation_alias=AliasChoices("row", "better"))
-    """Label of the row that must be higher; null: each learned policy."""
+    """Label of the row that must be better; null: each learned policy."""
     rival: str | None = Field(default=None, validation_alias=AliasChoices("rival", "worse"))
-    """Label of the row that must be lower, or a group: best schedule, source_validation, ..."""
+    """Label of the row that must be worse, or a group: best schedule, source_validation, ..."""
     base_lrs: tuple[Literal["default", "mean"], ...] = ("mean",)
     """At the default base LR, in the mean over base LRs, or at both."""
     unseen: bool = False

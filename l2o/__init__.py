@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from l2o.networks.multipliers import Bins, LogRange
     from l2o.signals.spec import SignalSpec
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Bins": "networks.multipliers",

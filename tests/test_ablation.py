@@ -13,13 +13,14 @@ from tiny import TinyFamily
 
 import l2o.benchmarks.comparisons.ablation.comparison as ablation_run
 from l2o.benchmarks import print_table, run_benchmark, write_report
+from l2o.benchmarks.cells.record import Failure
 from l2o.benchmarks.cells.record_file import CELLS, read_records
 from l2o.benchmarks.comparisons.ablation.comparison import ABLATION
 from l2o.benchmarks.comparisons.ablation.learn import is_learned, scoring_config
 from l2o.benchmarks.comparisons.ablation.plan import check_run, make_runs
 from l2o.benchmarks.comparisons.ablation.result_models import RunRecord
 from l2o.benchmarks.comparisons.ablation.summary import summarise
-from l2o.benchmarks.comparisons.results_file import Failure, Finished
+from l2o.benchmarks.comparisons.results_file import Finished
 from l2o.benchmarks.statistics import CROSSED, estimate, mean
 from l2o.configs.ablation import AblationConfig
 from l2o.configs.errors import ConfigError

@@ -15,12 +15,11 @@ from l2o.benchmarks.cells.record import Point, Record
 from l2o.benchmarks.cells.samples import load_samples, save_samples
 from l2o.benchmarks.comparisons.table.comparison import TABLE
 from l2o.benchmarks.comparisons.table.figures import FIGURES
-from l2o.benchmarks.comparisons.table.figures.focus import focus
 from l2o.benchmarks.comparisons.table.figures.over_training import curves
+from l2o.benchmarks.comparisons.table.figures.rows import focus
 from l2o.benchmarks.comparisons.table.result_models import Block, RowResult, TableResults
-from l2o.benchmarks.report.factors import show_factor
+from l2o.benchmarks.report.factors import duration, show_factor
 from l2o.benchmarks.report.markdown import to_markdown
-from l2o.benchmarks.report.page import duration
 from l2o.benchmarks.report.tables import Table, percent, points
 from l2o.benchmarks.statistics import Estimate
 from l2o.configs.schema import BenchmarkConfig, Bound, Claim, Grid, Named, Row

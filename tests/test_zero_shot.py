@@ -8,9 +8,8 @@ from zero_shot_cases import config, records_of
 
 from l2o.benchmarks.comparisons.claims import DEFAULT, MISJUDGED, judge
 from l2o.benchmarks.comparisons.zero_shot.contenders import gather_contenders
-from l2o.benchmarks.comparisons.zero_shot.cost import count_cost, training_cost
-from l2o.benchmarks.comparisons.zero_shot.figures.profiles import profile
-from l2o.benchmarks.comparisons.zero_shot.summary import summarise
+from l2o.benchmarks.comparisons.zero_shot.figures import profile
+from l2o.benchmarks.comparisons.zero_shot.summary import count_cost, summarise, training_cost
 from l2o.benchmarks.statistics import TASKS, Estimate, difference_of_means, estimate, mean
 from l2o.configs.schema import Bound, Claim
 from l2o.deciding.bundle import read_card

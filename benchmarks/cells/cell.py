@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import time
 import traceback
@@ -13,7 +11,7 @@ from functools import cached_property, lru_cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from l2o.benchmarks.cells.code_hash import hash_code
+from l2o.benchmarks.cells.code_hash import hash_code, hash_settings
 from l2o.benchmarks.cells.record import RECORD_VERSION, LearningRates, Point, Record, finite
 from l2o.benchmarks.cells.scores_by_name import ON_THE_WAY, PROXY, score
 from l2o.configs.schema import FineTuning, Named, Options, PolicyChoice
@@ -91,7 +89,7 @@ class Cell:
             content |= {"base_lr": self.base_lr, "base_lr_factor": 1.0}
         if code := hash_code(content):
             content["code"] = code
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+        return hash_settings(content)
 
 
 def _told(finetuning: FineTuning) -> Options:
@@ -261,15 +259,17 @@ def measured_record(
     from l2o.benchmarks.cells.target_measures import class_accuracies, target_measures
 
     last = curve.points[-1].scores
-    classes = objective.name == "classification"
+    classes, main = objective.name == "classification", objective.metric()
     return record_of(
         cell,
-        metric=objective.main,
+        metric=main.name,
+        direction=main.direction,
+        unit=main.unit,
         scores={**last, PROXY: to_plain(proxy)},
         measures=target_measures(outputs, classes),
         class_accuracy=class_accuracies(outputs) if classes else (),
         diverged=curve.diverged or last["source_validation"]["loss"] is None,
-        chance=objective.metric().chance,
+        chance=main.chance,
         steps=steps,
         seconds=round(seconds, 3),
         curve=tuple(curve.points),

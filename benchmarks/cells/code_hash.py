@@ -1,15 +1,26 @@
-"""Hashes of the code that settings name by dotted paths, so that changed code makes new cells."""
+"""Hashes of settings, and of the code they name by dotted paths: what is changed is run anew."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
 _DOTTED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+def hash_settings(content: object) -> str:
+    """Return the hash of plain JSON data, whatever the order of its keys.
+
+    Example:
+        >>> hash_settings({"a": 1, "b": 2}) == hash_settings({"b": 2, "a": 1})
+        True
+    """
+    return _digest(json.dumps(content, sort_keys=True).encode())
 
 
 def hash_code(settings: object) -> dict[str, str]:
@@ -59,4 +70,8 @@ def _file(module: str) -> Path | None:
 @lru_cache(maxsize=256)
 def _hash(file: Path, changed: int) -> str:
     del changed  # another time, another content
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    return _digest(file.read_bytes())
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

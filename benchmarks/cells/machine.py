@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import platform
-
-from l2o.benchmarks.cells.cores import usable_cores
 
 
 def machine_facts(workers: int) -> dict[str, int | str]:
@@ -23,3 +22,10 @@ def machine_facts(workers: int) -> dict[str, int | str]:
         "torch": str(torch.__version__),
         "l2o": metadata.version("l2o"),
     }
+
+
+def usable_cores() -> int:
+    """Return the cores of this process's affinity mask, or all where there is none."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,6 +18,14 @@ class Frozen(BaseModel):
     """Base of what is written and read as JSON: immutable, unknown fields refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Failure(Frozen):
+    """Something that failed or was not run."""
+
+    label: str
+    error: str
+    id: str = ""
 
 
 class Point(Frozen):
@@ -51,7 +60,26 @@ class LearningRates(Frozen):
     guidance: dict[str, tuple[float | None, ...]] | None = None
 
 
-class Record(Frozen):
+class Scored(Frozen):
+    """Base of records: what their scores are in.
+
+    Attributes:
+        metric: the objective's main one, which tables rank by.
+        direction: whether more or less of it is better.
+        unit: of it; "%" for a share.
+    """
+
+    metric: str = "accuracy"
+    direction: Literal["max", "min"] = "max"
+    unit: str = "%"
+
+    @property
+    def in_short(self) -> dict[str, str]:
+        """These three by name."""
+        return {"metric": self.metric, "direction": self.direction, "unit": self.unit}
+
+
+class Record(Scored):
     """The record of one fine-tune; one that failed has its settings and `error` alone.
 
     Attributes:
@@ -62,7 +90,6 @@ class Record(Frozen):
         base_lr_factor: times the task's base learning rate.
         error: what went wrong; null if nothing.
         traceback: where.
-        metric: the objective's main one, which tables rank by.
         scores: at the end, on `target_test`, `source_validation` and `proxy_test`.
         measures: what the target's outputs say beyond its metrics.
         class_accuracy: of each class of the target.
@@ -81,7 +108,6 @@ class Record(Frozen):
     base_lr_factor: float
     error: str | None = None
     traceback: str | None = None
-    metric: str = "accuracy"
     scores: Scores = {}
     measures: dict[str, float | None] = {}
     class_accuracy: tuple[float | None, ...] = ()

@@ -121,7 +121,7 @@ def judge(
         population=population,
         tasks=found.tasks,
         runs=found.runs,
-        mean=finite(100.0 * pair.mean, 3) if pair else None,
+        mean=finite(scale * pair.mean, 3) if pair else None,
         improvement=finite(pair.improvement) if pair else None,
         tasks_better=pair.tasks_better if pair else None,
         at_chance=at_chance,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from pydantic import PlainSerializer, PlainValidator, ValidationError
+from pydantic import ValidationError
 
-from l2o.benchmarks.cells.record import Frozen, Record
+from l2o.benchmarks.cells.quantities import QUANTITIES, Quantity
+from l2o.benchmarks.cells.record import Failure, Frozen, Record
 from l2o.benchmarks.cells.record_file import CELLS
 from l2o.benchmarks.comparisons.claims import Figure
-from l2o.benchmarks.statistics import LEVEL, Difference, Estimate
+from l2o.benchmarks.statistics import LEVEL
+from l2o.configs.schema import Options
 from l2o.files.atomic import DamagedFileError
 from l2o.files.seals import read_json
 
@@ -21,36 +23,6 @@ REMEDY = "run the same `l2o benchmark` command again: it keeps what is finished 
 """What to do about damaged results."""
 FORMAT = 2
 """Version of the layout of results.json."""
-
-E = TypeVar("E", bound=Estimate)
-
-
-def _reads(kind: type[E]) -> Callable[[Any], E]:
-    def read(value: Any) -> E:
-        if isinstance(value, kind):
-            return value
-        try:
-            return kind.from_json(dict(value))
-        except TypeError as error:
-            raise ValueError(str(error)) from error
-
-    return read
-
-
-def _write(found: Estimate) -> dict[str, Any]:
-    return found.to_json()
-
-
-Estimated = Annotated[Estimate, PlainValidator(_reads(Estimate)), PlainSerializer(_write)]
-Compared = Annotated[Difference, PlainValidator(_reads(Difference)), PlainSerializer(_write)]
-
-
-class Failure(Frozen):
-    """Something that failed or was not run."""
-
-    label: str
-    error: str
-    id: str = ""
 
 
 class Bootstrap(Frozen):
@@ -87,6 +59,7 @@ class Results(Frozen):
         format: of the layout.
         kind: of the comparison.
         title: heading of the report.
+        main: what rows are ranked by.
         seconds: of computing.
         machine: facts of the machine and software.
         bootstrap: how intervals were made.
@@ -97,11 +70,28 @@ class Results(Frozen):
     format: int = FORMAT
     kind: str
     title: str
+    main: Quantity
     seconds: float
     machine: dict[str, int | str]
     bootstrap: Bootstrap
     figures: tuple[Figure, ...] = ()
     failures: tuple[Failure, ...] = ()
+
+    def quantity(self, name: str) -> Quantity:
+        """Return a quantity as the objective has it."""
+        return QUANTITIES[name].like(self.main)
+
+    @property
+    def cells(self) -> frozenset[str]:
+        """Ids of the fine-tunes that reports show single ones of."""
+        return frozenset()
+
+    def check(self) -> None:
+        """Refuse what says nothing.
+
+        Raises:
+            RuntimeError: everything failed.
+        """
 
 
 R = TypeVar("R", bound=Results)
@@ -155,7 +145,7 @@ def kind_of(directory: Path) -> str:
     return str(_read(directory).get("kind", "table"))
 
 
-def _read(directory: Path) -> dict[str, Any]:
+def _read(directory: Path) -> Options:
     path = directory / RESULTS
     if not path.exists():
         remedy = (

@@ -1,4 +1,4 @@
-"""How factors on the base learning rate are written."""
+"""How factors on the base learning rate, and times, are written."""
 
 from __future__ import annotations
 
@@ -16,3 +16,17 @@ def show_factor(factor: float) -> str:
     if factor < 1 and ratio.numerator == 1 and abs(float(ratio) / factor - 1) < 0.005:
         return f"1/{ratio.denominator}"
     return f"{factor:g}"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them.
+
+    Example:
+        >>> duration(42), duration(600), duration(9000)
+        ('42 s', '10 min', '2.5 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -6,13 +6,13 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from l2o.benchmarks.cells.record import Failure
 from l2o.benchmarks.report.markdown import to_markdown
-from l2o.benchmarks.report.tables import Table
-from l2o.benchmarks.report.terminal import Missing
+from l2o.benchmarks.report.tables import Tables
+from l2o.benchmarks.report.text import Text, render
 from l2o.files.atomic import write_atomically
 
 if TYPE_CHECKING:
@@ -50,43 +50,31 @@ class Page:
 
     Attributes:
         title: its heading.
-        summary: one paragraph that says what was run.
-        failures: what is missing.
-        main: tables at the top.
-        details: tables after the figures.
+        text: what it says in sentences.
+        tables: at its top, and after the figures.
         pictures: the figures.
-        definitions: what the words mean: word, meaning.
-        footer: where the numbers come from.
+        failures: what is missing.
         missing: what the failures are, in the plural.
     """
 
     title: str
-    summary: str
-    failures: Sequence[Missing]
-    main: Sequence[Table]
-    details: Sequence[Table]
+    text: Text
+    tables: Tables
     pictures: Sequence[Picture]
-    definitions: Sequence[tuple[str, str]]
-    footer: str
+    failures: Sequence[Failure] = ()
     missing: str = "fine-tunes"
 
     def to_html(self) -> str:
         """Return the page: no script, nothing loaded from elsewhere, everything escaped."""
-        from jinja2 import Environment, StrictUndefined
-
-        source = resources.files("l2o.benchmarks.report") / "templates" / "report.html"
-        environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-        template = environment.from_string(source.read_text(encoding="utf-8"))
-        text: str = template.render(page=self)
-        return text
+        return render("report.html", page=self)
 
     def to_markdown(self) -> str:
         """Return the main tables and the definitions as Markdown."""
-        parts = [f"# {self.title}", self.summary]
-        for table in self.main:
+        parts = [f"# {self.title}", self.text.summary]
+        for table in self.tables.main:
             parts += [f"## {table.title}", to_markdown(table).rstrip()]
-        listed = "\n".join(f"- **{word}**: {meaning}" for word, meaning in self.definitions)
-        return "\n\n".join([*parts, "## Definitions", listed]) + "\n"
+        words = "\n".join(f"- **{word}**: {said}" for word, said in self.text.words.items())
+        return "\n\n".join([*parts, "## Definitions", words]) + "\n"
 
     def write(self, directory: Path) -> Path:
         """Write `report.html`, `report.md` and `figures/*.png`; return the first's path."""
@@ -103,17 +91,3 @@ def to_picture(name: str, title: str, caption: str, figure: Figure) -> Picture:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return Picture(name, title, caption, buffer.getvalue())
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as people say them.
-
-    Example:
-        >>> duration(42), duration(600), duration(9000)
-        ('42 s', '10 min', '2.5 h')
-    """
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

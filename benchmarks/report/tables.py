@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 from l2o.benchmarks.cells.quantities import Quantity
+from l2o.benchmarks.report.factors import show_factor
 from l2o.benchmarks.statistics import Estimate
 
 T = TypeVar("T")
@@ -77,12 +80,30 @@ class Table:
         """
         places = [self.columns.index(column) for column in columns]
         rows = [tuple(row[place] for place in places) for row in self.rows]
-        return Table(self.title, columns, rows, self.note, self.strong)
+        return replace(self, columns=columns, rows=rows)
 
 
-def present(*tables: Table | None) -> list[Table]:
-    """Return the tables that there are and that have rows."""
-    return [table for table in tables if table is not None and table.rows]
+class Tables(NamedTuple):
+    """The tables of a report: at its top, the same for a terminal, and after the figures."""
+
+    main: Sequence[Table]
+    terminal: Sequence[Table] = ()
+    detail: Sequence[Table] = ()
+
+    def explained(self, notes: Mapping[str, str]) -> Tables:
+        """Return those that have rows, with the notes on titles that begin so, up to a colon."""
+
+        def explain(table: Table) -> Table:
+            return replace(table, note=table.note or notes.get(table.title.partition(":")[0], ""))
+
+        return Tables(*([explain(table) for table in tables if table.rows] for tables in self))
+
+
+def factor_columns(
+    factors: Iterable[float], cell: Callable[[float, T], str]
+) -> dict[str, Callable[[T], str]]:
+    """Return a column for each factor on the base LR: heading -> what it shows of a row."""
+    return {f"× {show_factor(factor)}": partial(cell, factor) for factor in factors}
 
 
 def show(found: Estimate | None, form: str = ".4f", scale: float = 1.0) -> str:
@@ -120,14 +141,9 @@ def points(found: Estimate | None) -> str:
     return show(found, "+.1f", 100)
 
 
-def counted(count: int, of: int) -> str:
-    """Return a count out of how many; nothing is known of none."""
-    return f"{count}/{of}" if of else UNKNOWN
-
-
 def short(value: float | None) -> str:
     """Return a share in per cent, without its interval."""
-    return UNKNOWN if value is None or value != value else f"{100 * value:.1f}"
+    return UNKNOWN if value is None or math.isnan(value) else f"{100 * value:.1f}"
 
 
 def ends(found: tuple[float, float]) -> str:
@@ -138,10 +154,23 @@ def ends(found: tuple[float, float]) -> str:
         ('[-0.4, +5.0]', '–')
     """
     low, high = found
-    return UNKNOWN if low != low or high != high else f"[{100 * low:+.1f}, {100 * high:+.1f}]"
+    return UNKNOWN if math.isnan(low + high) else f"[{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
-def in_unit(quantity: Quantity, found: Estimate | None, signed: bool = False) -> str:
-    """Return an estimate in its quantity's unit; a difference with its sign."""
-    sign = "+" if signed else ""
-    return show(found, f"{sign}.1f", 100) if quantity.unit == "%" else show(found, f"{sign}.4f")
+def counted(count: int, of: int) -> str:
+    """Return a count out of how many; nothing is known of none."""
+    return f"{count}/{of}" if of else UNKNOWN
+
+
+def in_unit(quantity: Quantity, found: Estimate | float | None, signed: bool = False) -> str:
+    """Return an estimate, or a bare number, in its quantity's unit; a difference with its sign.
+
+    Example:
+        >>> from l2o.benchmarks.cells.quantities import QUANTITIES
+        >>> in_unit(QUANTITIES["target_accuracy"], 0.5), in_unit(QUANTITIES["target_loss"], 0.5)
+        ('50.0', '0.5000')
+    """
+    if not isinstance(found, Estimate):
+        found = Estimate(math.nan if found is None else found)
+    form, scale = (".1f", 100.0) if quantity.unit == "%" else (".4f", 1.0)
+    return show(found, "+" * signed + form, scale)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from l2o.benchmarks.cells.record import Failure
 from l2o.benchmarks.report.tables import Table
 
 if TYPE_CHECKING:
@@ -13,21 +14,9 @@ if TYPE_CHECKING:
 WIDTH = 100
 
 
-class Missing(Protocol):
-    """Something that failed or was not run: what, and why."""
-
-    @property
-    def label(self) -> str:
-        """What it is of."""
-
-    @property
-    def error(self) -> str:
-        """What went wrong."""
-
-
 def print_tables(
     tables: Sequence[Table],
-    failures: Sequence[Missing],
+    failures: Sequence[Failure],
     console: Console | None = None,
     missing: str = "fine-tunes",
 ) -> None:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from l2o.benchmarks.cells.record import Record
+from l2o.benchmarks.report.factors import duration
 from l2o.benchmarks.report.figures.learning_rates import draw_learning_rates
-from l2o.benchmarks.report.page import Page, Picture, duration, to_picture
-from l2o.benchmarks.report.tables import UNKNOWN, Table
+from l2o.benchmarks.report.page import Page, Picture, to_picture
+from l2o.benchmarks.report.tables import UNKNOWN, Table, Tables
+from l2o.benchmarks.report.text import Text
 from l2o.extras import MissingExtraError
 from l2o.service.finetuning import figures
 from l2o.service.finetuning.tested import Tested
@@ -46,17 +48,15 @@ _WORDS = (
 def write_report(finetuning: Finetuning, record: Record, found: Any) -> None:
     """Write `report.html`, `report.md` and `figures/`."""
     pictures, left_out = _pictures(finetuning, record, found)
-    page = Page(
-        title=_title(finetuning),
+    text = Text(
         summary=_summary(finetuning, record),
-        failures=(),
-        main=[scores_table(record)],
-        details=[table for table in (classes_table(finetuning, found),) if table is not None],
-        pictures=pictures,
-        definitions=_WORDS,
         footer=" ".join([*_how_to_load(finetuning), *left_out]),
+        units="Accuracies in per cent.",
+        words=dict(_WORDS),
     )
-    page.write(finetuning.out)
+    scores, classes = scores_table(record), classes_table(finetuning, found)
+    tables = Tables(main=[scores], detail=[] if classes is None else [classes])
+    Page(_title(finetuning), text, tables, pictures).write(finetuning.out)
 
 
 def scores_table(record: Record) -> Table:

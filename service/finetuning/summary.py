@@ -20,7 +20,7 @@ def summary(path: Path) -> str:
     unlabelled = plain.get("unlabelled", [])
     told = []
     for name, split in ((TARGET, "target_test"), (KEPT, "proxy_test"), (SOURCE, "source")):
-        quantity = QUANTITIES[name].named(record.metric)
+        quantity = QUANTITIES[name].named(record)
         kept = " kept" if name == KEPT else ""
         value = "unknown" if split in unlabelled else f"{quantity.of(record):.3f}"
         told.append(f"{quantity.words}{kept} {value}")

@@ -12,6 +12,7 @@ from l2o.benchmarks.comparisons.ablation.result_models import RunRecord
 from l2o.configs.schema import TrainConfig
 from l2o.deciding.bundle import load_policy
 from l2o.deciding.learned import LearnedPolicy
+from l2o.envs.objectives.base import Metric
 from l2o.files.atomic import DamagedFileError
 from l2o.files.seals import read_json
 from l2o.policies.common.evaluation import Evaluator
@@ -49,7 +50,9 @@ def is_learned(config: TrainConfig, folder: Path) -> bool:
         raise DamagedFileError(path, "holds no results of an l2o train run", _REMEDY) from error
 
 
-def score(run: Run, folder: Path, learned: Learned, evaluator: Evaluator) -> RunRecord:
+def score(
+    run: Run, folder: Path, learned: Learned, evaluator: Evaluator, metric: Metric
+) -> RunRecord:
     """Score a learned policy, and return the record of the run.
 
     Args:
@@ -57,6 +60,7 @@ def score(run: Run, folder: Path, learned: Learned, evaluator: Evaluator) -> Run
         folder: where.
         learned: what learning it took.
         evaluator: of the base's training config.
+        metric: that it is scored by.
     """
     policy = load_policy(folder)
     assert isinstance(policy, LearnedPolicy)
@@ -69,7 +73,11 @@ def score(run: Run, folder: Path, learned: Learned, evaluator: Evaluator) -> Run
         folder=folder.name,
         fine_tunes=learned.fine_tunes,
         seconds=round(learned.seconds, 2),
-        scores=tuple(finite(each.accuracy) for each in ended),
+        metric=metric.name,
+        direction=metric.direction,
+        unit=metric.unit,
+        # Evaluation gives gains: more is better, whatever the metric.
+        scores=tuple(finite(metric.gain(each.accuracy)) for each in ended),
         chance=tuple(finite(each.chance) for each in ended),
         diverged=tuple(each.diverged for each in ended),
     )

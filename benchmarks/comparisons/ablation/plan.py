@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +9,7 @@ from functools import cached_property
 from importlib import metadata
 from typing import Any
 
-from l2o.benchmarks.cells.code_hash import hash_code
+from l2o.benchmarks.cells.code_hash import hash_code, hash_settings
 from l2o.configs.ablation import AblationConfig
 from l2o.configs.load import check_config, config_data, load_config
 from l2o.configs.overrides import set_fields
@@ -58,7 +56,7 @@ class Run:
     @cached_property
     def folder(self) -> str:
         """Name of the training run's folder: another config has another one."""
-        learned = _hash(_telling(self.config))
+        learned = hash_settings(_telling(self.config))
         return f"{slug(self.label)}-{self.seed}-{learned[:8]}"
 
     @cached_property
@@ -72,7 +70,7 @@ class Run:
             "drawn": {name: drawn.get(name) for name in kept},
             "episodes": self.episodes,
         }
-        return _hash(content)
+        return hash_settings(content)
 
 
 def make_runs(config: AblationConfig, workers: int | None = None) -> list[Run]:
@@ -180,7 +178,3 @@ def _telling(config: TrainConfig) -> Options:
     telling = {name: data[name] for name in data if name not in ("name", *SHARED[1:])}
     code = hash_code(telling)
     return telling | {"code": code} if code else telling
-
-
-def _hash(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

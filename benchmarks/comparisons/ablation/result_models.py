@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from l2o.benchmarks.cells.quantities import Quantity
-from l2o.benchmarks.cells.record import RECORD_VERSION, Frozen
-from l2o.benchmarks.comparisons.results_file import Estimated, Finished, Results
+from l2o.benchmarks.cells.record import RECORD_VERSION, Frozen, Scored
+from l2o.benchmarks.comparisons.results_file import Finished, Results
 from l2o.benchmarks.statistics import Estimate
 
 
-class RunRecord(Frozen):
+class RunRecord(Scored):
     """One learned policy: what it took, and how the episodes it is scored on ended.
 
     Attributes:
@@ -46,7 +45,7 @@ class VariantResult(Frozen):
         changes: in which fields its training differs from that one's.
         seeds: learning seeds of the policies that there are.
         score: mean over them and the episodes; null where there is no policy.
-        difference: to the other one, paired by episode and learning seed.
+        difference: to the other one, paired by episode and learning seed; positive is better.
         scored: episodes.
         at_chance: of them, those that ended at chance.
         diverged: those that diverged.
@@ -60,8 +59,8 @@ class VariantResult(Frozen):
     against: str | None
     changes: tuple[str, ...]
     seeds: tuple[int, ...]
-    score: Estimated | None
-    difference: Estimated | None
+    score: Estimate | None
+    difference: Estimate | None
     scored: int
     at_chance: int
     diverged: int
@@ -72,24 +71,14 @@ class VariantResult(Frozen):
     @property
     def is_clear(self) -> bool:
         """Whether the interval of the difference does not hold zero."""
-        return self.difference is not None and leaves_zero_out(self.difference)
-
-
-def leaves_zero_out(difference: Estimate) -> bool:
-    """Tell whether the interval of a difference does not hold zero.
-
-    Example:
-        >>> leaves_zero_out(Estimate(1.0, 0.5, 1.5)), leaves_zero_out(Estimate(1.0))
-        (True, False)
-    """
-    return bool(difference.low > 0 or difference.high < 0)
+        found = self.difference
+        return found is not None and (found.low > 0 or found.high < 0)
 
 
 class AblationResults(Results):
     """The `results.json` of an ablation.
 
     Attributes:
-        main: what policies are ranked by.
         train: the training config.
         base: label of the first variant.
         fine_tunes: budget of each policy.
@@ -99,7 +88,6 @@ class AblationResults(Results):
     """
 
     kind: str = "ablation"
-    main: Quantity
     train: str
     base: str
     fine_tunes: int

@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from l2o.benchmarks.cells.machine import machine_facts
-from l2o.benchmarks.cells.quantities import QUANTITIES, TARGET
+from l2o.benchmarks.cells.quantities import QUANTITIES, TARGET, Quantity, is_near_chance
+from l2o.benchmarks.cells.record import Failure
 from l2o.benchmarks.comparisons.ablation.plan import Run
 from l2o.benchmarks.comparisons.ablation.result_models import (
     AblationResults,
     RunRecord,
     VariantResult,
 )
-from l2o.benchmarks.comparisons.results_file import Bootstrap, Failure
-from l2o.benchmarks.comparisons.table.matrices import NEAR_CHANCE
+from l2o.benchmarks.comparisons.results_file import Bootstrap
 from l2o.benchmarks.statistics import CROSSED, Array, Estimate, estimate, mean
 from l2o.configs.ablation import AblationConfig
 from l2o.configs.compare import differences
@@ -34,9 +34,10 @@ def summarise(config: AblationConfig, found: Found, failures: Sequence[Failure])
         failures: the others.
     """
     scores = {label: _scores(found, label) for label in config.variants}
+    main = QUANTITIES[TARGET].model_copy(update=found[0][1].in_short)
     return AblationResults(
         title=config.title,
-        main=QUANTITIES[TARGET],
+        main=main,
         train=config.train,
         base=next(iter(config.variants)),
         fine_tunes=config.fine_tunes,
@@ -45,7 +46,7 @@ def summarise(config: AblationConfig, found: Found, failures: Sequence[Failure])
         seconds=round(sum(record.seconds for _, record in found), 1),
         machine=machine_facts(found[0][0].config.workers),
         bootstrap=Bootstrap(resamples=config.bootstrap),
-        rows=tuple(_row(config, label, found, scores) for label in _in_groups(config)),
+        rows=tuple(_row(config, main, label, found, scores) for label in _in_groups(config)),
         failures=tuple(failures),
     )
 
@@ -57,12 +58,16 @@ def _in_groups(config: AblationConfig) -> list[str]:
 
 
 def _row(
-    config: AblationConfig, label: str, found: Found, scores: Mapping[str, BySeed]
+    config: AblationConfig,
+    main: Quantity,
+    label: str,
+    found: Found,
+    scores: Mapping[str, BySeed],
 ) -> VariantResult:
     own = [record for run, record in found if run.label == label]
     against = config.reference(label)
     gaps = {
-        seed: values - scores[against][seed]
+        seed: main.sign * (values - scores[against][seed])
         for seed, values in scores[label].items()
         if against is not None and seed in scores[against]
     }
@@ -76,7 +81,7 @@ def _row(
         score=_estimate(scores[label], config.bootstrap),
         difference=_estimate(gaps, config.bootstrap),
         scored=sum(len(record.scores) for record in own),
-        at_chance=sum(map(_at_chance, own)),
+        at_chance=sum(_at_chance(main, record) for record in own),
         diverged=sum(sum(record.diverged) for record in own),
         fine_tunes=round(float(np.mean([r.fine_tunes for r in own]))) if own else None,
         minutes=None if minutes is None else round(minutes, 2),
@@ -115,6 +120,6 @@ def _changes(found: Found, label: str, against: str | None) -> tuple[str, ...]:
     return tuple(differences(configs[against], configs[label]))
 
 
-def _at_chance(record: RunRecord) -> int:
+def _at_chance(main: Quantity, record: RunRecord) -> int:
     pairs = zip(record.scores, record.chance, strict=True)
-    return sum((score or 0.0) <= NEAR_CHANCE * (chance or 0.0) for score, chance in pairs)
+    return sum(is_near_chance(main, score or 0.0, chance) for score, chance in pairs)

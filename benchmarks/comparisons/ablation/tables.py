@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from l2o.benchmarks.comparisons.ablation.result_models import AblationResults
-from l2o.benchmarks.report.tables import UNKNOWN, Table, counted, in_unit
+from l2o.benchmarks.report.tables import UNKNOWN, Table, Tables, counted, in_unit
+
+
+def tables(results: AblationResults) -> Tables:
+    """Return the tables of the report; in a terminal with fewer columns."""
+    main = main_table(results)
+    narrow = main.narrow("", results.main.metric, "difference", "against", "minutes")
+    return Tables([main], [narrow], [changes_table(results)])
 
 
 def main_table(results: AblationResults) -> Table:
     """Return one row per variant."""
-    main, seeds = results.main, len(results.seeds)
+    main = results.main
     return Table.of(
         "Variants",
         results.rows,
@@ -23,10 +30,7 @@ def main_table(results: AblationResults) -> Table:
             "fine-tunes": lambda row: str(row.fine_tunes or UNKNOWN),
             "minutes": lambda row: UNKNOWN if row.minutes is None else f"{row.minutes:.1f}",
         },
-        f"Final {main.metric} in per cent, mean over the same {results.episodes} episodes; "
-        f"differences in points, paired; 95 % intervals. {seeds} learning seed{'s' * (seeds > 1)} "
-        f"of {results.fine_tunes} fine-tunes each.",
-        lambda row: row.is_clear,
+        strong=lambda row: row.is_clear,
     )
 
 
@@ -37,4 +41,4 @@ def changes_table(results: AblationResults) -> Table:
         for line in row.changes:
             field, _, change = line.partition(": ")
             body.append((row.label, field, change))
-    return Table("What each changes", ("", "chosen", "change"), body, "Against its reference.")
+    return Table("What each changes", ("", "chosen", "change"), body)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
 
-from l2o.benchmarks.cells.quantities import QUANTITIES
+from l2o.benchmarks.cells.quantities import QUANTITIES, Quantity
 from l2o.benchmarks.comparisons.claims import (
     BEST,
     DEFAULT,
     MISJUDGED,
     ONE_LR,
     SELECTED,
+    SETTINGS,
     Figure,
     judge,
 )
@@ -22,10 +22,11 @@ from l2o.benchmarks.comparisons.table.result_models import (
     OrderResult,
     PolicyResult,
     TunedResult,
+    Verdict,
 )
 from l2o.benchmarks.comparisons.table.tuning import PER_TASK, grid_scores, name_chosen, select
-from l2o.benchmarks.statistics import Difference, Matrix, estimate, paired_difference
-from l2o.configs.schema import Claim
+from l2o.benchmarks.statistics import Matrix, estimate, paired_difference
+from l2o.configs.schema import Claim, Options
 
 WHOLE_GRID = "best of the whole grid"
 """Name of the entry that is tuned over all schedules together."""
@@ -35,18 +36,10 @@ _NAMES = {"mean": "misjudged base LRs", "default": DEFAULT}
 
 @dataclass(frozen=True)
 class Tuned:
-    """A schedule tuned per task, with the scores of the picked runs, runs x tasks."""
+    """A schedule tuned per task, with what the picked runs gain, `[runs, tasks]`."""
 
     result: TunedResult
-    scores: Matrix
-
-
-class Verdict(TypedDict):
-    """A difference in words."""
-
-    difference: Difference
-    holds: bool
-    verdict: str
+    gain: Matrix
 
 
 def tune(scores: Sequence[RowScores], resamples: int) -> list[Tuned]:
@@ -73,7 +66,7 @@ def _tuned(schedule: str, rule: str, rows: Sequence[RowScores], resamples: int) 
         score=estimate(scores, resamples=resamples),
         chosen=name_chosen(rows, picks, scores),
     )
-    return Tuned(result, scores)
+    return Tuned(result, grid.sign * scores)
 
 
 def compare_policies(
@@ -108,58 +101,59 @@ def check_orders(
     rows = {row.row.label: row for row in scores}
     checked = []
     for claim in claims:
-        if claim.rival not in rows or claim.row is None:
-            continue
-        first, second = rows[claim.row], rows[claim.rival]
-        factors = common_factors(first, second)
-        pair = first.over(factors, claim.metric), second.over(factors, claim.metric)
-        checked.append(
-            OrderResult(
-                claim=claim.claim,
-                metric=claim.metric,
-                row=claim.row,
-                rival=claim.rival,
-                **_verdict(pair, resamples),
+        if claim.rival in rows and claim.row is not None:
+            pair = rows[claim.row], rows[claim.rival]
+            factors = common_factors(*pair)
+            first, second = (row.gain(factors, claim.metric) for row in pair)
+            checked.append(
+                OrderResult(
+                    claim=claim.claim,
+                    metric=claim.metric,
+                    row=claim.row,
+                    rival=claim.rival,
+                    **_verdict(first, second, resamples),
+                )
             )
-        )
     return checked
 
 
 def headline_figures(
-    claims: Sequence[Claim], orders: Sequence[OrderResult], policies: Sequence[PolicyResult]
+    claims: Sequence[Claim],
+    orders: Sequence[OrderResult],
+    policies: Sequence[PolicyResult],
+    main: Quantity,
 ) -> list[Figure]:
     """Return what a table stands or falls by: claimed orders, each policy against the schedules.
 
-    The latter is a difference in points against the one of a group that comes out hardest to beat,
-    named in hindsight. It is graded where the config claims something of it.
+    The latter is a difference against the one of a group that comes out hardest to beat, named in
+    hindsight. It is graded where the config claims something of it.
     """
     named = {claim.claim: claim for claim in claims}
     figures = []
-    for each in orders:
-        in_points = QUANTITIES[each.metric].unit == "%"
-        unit, scale = ("points", 100.0) if in_points else (each.metric, 1.0)
-        claim = named[each.claim]
-        figures.append(judge(claim, each.claim, each.difference, unit, scale, against=each.rival))
+    for order in orders:
+        unit, scale = QUANTITIES[order.metric].like(main).differs_in
+        claim, found = named[order.claim], order.difference
+        figures.append(judge(claim, order.claim, found, unit, scale, against=order.rival))
     for policy in policies:
         for group, base_lrs in _HEADLINES:
-            entries = list(_group(policy, group, base_lrs))
+            entries = _group(policy, group, base_lrs)
             if entries:
                 claim = _claim(claims, policy.label, group, base_lrs)
                 hardest = min(entries, key=_value)
                 name = f"{policy.label} − {BEST} {SELECTED.get(group, '')}"
                 if base_lrs:
                     name = f"{policy.label} − {group}, {_NAMES[base_lrs]}"
-                figures.append(judge(claim, name, hardest.difference, against=hardest.label))
+                found = hardest.difference
+                figures.append(judge(claim, name, found, *main.differs_in, against=hardest.label))
     return figures
 
 
-def _group(policy: PolicyResult, group: str, base_lrs: str) -> Iterator[Against]:
-    setting = {"mean": MISJUDGED, "default": DEFAULT}.get(base_lrs, SELECTED.get(group))
+def _group(policy: PolicyResult, group: str, base_lrs: str) -> list[Against]:
+    setting = SETTINGS[base_lrs] if base_lrs else SELECTED[group]
     entries = [entry for entry in policy.against if entry.setting == setting]
     if group in SELECTED:
-        yield from [entry for entry in entries if entry.label == WHOLE_GRID] or entries
-        return
-    yield from (entry for entry in entries if group == BEST or entry.profile == "flat")
+        return [entry for entry in entries if entry.label == WHOLE_GRID] or entries
+    return [entry for entry in entries if group == BEST or entry.profile == "flat"]
 
 
 def _claim(claims: Sequence[Claim], label: str, group: str, base_lrs: str) -> Claim:
@@ -175,16 +169,16 @@ def _value(entry: Against) -> float:
     return entry.difference.value if entry.difference.is_known else float("inf")
 
 
-def _verdict(pair: tuple[Matrix, Matrix], resamples: int) -> Verdict:
-    """Put a difference into words: only an interval above zero holds."""
-    found = paired_difference(*pair, resamples=resamples)
+def _verdict(first: Matrix, second: Matrix, resamples: int) -> Options:
+    """Compare gains, and put the difference into words: only an interval above zero holds."""
+    found = paired_difference(first, second, resamples=resamples)
     if found.low > 0:
         verdict = "holds"
     elif found.high < 0:
         verdict = "the opposite holds"
     else:
         verdict = "not resolved" + ", leaning that way" * (found.value > 0)
-    return {"difference": found, "holds": found.low > 0, "verdict": verdict}
+    return vars(Verdict(difference=found, holds=found.low > 0, verdict=verdict))
 
 
 def _against_rows(
@@ -203,16 +197,16 @@ def _against_rows(
                 setting=setting,
                 kind=other.row.kind,
                 profile=other.row.profile,
-                **_verdict((policy.over(chosen), other.over(chosen)), resamples),
+                **_verdict(policy.gain(chosen), other.gain(chosen), resamples),
             )
 
 
 def _against_tuned(policy: RowScores, tuned: Sequence[Tuned], resamples: int) -> Iterator[Against]:
-    own = policy.at(policy.default_factor)
+    own = policy.gain((policy.default_factor,))
     for entry in tuned:
-        if entry.scores.shape == own.shape:
+        if entry.gain.shape == own.shape:
             yield Against(
                 label=entry.result.schedule,
                 setting=SELECTED[entry.result.selection],
-                **_verdict((own, entry.scores), resamples),
+                **_verdict(own, entry.gain, resamples),
             )

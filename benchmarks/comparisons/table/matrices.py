@@ -7,13 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from l2o.benchmarks.cells.quantities import QUANTITIES, TARGET
+from l2o.benchmarks.cells.quantities import QUANTITIES, TARGET, Quantity
 from l2o.benchmarks.cells.record import Record
 from l2o.benchmarks.comparisons.table.plan import PlannedRow
 from l2o.benchmarks.statistics import Array, Matrix
-
-NEAR_CHANCE = 1.5
-"""A run whose score is at most this many times chance counts as at chance."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +41,14 @@ class RowScores:
         """
         return np.mean([self.at(factor, quantity) for factor in factors], axis=0)
 
+    def gain(self, factors: tuple[float, ...], quantity: str = TARGET) -> Matrix:
+        """Return the same with the sign that makes the larger one the better one."""
+        return self.quantity(quantity).sign * self.over(factors, quantity)
+
+    def quantity(self, name: str = TARGET) -> Quantity:
+        """Return a quantity as the objective of the row's tasks has it."""
+        return QUANTITIES[name].named(self.records[0][1]) if self.records else QUANTITIES[name]
+
     @property
     def default_factor(self) -> float:
         """The factor nearest to 1: the base LR as the task gives it."""
@@ -72,9 +77,3 @@ def gather(row: PlannedRow, records: Mapping[str, Record]) -> RowScores:
 def common_factors(first: RowScores, second: RowScores) -> tuple[float, ...]:
     """Return the base-LR factors that both rows were run at."""
     return tuple(factor for factor in first.factors if factor in second.factors)
-
-
-def is_at_chance(record: Record) -> bool:
-    """Tell whether a fine-tune ended no better than guessing, or nearly so."""
-    score = QUANTITIES[TARGET].of(record)
-    return record.chance is not None and score <= NEAR_CHANCE * record.chance

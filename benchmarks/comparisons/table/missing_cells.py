@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from l2o.benchmarks.cells.cell import Cell, load_family
-from l2o.benchmarks.cells.cores import usable_cores
+from l2o.benchmarks.cells.machine import usable_cores
 from l2o.benchmarks.cells.queue import CellQueue
 from l2o.benchmarks.cells.record import Record
 from l2o.benchmarks.cells.record_file import CELLS, append, read_records

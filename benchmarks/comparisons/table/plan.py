@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from l2o.benchmarks.cells.cell import Cell
+from l2o.benchmarks.cells.code_hash import hash_settings
 from l2o.benchmarks.cells.quantities import QUANTITIES
 from l2o.benchmarks.comparisons.claims import GROUPS
 from l2o.configs.schema import BenchmarkConfig, FineTuning, Grid, Named, Options, PolicyChoice, Row
@@ -130,7 +129,7 @@ def fingerprint(policy: str | None) -> str:
     facts = {key: card.get(key) for key in _FACTS}
     # Only where there are some: fine-tunes under other policies keep their cells.
     facts |= {key: card[key] for key in ("guidance_actions",) if key in card}
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    return hash_settings(facts)
 
 
 def _planned(config: BenchmarkConfig, kind: Kind, row: Row) -> PlannedRow:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
-from l2o.benchmarks.cells.quantities import QUANTITIES
+from l2o.benchmarks.cells.quantities import QUANTITIES, TARGET, Quantity
 from l2o.benchmarks.comparisons.table.matrices import RowScores
 from l2o.benchmarks.comparisons.table.result_models import (
     PublishedPair,
@@ -69,13 +69,21 @@ def _contradicts(pair: PublishedPair) -> bool:
     return found.high < 0 if pair.published > 0 else found.low > 0
 
 
-def published_tables(entries: Sequence[PublishedResult]) -> list[Table | None]:
+def published_tables(
+    entries: Sequence[PublishedResult], main: Quantity = QUANTITIES[TARGET]
+) -> list[Table]:
     """Return a table per quantity with published figures, and the pairs that contradict them."""
-    return [table for entry in entries for table in (_side_by_side(entry), _contradictions(entry))]
+    tables = []
+    for entry in entries:
+        quantity = QUANTITIES[entry.metric].like(main)
+        tables.append(_side_by_side(entry, quantity))
+        if entry.contradict:
+            tables.append(_contradictions(entry, quantity))
+    return tables
 
 
-def _side_by_side(entry: PublishedResult) -> Table:
-    quantity, rows = QUANTITIES[entry.metric], entry.rows
+def _side_by_side(entry: PublishedResult, quantity: Quantity) -> Table:
+    rows = entry.rows
     here = _ranks([row.here.value for row in rows])
     there = _ranks([row.published for row in rows])
     note = (
@@ -97,10 +105,7 @@ def _side_by_side(entry: PublishedResult) -> Table:
     )
 
 
-def _contradictions(entry: PublishedResult) -> Table | None:
-    quantity = QUANTITIES[entry.metric]
-    if not entry.contradict:
-        return None
+def _contradictions(entry: PublishedResult, quantity: Quantity) -> Table:
     return Table.of(
         f"Against the published order: {quantity.words}",
         entry.contradict,
@@ -110,7 +115,6 @@ def _contradictions(entry: PublishedResult) -> Table | None:
             "published": lambda pair: f"{pair.published:+.4g}",
             "positive": lambda pair: f"{pair.difference.tasks_better}/{pair.difference.tasks}",
         },
-        "Mean paired differences with intervals on these tasks; tasks with a positive one.",
     )
 
 

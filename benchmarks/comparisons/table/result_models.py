@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from l2o.benchmarks.cells.quantities import Quantity
 from l2o.benchmarks.cells.record import Frozen, Record
-from l2o.benchmarks.comparisons.results_file import (
-    Chosen,
-    Compared,
-    Counts,
-    Estimated,
-    Finished,
-    Results,
-)
-from l2o.benchmarks.statistics import Estimate
+from l2o.benchmarks.comparisons.results_file import Chosen, Counts, Finished, Results
+from l2o.benchmarks.statistics import Difference, Estimate
 from l2o.configs.schema import Named
 
 
@@ -28,7 +20,7 @@ class Block(Frozen):
     """
 
     factors: tuple[float, ...]
-    scores: dict[str, Estimated]
+    scores: dict[str, Estimate]
     plain_mean: float | None
 
 
@@ -97,14 +89,14 @@ class TunedResult(Frozen):
     selection: str
     points: int
     fine_tunes_per_task: int
-    score: Estimated
+    score: Estimate
     chosen: tuple[Chosen, ...]
 
 
 class Verdict(Frozen):
     """A difference, and whether its whole interval is above zero."""
 
-    difference: Compared
+    difference: Difference
     holds: bool
     verdict: str
 
@@ -140,7 +132,7 @@ class PublishedRow(Frozen):
 
     label: str
     published: float
-    here: Estimated
+    here: Estimate
 
 
 class PublishedPair(Frozen):
@@ -148,7 +140,7 @@ class PublishedPair(Frozen):
 
     one: str
     other: str
-    difference: Compared
+    difference: Difference
     published: float
 
 
@@ -170,17 +162,26 @@ class TableCounts(Counts):
 
 
 class TableResults(Results):
-    """The `results.json` of a table; `main` is what rows are ranked by."""
+    """The `results.json` of a table."""
 
     kind: str = "table"
     task: Named
     counts: TableCounts
-    main: Quantity
     rows: tuple[RowResult, ...]
     tuned: tuple[TunedResult, ...] = ()
     policies: tuple[PolicyResult, ...] = ()
     claims: tuple[OrderResult, ...] = ()
     published: tuple[PublishedResult, ...] = ()
+
+    @property
+    def cells(self) -> frozenset[str]:
+        """Ids of all fine-tunes: figures show single ones."""
+        return frozenset(id for row in self.rows for id in row.cells)
+
+    def check(self) -> None:
+        """Refuse a table in which every fine-tune failed."""
+        if not self.counts.fine_tunes:
+            raise RuntimeError(f"every fine-tune failed; the first: {self.failures[0].error}")
 
 
 TableFolder = Finished[TableResults]
@@ -206,8 +207,3 @@ def runs_that_decide(
     names = [record.rates.groups for record in deciding]
     common = max(names, key=names.count, default=())
     return [record for record in deciding if record.rates.groups == common]
-
-
-def value_of(found: Estimate | None) -> float:
-    """Return an estimate's value to rank by, less than any where there is none."""
-    return found.value if found is not None and found.is_known else float("-inf")

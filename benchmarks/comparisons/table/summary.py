@@ -7,27 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from l2o.benchmarks.cells.machine import machine_facts
-from l2o.benchmarks.cells.quantities import QUANTITIES, SHOWN, TARGET
-from l2o.benchmarks.cells.record import Record, finite
+from l2o.benchmarks.cells.quantities import QUANTITIES, SHOWN, TARGET, Quantity, is_at_chance
+from l2o.benchmarks.cells.record import Failure, Record, finite
 from l2o.benchmarks.cells.target_measures import ENERGIES
-from l2o.benchmarks.comparisons.results_file import Bootstrap, Failure
+from l2o.benchmarks.comparisons.results_file import Bootstrap
+from l2o.benchmarks.comparisons.table import result_models as models
 from l2o.benchmarks.comparisons.table.differences import (
     check_orders,
     compare_policies,
     headline_figures,
     tune,
 )
-from l2o.benchmarks.comparisons.table.matrices import RowScores, gather, is_at_chance
+from l2o.benchmarks.comparisons.table.matrices import RowScores, gather
 from l2o.benchmarks.comparisons.table.plan import Plan
 from l2o.benchmarks.comparisons.table.published import compare_with_published
-from l2o.benchmarks.comparisons.table.result_models import (
-    AtFactor,
-    Block,
-    Health,
-    RowResult,
-    TableCounts,
-    TableResults,
-)
 from l2o.benchmarks.statistics import complete, estimate
 
 if TYPE_CHECKING:
@@ -36,7 +29,7 @@ if TYPE_CHECKING:
 
 def summarise(
     config: BenchmarkConfig, plan: Plan, records: Mapping[str, Record], workers: int
-) -> TableResults:
+) -> models.TableResults:
     """Return the content of `results.json`.
 
     Args:
@@ -51,11 +44,13 @@ def summarise(
     policies = compare_policies(scores, tuned, resamples)
     orders = check_orders(config.claims, scores, resamples)
     good = good_of(plan, records)
-    of_task = {"chance": good[0].chance, "metric": good[0].metric} if good else {}
-    return TableResults(
+    main = main_of(good)
+    if good:
+        main = main.model_copy(update={"chance": good[0].chance})
+    return models.TableResults(
         title=config.title,
         task=config.task,
-        counts=TableCounts(
+        counts=models.TableCounts(
             rows=len(plan.rows),
             tasks=config.tasks,
             seeds=config.seeds,
@@ -66,7 +61,7 @@ def summarise(
             at_chance=sum(map(is_at_chance, good)),
         ),
         seconds=round(sum(record.seconds for record in good), 1),
-        main=QUANTITIES[TARGET].model_copy(update=of_task),
+        main=main,
         machine=machine_facts(workers),
         bootstrap=Bootstrap(resamples=resamples),
         rows=tuple(summarise_row(row, resamples) for row in scores),
@@ -74,18 +69,18 @@ def summarise(
         policies=tuple(policies),
         claims=tuple(orders),
         published=tuple(compare_with_published(scores, resamples)),
-        figures=tuple(headline_figures(config.claims, orders, policies)),
+        figures=tuple(headline_figures(config.claims, orders, policies, main)),
         failures=tuple(list_failures(plan, records)),
     )
 
 
-def summarise_row(scores: RowScores, resamples: int) -> RowResult:
+def summarise_row(scores: RowScores, resamples: int) -> models.RowResult:
     """Return one row: at the default base LR, over all base LRs, and at each."""
     row, factors = scores.row, scores.factors
     default = scores.default_factor
     at_default = [record for factor, record in scores.records if factor == default]
     classes = zip(*(r.class_accuracy for r in at_default if r.class_accuracy), strict=False)
-    return RowResult(
+    return models.RowResult(
         label=row.label,
         kind=row.kind,
         schedule=row.schedule,
@@ -98,7 +93,7 @@ def summarise_row(scores: RowScores, resamples: int) -> RowResult:
         default=_block(scores, (default,), resamples, (*SHOWN, *ENERGIES)),
         misjudged=_block(scores, factors, resamples),
         by_factor=tuple(
-            AtFactor(
+            models.AtFactor(
                 **vars(_block(scores, (factor,), resamples)),
                 **vars(_health([record for at, record in scores.records if at == factor])),
             )
@@ -119,6 +114,11 @@ def good_of(plan: Plan, records: Mapping[str, Record]) -> list[Record]:
     return [record for record in present if record.error is None]
 
 
+def main_of(good: Sequence[Record]) -> Quantity:
+    """Return what rows are ranked by: the main metric of the objective, on the target."""
+    return QUANTITIES[TARGET].named(good[0]) if good else QUANTITIES[TARGET]
+
+
 def list_failures(plan: Plan, records: Mapping[str, Record]) -> list[Failure]:
     """List what went wrong, and what was never run."""
     errors = [
@@ -131,18 +131,18 @@ def list_failures(plan: Plan, records: Mapping[str, Record]) -> list[Failure]:
 
 def _block(
     scores: RowScores, factors: tuple[float, ...], resamples: int, quantities: Sequence[str] = SHOWN
-) -> Block:
+) -> models.Block:
     matrices = {name: scores.over(factors, name) for name in quantities}
     (kept,) = complete(matrices[TARGET])
-    return Block(
+    return models.Block(
         factors=factors,
         scores={name: estimate(each, resamples=resamples) for name, each in matrices.items()},
         plain_mean=finite(float(kept.mean())) if kept.size else None,
     )
 
 
-def _health(records: Sequence[Record]) -> Health:
-    return Health(
+def _health(records: Sequence[Record]) -> models.Health:
+    return models.Health(
         fine_tunes=len(records),
         diverged=sum(record.diverged for record in records),
         at_chance=sum(map(is_at_chance, records)),

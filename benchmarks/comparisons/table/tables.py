@@ -3,87 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
-from l2o.benchmarks.cells.quantities import KEPT, QUANTITIES, SOURCE, TARGET
-from l2o.benchmarks.comparisons.claims import DEFAULT, MISJUDGED, SELECTED, Figure
+from l2o.benchmarks.cells.quantities import KEPT, SOURCE, TARGET, Quantity
+from l2o.benchmarks.comparisons.claims import DEFAULT, MISJUDGED, SELECTED, Figure, show_figure
 from l2o.benchmarks.comparisons.table.published import published_tables
-from l2o.benchmarks.comparisons.table.result_models import (
-    Against,
-    RowResult,
-    TableResults,
-    value_of,
-)
+from l2o.benchmarks.comparisons.table.result_models import Against, RowResult, TableResults
 from l2o.benchmarks.report.factors import show_factor
-from l2o.benchmarks.report.tables import UNKNOWN, Table, ends, in_unit, points, present, short, show
+from l2o.benchmarks.report.tables import (
+    UNKNOWN,
+    Table,
+    Tables,
+    counted,
+    factor_columns,
+    in_unit,
+)
 
 MAX_GRID_ROWS = 12
+_VERDICTS = {True: "holds", False: "does not hold", None: "too few runs"}
 
 
-def main_tables(results: TableResults) -> list[Table]:
-    """Return the tables at the top of the report."""
-    return present(
-        headline_table(results),
-        claims_table(results),
-        results_table(results),
-        tuned_table(results),
-        *published_tables(results.published),
+def tables(results: TableResults) -> Tables:
+    """Return the tables of the report."""
+    headline, claims = headline_table(results), claims_table(results)
+    tuned = tuned_table(results)
+    published = published_tables(results.published, results.main)
+    return Tables(
+        main=[headline, claims, results_table(results), tuned, *published],
+        terminal=[results_table(results, MAX_GRID_ROWS), tuned, claims, headline],
+        detail=[*policy_tables(results), factors_table(results), chosen_table(results)],
     )
-
-
-def terminal_tables(results: TableResults) -> list[Table]:
-    """Return the main tables for 100 characters a line."""
-    return present(
-        results_table(results, MAX_GRID_ROWS),
-        tuned_table(results),
-        claims_table(results),
-        headline_table(results),
-    )
-
-
-def detail_tables(results: TableResults) -> list[Table]:
-    """Return the tables after the figures."""
-    return present(*policy_tables(results), factors_table(results), chosen_table(results))
 
 
 def results_table(results: TableResults, max_grid_rows: int | None = None) -> Table:
     """Return the main table: every row untuned; of the grid, the best or all."""
-    rows, main = _best_rows(results.rows, max_grid_rows), results.main
+    main, kept, source = (results.quantity(name) for name in (TARGET, KEPT, SOURCE))
+    rows = _best_rows(results.rows, max_grid_rows, main)
     several = has_several_factors(results)
     left_out = len(results.rows) - len(rows)
     columns: dict[str, Callable[[RowResult], str]] = {
         "": lambda row: row.label,
         main.words: lambda row: in_unit(main, row.default.scores[TARGET]),
         "mean over base LRs": lambda row: in_unit(main, row.misjudged.scores[TARGET]),
-        "proxy kept": lambda row: (
-            short(row.default.scores[KEPT].value)
-            if several
-            else in_unit(QUANTITIES[KEPT], row.default.scores[KEPT])
+        "proxy kept": lambda row: in_unit(
+            kept, row.default.scores[KEPT].value if several else row.default.scores[KEPT]
         ),
-        "source": lambda row: short(row.default.scores[SOURCE].value),
-        "at chance": lambda row: f"{row.at_chance}/{row.fine_tunes}",
-        "diverged": lambda row: f"{row.diverged}/{row.fine_tunes}",
+        "source": lambda row: in_unit(source, row.default.scores[SOURCE].value),
+        "at chance": lambda row: counted(row.at_chance, row.fine_tunes),
+        "diverged": lambda row: counted(row.diverged, row.fine_tunes),
     }
     if not several:
         del columns["mean over base LRs"]
     note = f"{left_out} weaker schedules of the grid are not shown." if left_out else ""
-    return Table.of("Results, untuned", rows, columns, note, is_policy)
+    return Table.of("Results, untuned", rows, columns, note, lambda row: row.kind == "policy")
 
 
-def factors_table(results: TableResults) -> Table | None:
-    """Return the main score by base LR; None with a single one."""
-    if not has_several_factors(results):
-        return None
+def factors_table(results: TableResults) -> Table:
+    """Return the main score by base LR; no rows with a single one."""
+
+    def at(factor: float, row: RowResult) -> str:
+        found = {each.factors[0]: each.scores[TARGET].value for each in row.by_factor}
+        return in_unit(results.main, found.get(factor))
+
+    factors = sorted({each.factors[0] for row in results.rows for each in row.by_factor})
     columns: dict[str, Callable[[RowResult], str]] = {"": lambda row: row.label}
-    for factor in sorted({each.factors[0] for row in results.rows for each in row.by_factor}):
-        columns[f"× {show_factor(factor)}"] = partial(_at_factor, factor)
-    title = f"{results.main.words.capitalize()} by base learning rate"
-    return Table.of(title, results.rows, columns, strong=is_policy)
-
-
-def _at_factor(factor: float, row: RowResult) -> str:
-    found = {each.factors[0]: each.scores[TARGET].value for each in row.by_factor}
-    return short(found.get(factor))
+    return Table.of(
+        f"{results.main.words.capitalize()} by base learning rate",
+        results.rows if has_several_factors(results) else (),
+        columns | factor_columns(factors, at),
+        strong=lambda row: row.kind == "policy",
+    )
 
 
 def tuned_table(results: TableResults) -> Table:
@@ -102,7 +90,6 @@ def tuned_table(results: TableResults) -> Table:
                 results.main, found[entry.schedule, by_target].score
             ),
         },
-        "Settings tried, and the fine-tunes that costs per task; a learned policy needs one.",
     )
 
 
@@ -116,7 +103,7 @@ def chosen_table(results: TableResults) -> Table:
             "selection": lambda pair: pair[0].selection.replace("_", " "),
             "task": lambda pair: str(pair[1].task),
             "chosen": lambda pair: f"{pair[1].label}, base LR × {show_factor(pair[1].factor)}",
-            results.main.words: lambda pair: short(pair[1].score),
+            results.main.words: lambda pair: in_unit(results.main, pair[1].score),
         },
     )
 
@@ -126,7 +113,10 @@ def policy_tables(results: TableResults) -> list[Table]:
     kinds = {"untuned": (DEFAULT, MISJUDGED), "tuned": tuple(SELECTED.values())}
     return [
         _differences(
-            f"Paired differences: {policy.label} − {heading} schedule", policy.against, settings
+            f"Paired differences: {policy.label} − {heading} schedule",
+            [entry for entry in policy.against if entry.setting in settings],
+            settings,
+            results.main,
         )
         for policy in results.policies
         for heading, settings in kinds.items()
@@ -141,36 +131,34 @@ def claims_table(results: TableResults) -> Table:
         {
             "claim": lambda claim: claim.claim,
             "metric": lambda claim: claim.metric.replace("_", " "),
-            "difference": lambda claim: in_unit(QUANTITIES[claim.metric], claim.difference, True),
-            "new tasks": lambda claim: ends(claim.difference.new_tasks),
+            "difference": lambda claim: in_unit(
+                results.quantity(claim.metric), claim.difference, signed=True
+            ),
+            "new tasks": lambda claim: _ends(
+                results.quantity(claim.metric), claim.difference.new_tasks
+            ),
             "positive": lambda claim: f"{claim.difference.tasks_better}/{claim.difference.tasks}",
             "verdict": lambda claim: claim.verdict,
         },
-        "Mean paired difference in points with its interval on these tasks, which decides; the "
-        "interval to expect on new tasks of the family; tasks on which the difference is positive.",
     )
 
 
 def headline_table(results: TableResults) -> Table:
     """Return the figures that the benchmark stands or falls by, but for the claimed orders."""
     orders = {order.claim for order in results.claims}
-    verdicts = {True: "holds", False: "does not hold", None: "too few runs"}
     return Table.of(
         "The learned policy against the schedules",
         [figure for figure in results.figures if figure.figure not in orders],
         {
             "figure": lambda figure: figure.figure,
             "against": lambda figure: figure.against,
-            "difference": lambda figure: show(figure.estimate, "+.1f"),
+            "difference": show_figure,
             "asked": _asked,
             "verdict": lambda figure: (
-                verdicts[figure.holds] if figure.must or figure.goal else UNKNOWN
+                _VERDICTS[figure.holds] if figure.must or figure.goal else UNKNOWN
             ),
         },
-        "Mean paired differences in points, nothing tuned unless it says so. The best schedule is "
-        "the one that is hardest to beat, named in hindsight. A line holds when the whole 95 % "
-        "interval is above zero.",
-        lambda figure: bool(figure.must),
+        strong=lambda figure: bool(figure.must),
     )
 
 
@@ -179,39 +167,40 @@ def has_several_factors(results: TableResults) -> bool:
     return any(len(row.by_factor) > 1 for row in results.rows)
 
 
+def rank(row: RowResult, main: Quantity) -> float:
+    """Return what rows are ranked by, the better the larger: the score over all base LRs."""
+    return main.worth(row.misjudged.scores[TARGET])
+
+
 def _asked(figure: Figure) -> str:
     bound = (figure.must or figure.goal).replace(">= 0, interval above 0", "> 0")
     return f"{'must be' if figure.must else 'goal'} {bound}" if bound else UNKNOWN
 
 
-def _differences(title: str, against: Sequence[Against], settings: Sequence[str]) -> Table:
-    """Return one table of a column per setting."""
-    found: dict[str, dict[str, str]] = {}
-    for entry in against:
-        if entry.setting in settings:
-            found.setdefault(entry.label, {})[entry.setting] = points(entry.difference)
-    settings = [s for s in settings if any(s in entries for entries in found.values())]
-    body = [(name, *(row.get(each, UNKNOWN) for each in settings)) for name, row in found.items()]
-    note = (
-        "In points, pairs sharing task, seed and base LR; positive: the learned policy is better."
-    )
-    return Table(title, ("", *settings), body, note)
+def _ends(quantity: Quantity, found: tuple[float, float]) -> str:
+    """Return an interval alone."""
+    low, high = (in_unit(quantity, end, signed=True) for end in found)
+    return UNKNOWN if UNKNOWN in (low, high) else f"[{low}, {high}]"
 
 
-def _best_rows(rows: Sequence[RowResult], max_grid_rows: int | None) -> Sequence[RowResult]:
+def _differences(
+    title: str, against: Sequence[Against], settings: Sequence[str], main: Quantity
+) -> Table:
+    """Return one table of a column per setting that there is."""
+    found = {(e.label, e.setting): in_unit(main, e.difference, signed=True) for e in against}
+    labels = dict.fromkeys(label for label, _ in found)
+    settings = [each for each in settings if any(each == setting for _, setting in found)]
+    rows = [(name, *(found.get((name, each), UNKNOWN) for each in settings)) for name in labels]
+    return Table(title, ("", *settings), rows)
+
+
+def _best_rows(
+    rows: Sequence[RowResult], max_grid_rows: int | None, main: Quantity
+) -> Sequence[RowResult]:
     """Keep the order, but of the grid only the best over all base LRs."""
     if max_grid_rows is None:
         return rows
-    grid = sorted((row for row in rows if row.kind == "grid"), key=rank, reverse=True)
+    grid = [row for row in rows if row.kind == "grid"]
+    grid.sort(key=lambda row: rank(row, main), reverse=True)
     kept = {row.label for row in grid[:max_grid_rows]}
     return [row for row in rows if row.kind != "grid" or row.label in kept]
-
-
-def rank(row: RowResult) -> float:
-    """Return what rows are ranked by: the main score over all base LRs."""
-    return value_of(row.misjudged.scores[TARGET])
-
-
-def is_policy(row: RowResult) -> bool:
-    """Tell whether a row is a learned policy."""
-    return row.kind == "policy"

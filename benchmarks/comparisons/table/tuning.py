@@ -28,13 +28,15 @@ class GridScores:
         validation: score on held-out source images.
         validation_loss: loss on them; infinite or NaN counts as worst.
         target: score on the real target images.
-        halves: the same on two halves of these images.
+        halves: accuracy on two halves of these images.
+        sign: 1 where a larger score is better, -1 where a smaller one is.
     """
 
     validation: Array
     validation_loss: Array
     target: Array
     halves: tuple[Array, Array] | None = None
+    sign: float = 1.0
 
     @property
     def points(self) -> int:
@@ -57,15 +59,15 @@ def by_source_validation(grid: GridScores) -> Selected:
     Means over runs. This is what a user can do, who has no labelled target data.
     """
     loss = np.where(np.isfinite(grid.validation_loss), grid.validation_loss, np.inf)
-    return _scored(grid, _best(grid.validation.mean(axis=1), -loss.mean(axis=1)))
+    return _scored(grid, _best(grid.sign * grid.validation.mean(axis=1), -loss.mean(axis=1)))
 
 
 def by_target(grid: GridScores) -> Selected:
     """Choose by the target score itself: an oracle that no user has.
 
-    It takes the maximum of noisy means that it is then scored by, so it is optimistic, too.
+    It takes the best of noisy means that it is then scored by, so it is optimistic, too.
     """
-    score = grid.target.mean(axis=1)
+    score = grid.sign * grid.target.mean(axis=1)
     return _scored(grid, _best(score, np.zeros_like(score)))
 
 
@@ -76,7 +78,7 @@ def by_other_tasks(grid: GridScores) -> Selected:
     not for the task itself. There are one or more other tasks. A setting that lacks a run is not
     chosen.
     """
-    each, tasks = grid.target.mean(axis=1), grid.target.shape[-1]
+    each, tasks = grid.sign * grid.target.mean(axis=1), grid.target.shape[-1]
     means = np.stack([np.delete(each, task, axis=1).mean(axis=1) for task in range(tasks)], axis=1)
     return _scored(grid, np.where(np.isnan(means), -np.inf, means).argmax(axis=0))
 
@@ -127,7 +129,8 @@ def grid_scores(rows: Sequence[RowScores]) -> GridScores:
     """Return what was measured at every point: each row at each of its base LRs."""
     first, second = (_points(rows, name) for name in HALVES)
     validation, loss, target = (_points(rows, name) for name in (SOURCE, SOURCE_LOSS, TARGET))
-    return GridScores(validation, loss, target, (first, second))
+    sign = next((row.quantity().sign for row in rows if row.records), 1.0)
+    return GridScores(validation, loss, target, (first, second), sign)
 
 
 def name_chosen(
@@ -157,7 +160,7 @@ def _scored(grid: GridScores, picks: Picks) -> Selected:
 
 
 def _best(first: Array, second: Array) -> Picks:
-    """Return, per column, the row with the highest `first`, ties by `second`; NaN is worst."""
+    """Return, per column, the row of the highest `first`, ties by `second`; NaN is worst."""
     first = np.asarray(np.round(np.where(np.isnan(first), -np.inf, first), 9), np.float64)
     lowest = float(np.finfo(np.float64).min)
     second = np.where(first == first.max(axis=0), np.maximum(second, lowest), -np.inf)

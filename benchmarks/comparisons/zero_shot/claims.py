@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from l2o.benchmarks.comparisons.claims import BEST, DEFAULT, MISJUDGED, SETTINGS, Figure, judge
+from l2o.benchmarks.cells.quantities import Quantity, is_at_chance
+from l2o.benchmarks.comparisons.claims import BEST, SETTINGS, Figure, judge
 from l2o.benchmarks.comparisons.zero_shot.contenders import Contender
 from l2o.benchmarks.comparisons.zero_shot.plan import FAILED, FINE_TUNES
 from l2o.benchmarks.statistics import (
     TASKS,
     Difference,
     Estimate,
-    Matrix,
     difference_of_means,
     estimate,
     mean,
@@ -20,35 +20,42 @@ from l2o.benchmarks.statistics import (
 from l2o.configs.schema import Claim
 
 
-def check_claims(
-    claims: Sequence[Claim], contenders: Sequence[Contender], unseen: Sequence[str], resamples: int
-) -> list[Figure]:
-    """Return one figure per claim, base LRs and population.
+@dataclass(frozen=True)
+class Contest:
+    """All contenders, and how they are compared.
 
-    Differences are in percentage points, interquartile mean minus interquartile mean.
-
-    Args:
-        claims: of the config; rows and rivals are kinds of contenders, or labels.
+    Attributes:
         contenders: all rows.
-        unseen: families whose architecture, optimizer or data no policy was learned on.
+        main: what they are ranked by.
         resamples: of the bootstrap.
     """
-    return [
-        figure
-        for claim in claims
-        for figure in _Checker(contenders, resamples).check(claim, unseen)
-    ]
-
-
-@dataclass(frozen=True)
-class _Checker:
-    """Makes the figures of claims."""
 
     contenders: Sequence[Contender]
+    main: Quantity
     resamples: int
 
+    def compare(
+        self, setting: str, first: Contender, other: Contender, families: list[str]
+    ) -> Difference:
+        """Compare two at the default base LR, or in the mean over base LRs: positive is better.
+
+        Where one of the two was not run at all base LRs, nothing is known: NaN.
+        """
+        one, two = (each.scores(setting, families) for each in (first, other))
+        if one is None or two is None:
+            return Difference()
+        gains = ([self.main.sign * scores for scores in strata] for strata in (one, two))
+        return difference_of_means(*gains, resamples=self.resamples)
+
     def check(self, claim: Claim, unseen: Sequence[str]) -> Iterator[Figure]:
-        """Yield a claim's figures; none where it is about a policy that is left out."""
+        """Yield a claim's figures, one for each base LR and population.
+
+        None where it is about a policy that is left out. Differences are of interquartile means.
+
+        Args:
+            claim: of the config; rows and rivals are kinds of contenders, or labels.
+            unseen: families whose architecture, optimizer or data no policy was learned on.
+        """
         first = self._find(claim.row or "policy")
         if first is None:
             return
@@ -83,11 +90,10 @@ class _Checker:
         self, claim: Claim, first: Contender, families: list[str], setting: str
     ) -> Iterator[Figure]:
         """Compare with the untuned schedule that is hardest to beat, named in hindsight."""
-        schedules = [each for each in self.contenders if each.kind == "schedule"]
         found = [
             self._figure(claim, first, other, families, setting)
-            for other in schedules
-            if setting == DEFAULT or other.mean(families) is not None
+            for other in self.contenders
+            if other.kind == "schedule" and other.scores(setting, families) is not None
         ]
         known = [figure for figure in found if figure.value is not None]
         if not known:
@@ -99,8 +105,7 @@ class _Checker:
 
     def _failing(self, claim: Claim, first: Contender, families: list[str]) -> Figure:
         """Return the share of runs that failed, over all base LRs, in per cent."""
-        own = [first.families[name] for name in families]
-        flags = [scores.failed() for scores in own]
+        flags = [first.families[name].failed() for name in families]
         found = estimate(flags, mean, TASKS, resamples=self.resamples)
         return judge(
             claim,
@@ -108,36 +113,20 @@ class _Checker:
             found,
             "per cent",
             population=_population(families, found, "every base LR, each fine-tune on its own"),
-            at_chance=sum(scores.at_chance for scores in own),
-            diverged=sum(scores.diverged for scores in own),
+            at_chance=sum(map(is_at_chance, first.records)),
+            diverged=sum(record.diverged for record in first.records),
         )
 
     def _figure(
         self, claim: Claim, first: Contender, other: Contender, families: list[str], setting: str
     ) -> Figure:
-        found = compare_in(setting, first, other, families, self.resamples)
+        found = self.compare(setting, first, other, families)
         name = f"{first.label} − {other.label}, {setting}"
         if len(families) == 1 and len(first.families) > 1:
             name += f", {families[0]}"
+        unit, scale = self.main.differs_in
         population = _population(families, found, setting)
-        return judge(claim, name, found, against=other.label, population=population)
-
-
-def compare_in(
-    setting: str, first: Contender, other: Contender, families: list[str], resamples: int
-) -> Difference:
-    """Compare two contenders at the default base LR, or in the mean over base LRs.
-
-    Where one of the two was not run at all base LRs, nothing is known: NaN.
-    """
-    take: dict[str, Callable[[Contender], list[Matrix] | None]] = {
-        DEFAULT: lambda contender: contender.default(families),
-        MISJUDGED: lambda contender: contender.mean(families),
-    }
-    one, two = take[setting](first), take[setting](other)
-    if one is None or two is None:
-        return Difference()
-    return difference_of_means(one, two, resamples=resamples)
+        return judge(claim, name, found, unit, scale, against=other.label, population=population)
 
 
 def _population(families: list[str], found: Estimate, setting: str) -> str:

@@ -8,10 +8,11 @@ from typing import Literal
 
 import numpy as np
 
-from l2o.benchmarks.cells.quantities import TARGET
+from l2o.benchmarks.cells.quantities import TARGET, is_at_chance
 from l2o.benchmarks.cells.record import Record
+from l2o.benchmarks.comparisons.claims import DEFAULT
 from l2o.benchmarks.comparisons.results_file import Chosen
-from l2o.benchmarks.comparisons.table.matrices import RowScores, gather, is_at_chance
+from l2o.benchmarks.comparisons.table.matrices import RowScores, gather
 from l2o.benchmarks.comparisons.table.plan import LEARNED, Plan, PlannedRow
 from l2o.benchmarks.comparisons.table.tuning import grid_scores, name_chosen, select
 from l2o.benchmarks.comparisons.zero_shot.plan import LITE, UNTUNED, contender_label
@@ -30,16 +31,13 @@ Kind = Literal[
     "cross_fitted",
 ]
 """`schedule` and `rival` are untuned; the last four are the grid, tuned by that selection."""
-OTHER_TASKS = "one setting per family, chosen by target accuracy on its other tasks"
-"""Label of the grid's setting that is tuned with real labels, but not on the task itself."""
-CROSS_FITTED = "the same oracle, chosen by other target images"
-"""Label of the oracle that is not scored by the images it chose by."""
 TUNED: dict[Kind, str] = {
     "source_validation": "grid tuned by source validation",
     "target_accuracy": "grid tuned by target accuracy (oracle)",
-    "other_tasks": OTHER_TASKS,
-    "cross_fitted": CROSS_FITTED,
+    "other_tasks": "one setting per family, chosen by target accuracy on its other tasks",
+    "cross_fitted": "the same oracle, chosen by other target images",
 }
+"""Selection -> label of the grid that is tuned by it."""
 Families = Mapping[str, tuple[Plan, Mapping[str, Record]]]
 """Of each family, the plan of its benchmark and the records by cell id."""
 
@@ -71,16 +69,6 @@ class FamilyScores:
         """All fine-tunes that are there, each at a base LR of the contender."""
         return [] if self.untuned is None else [record for _, record in self.untuned.records]
 
-    @property
-    def at_chance(self) -> int:
-        """Fine-tunes that ended at chance."""
-        return sum(map(is_at_chance, self.records))
-
-    @property
-    def diverged(self) -> int:
-        """Fine-tunes that diverged."""
-        return sum(record.diverged for record in self.records)
-
     def failed(self) -> Array:
         """Return which fine-tunes ended at chance or diverged, `[fine-tunes of a task, tasks]`."""
         assert self.untuned is not None
@@ -107,23 +95,27 @@ class Contender:
     fine_tunes: int
     families: Mapping[str, FamilyScores]
 
-    def default(self, families: list[str]) -> list[Matrix]:
-        """Return scores at the default base LR."""
-        return [self.families[name].default for name in families]
+    def scores(self, setting: str, families: list[str]) -> list[Matrix] | None:
+        """Return scores by family, at the default base LR or in the mean over base LRs.
 
-    def mean(self, families: list[str]) -> list[Matrix] | None:
-        """Return means over base LRs; None where it was not run at all of them."""
-        found = [self.families[name].mean for name in families]
+        None where it was not run at all base LRs.
+        """
+        own = [self.families[name] for name in families]
+        found = [each.default if setting == DEFAULT else each.mean for each in own]
         known = [scores for scores in found if scores is not None]
         return known if len(known) == len(found) else None
+
+    @property
+    def records(self) -> list[Record]:
+        """All fine-tunes that are there, of an untuned contender."""
+        return [record for scores in self.families.values() for record in scores.records]
 
 
 def gather_contenders(config: ZeroShotConfig, families: Families) -> list[Contender]:
     """Put the records of all families into contenders: untuned rows, then the tuned grid."""
     plans = {name: {row.label: row for row in plan.rows} for name, (plan, _) in families.items()}
-    first = list(next(iter(plans.values())).values())
     contenders = []
-    for row in first:
+    for row in next(iter(plans.values())).values():
         if row.kind != "grid":
             scores = {
                 name: _untuned(config, plans[name][row.label], records)
@@ -137,11 +129,10 @@ def gather_contenders(config: ZeroShotConfig, families: Families) -> list[Conten
     }
     points = sum(len(row.factors) for row in next(iter(grids.values())))
     for rule, label in TUNED.items():
-        if rule == "other_tasks" and config.tasks == 1:
-            continue
-        found = {name: _tuned(rule, rows) for name, rows in grids.items()}
         tasks = config.tasks - 1 if rule == "other_tasks" else 1
-        contenders.append(Contender(label, rule, points * config.seeds * tasks, found))
+        if tasks:
+            found = {name: _tuned(rule, rows) for name, rows in grids.items()}
+            contenders.append(Contender(label, rule, points * config.seeds * tasks, found))
     return contenders
 
 

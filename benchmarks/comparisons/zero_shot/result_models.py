@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from l2o.benchmarks.cells.quantities import Quantity
 from l2o.benchmarks.cells.record import Frozen
-from l2o.benchmarks.comparisons.results_file import (
-    Chosen,
-    Compared,
-    Counts,
-    Estimated,
-    Finished,
-    Results,
-)
+from l2o.benchmarks.comparisons.results_file import Chosen, Counts, Finished, Results
 from l2o.benchmarks.comparisons.zero_shot.contenders import Kind
+from l2o.benchmarks.statistics import Difference, Estimate
 from l2o.configs.schema import Named
 
 Numbers = tuple[tuple[float | None, ...], ...]
@@ -23,14 +16,14 @@ class AtFactor(Frozen):
     """What a contender scores at one base LR."""
 
     factor: float
-    score: Estimated
+    score: Estimate
 
 
 class FamilyResult(Frozen):
     """What a contender scores on one family: estimates, and each run's score."""
 
-    default: Estimated
-    mean: Estimated | None
+    default: Estimate
+    mean: Estimate | None
     by_factor: tuple[AtFactor, ...]
     scores_default: Numbers
     scores_mean: Numbers | None
@@ -43,13 +36,13 @@ class ContenderResult(Frozen):
     label: str
     kind: Kind
     fine_tunes_per_task: int
-    default: Estimated
-    mean: Estimated | None
+    default: Estimate
+    mean: Estimate | None
     fine_tunes: int
     at_chance: int
     diverged: int
     families: dict[str, FamilyResult]
-    against: dict[str, Compared]
+    against: dict[str, Difference]
 
 
 class Family(Frozen):
@@ -96,10 +89,9 @@ class Cost(Frozen):
 
 
 class ZeroShotResults(Results):
-    """The `results.json` of a comparison over families; `main` is what rows are ranked by."""
+    """The `results.json` of a comparison over families."""
 
     kind: str = "zero_shot"
-    main: Quantity
     policies: tuple[Policy, ...]
     counts: ZeroShotCounts
     families: dict[str, Family]

@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
 
 from l2o.benchmarks.comparisons.claims import DEFAULT, MISJUDGED, show_figure
-from l2o.benchmarks.comparisons.table.result_models import value_of
 from l2o.benchmarks.comparisons.zero_shot.result_models import ContenderResult, ZeroShotResults
 from l2o.benchmarks.report.factors import show_factor
-from l2o.benchmarks.report.tables import UNKNOWN, Table, counted, in_unit, points, present
-from l2o.benchmarks.statistics import Difference
+from l2o.benchmarks.report.tables import (
+    UNKNOWN,
+    Table,
+    Tables,
+    counted,
+    factor_columns,
+    in_unit,
+)
 
 VERDICTS = {True: "yes", False: "no", None: "too few tasks"}
 
 
-def main_tables(results: ZeroShotResults) -> list[Table]:
-    """Return the tables at the top of the report."""
-    claimed = [claims_table(results)] if results.figures else []
-    return [*claimed, rows_table(results), families_table(results), cost_table(results)]
-
-
-def terminal_tables(results: ZeroShotResults) -> list[Table]:
-    """Return the same with fewer columns, for 100 characters a line."""
-    claimed = claims_table(results).narrow("claim", "value", "must", "holds")
-    return [
-        *([claimed] if results.figures else []),
-        rows_table(results).narrow("", "fine-tunes", "default", "mean", "at chance"),
-        families_table(results).narrow("family", "default", "mean", "tuned", "oracle"),
-        cost_table(results),
+def tables(results: ZeroShotResults) -> Tables:
+    """Return the tables of the report; in a terminal with fewer columns."""
+    claims, rows, families, cost = (
+        make(results) for make in (claims_table, rows_table, families_table, cost_table)
+    )
+    narrow = [
+        claims.narrow("claim", "value", "must", "holds"),
+        rows.narrow("", "fine-tunes", "default", "mean", "at chance"),
+        families.narrow("family", "default", "mean", "tuned", "oracle"),
     ]
-
-
-def detail_tables(results: ZeroShotResults) -> list[Table]:
-    """Return the tables after the figures."""
-    return present(populations_table(results), *by_factor_tables(results), chosen_table(results))
+    details = [populations_table(results), *by_factor_tables(results), chosen_table(results)]
+    return Tables([claims, rows, families, cost], [*narrow, cost], details)
 
 
 def claims_table(results: ZeroShotResults) -> Table:
@@ -50,19 +47,24 @@ def claims_table(results: ZeroShotResults) -> Table:
             "goal": lambda figure: figure.goal or UNKNOWN,
             "reached": lambda figure: VERDICTS[figure.reaches_goal],
         },
-        f"Differences are interquartile mean minus interquartile mean of {results.main.words}, in "
-        "percentage points, with 95 % intervals from tasks resampled within each family. The "
-        "best untuned schedule is the one that is hardest to beat, named in hindsight.",
-        lambda figure: bool(figure.holds),
+        strong=lambda figure: bool(figure.holds),
     )
 
 
 def rows_table(results: ZeroShotResults) -> Table:
     """Return every contender over all families, best first within its kind."""
     unit = results.main
+
+    def gain(row: ContenderResult, setting: str) -> str:
+        return in_unit(unit, row.against.get(setting), signed=True)
+
+    def improvement(row: ContenderResult) -> str:
+        found = row.against.get(MISJUDGED)
+        return _known(found.improvement if found is not None and found.is_known else None, ".2f")
+
     return Table.of(
         "All contenders",
-        ordered(results.rows),
+        ordered(results),
         {
             "": lambda row: row.label,
             "fine-tunes": lambda row: str(row.fine_tunes_per_task),
@@ -70,14 +72,11 @@ def rows_table(results: ZeroShotResults) -> Table:
             "mean": lambda row: in_unit(unit, row.mean),
             "at chance": lambda row: counted(row.at_chance, row.fine_tunes),
             "diverged": lambda row: counted(row.diverged, row.fine_tunes),
-            "policy − it, default": lambda row: points(row.against.get(DEFAULT)),
-            "policy − it, mean": lambda row: points(row.against.get(MISJUDGED)),
-            "P(better)": lambda row: _improvement(row.against.get(MISJUDGED)),
+            "policy − it, default": lambda row: gain(row, DEFAULT),
+            "policy − it, mean": lambda row: gain(row, MISJUDGED),
+            "P(better)": improvement,
         },
-        "Over all families, at the default base LR and in the mean over base LRs. Fine-tunes: what "
-        "it takes to get there on one task. The last columns of the report compare the policy with "
-        "each row on the same tasks; P(better) is in the mean over base LRs.",
-        lambda row: row.kind in ("policy", "lite"),
+        strong=lambda row: row.kind in ("policy", "lite"),
     )
 
 
@@ -86,7 +85,7 @@ def families_table(results: ZeroShotResults) -> Table:
     by_kind, unit = {row.kind: row for row in results.rows}, results.main
     policy = by_kind["policy"].families
     tuned, oracle = (by_kind[kind].families for kind in ("source_validation", "target_accuracy"))
-    best = {name: best_untuned(results.rows, name) for name in results.families}
+    best = {name: best_untuned(results, name) for name in results.families}
     titles = {name: name + " (unseen)" * each.unseen for name, each in results.families.items()}
 
     def of_best(name: str) -> str:
@@ -105,9 +104,6 @@ def families_table(results: ZeroShotResults) -> Table:
             "best untuned": of_best,
             "chosen": lambda name: getattr(best[name], "label", UNKNOWN),
         },
-        f"{unit.words.capitalize()} of {by_kind['policy'].label} at the default base LR and in the "
-        f"mean over base LRs; of the grid tuned by source validation, and by {unit.words}; of the "
-        "best untuned rival in the mean over base LRs, each family's own, named in hindsight.",
     )
 
 
@@ -124,7 +120,7 @@ def cost_table(results: ZeroShotResults) -> Table:
             "never" if saves_nothing else _count(cost.amortised_after),
         ),
     ]
-    return Table("Cost, in fine-tunes", ("", "fine-tunes"), body, "On one task.")
+    return Table("Cost, in fine-tunes", ("", "fine-tunes"), body)
 
 
 def populations_table(results: ZeroShotResults) -> Table:
@@ -139,24 +135,25 @@ def populations_table(results: ZeroShotResults) -> Table:
             "tasks better": lambda figure: _known(figure.tasks_better, ""),
             "P(better)": lambda figure: _known(figure.improvement, ".2f"),
         },
-        "Plain mean of the paired differences, in points, beside the interquartile one above.",
     )
 
 
 def by_factor_tables(results: ZeroShotResults) -> list[Table]:
-    """Return the main score by base LR, a table per family."""
-    factors = sorted(results.counts.base_lr_factors)
-    columns = ("", *(f"× {show_factor(factor)}" for factor in factors))
-    title = f"{results.main.words.capitalize()} by base learning rate"
-    tables = []
-    for name in results.families:
-        body = [
-            (row.label, *(in_unit(results.main, at.score) for at in row.families[name].by_factor))
-            for row in ordered(results.rows)
-            if row.families[name].by_factor
-        ]
-        tables.append(Table(f"{title}: {name}", columns, body))
-    return tables
+    """Return the main score by base LR, a table per family, of rows that were run at all."""
+
+    def table(name: str) -> Table:
+        def at(factor: float, row: ContenderResult) -> str:
+            found = {each.factor: each.score for each in row.families[name].by_factor}
+            return in_unit(results.main, found.get(factor))
+
+        return Table.of(
+            f"{results.main.words.capitalize()} by base learning rate: {name}",
+            [row for row in ordered(results) if row.families[name].by_factor],
+            {"": lambda row: row.label}
+            | factor_columns(sorted(results.counts.base_lr_factors), at),
+        )
+
+    return [table(name) for name in results.families]
 
 
 def chosen_table(results: ZeroShotResults) -> Table:
@@ -172,28 +169,24 @@ def chosen_table(results: ZeroShotResults) -> Table:
     return Table("What tuning chose", ("tuned", "family", "chosen", "tasks"), body)
 
 
-def ordered(rows: Sequence[ContenderResult]) -> list[ContenderResult]:
+def ordered(results: ZeroShotResults) -> list[ContenderResult]:
     """Return policies first, then the tuned grid, then what is untuned, best first."""
     tuned = ("source_validation", "target_accuracy", "cross_fitted", "other_tasks")
     kinds = ("policy", "lite", *tuned)
-    named = [row for kind in kinds for row in rows if row.kind == kind]
-    rest = [row for row in rows if row.kind not in kinds]
-    return named + sorted(rest, key=lambda row: value_of(row.mean), reverse=True)
+    named = [row for kind in kinds for row in results.rows if row.kind == kind]
+    rest = [row for row in results.rows if row.kind not in kinds]
+    return named + sorted(rest, key=lambda row: results.main.worth(row.mean), reverse=True)
 
 
-def best_untuned(rows: Sequence[ContenderResult], family: str) -> ContenderResult | None:
-    """Return the untuned rival with the highest mean over base LRs on a family, in hindsight."""
-    found = {
-        row.label: (row.families[family].mean, row)
-        for row in rows
-        if row.kind in ("schedule", "rival")
-    }
-    known = [(mean.value, row) for mean, row in found.values() if mean and mean.is_known]
-    return max(known, key=lambda pair: pair[0], default=(0.0, None))[1]
+def best_untuned(results: ZeroShotResults, family: str) -> ContenderResult | None:
+    """Return the untuned rival with the best mean over base LRs on a family, in hindsight."""
 
+    def worth(row: ContenderResult) -> float:
+        return results.main.worth(row.families[family].mean)
 
-def _improvement(found: Difference | None) -> str:
-    return _known(found.improvement if found is not None and found.is_known else None, ".2f")
+    rivals = [row for row in results.rows if row.kind in ("schedule", "rival")]
+    best = max(rivals, key=worth, default=None)
+    return None if best is None or worth(best) == -math.inf else best
 
 
 def _known(value: float | None, form: str) -> str:

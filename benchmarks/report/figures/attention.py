@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from l2o.benchmarks.report.figures.style import INK, new_figure
+from l2o.benchmarks.report.figures.style import INK, ORANGE, new_figure
 
 _SIDE = 0.72
 
@@ -44,7 +44,7 @@ def draw_attention(
             heat = values[index].detach().cpu().numpy()
             axes.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.6)
             if right is not None and not right[name][index]:
-                axes.spines[:].set(color="#D55E00", linewidth=2.5, linestyle=(0, (2, 1)))
+                axes.spines[:].set(color=ORANGE, linewidth=2.5, linestyle=(0, (2, 1)))
     for line, label in zip(panels, ["image", *maps]):
         line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9, color=INK)
         for axes in line:

@@ -12,15 +12,7 @@ from matplotlib.figure import Figure
 
 from l2o.benchmarks.cells.quantities import Quantity
 from l2o.benchmarks.report.factors import show_factor
-from l2o.benchmarks.report.figures.style import (
-    GREY,
-    Look,
-    chance_line,
-    in_percent,
-    legend_below,
-    new_figure,
-    tidy,
-)
+from l2o.benchmarks.report.figures import style
 from l2o.benchmarks.statistics import Estimate
 
 COLUMNS = 3
@@ -41,7 +33,7 @@ class Curve:
 
     label: str
     found: Sequence[tuple[float, Estimate]]
-    look: Look | None = None
+    look: style.Look | None = None
     bars: bool = False
     band: bool = False
     level: Estimate | None = None
@@ -70,7 +62,7 @@ def draw_by_base_lr(
     columns = min(COLUMNS, len(panels))
     lines = math.ceil(len(panels) / columns)
     size = (7.2, 4.8) if single else (1.4 + 3.1 * columns, 1.5 + 2.7 * lines)
-    figure = new_figure(*size)
+    figure = style.new_figure(*size)
     grid = figure.subplots(lines, columns, sharey=True, squeeze=False).flatten()
     for axes, panel in zip(grid, panels, strict=False):
         for curve in panel.curves:
@@ -84,7 +76,7 @@ def draw_by_base_lr(
     across = "base learning rate, as a multiple of the task's default"
     for axes in grid[max(0, len(panels) - columns) : len(panels)]:
         axes.set_xlabel(across if single else "base LR / default")
-    legend_below(figure, grid[0], columns=2 if columns < COLUMNS else 3)
+    style.legend_below(figure, grid[0], columns=2 if columns < COLUMNS else 3)
     return figure
 
 
@@ -93,15 +85,15 @@ def _draw(axes: Axes, curve: Curve) -> None:
     x, y = [factor for factor, _ in known], [found.value for _, found in known]
     low, high = ([found.ends[end] for _, found in known] for end in (0, 1))
     if curve.look is None:
-        axes.plot(x, y, color=GREY, linewidth=0.9, label=curve.label, zorder=1)
+        axes.plot(x, y, color=style.GREY, linewidth=0.9, label=curve.label, zorder=1)
     elif curve.level is not None:
         look = {"color": curve.look.color, "linestyle": curve.look.linestyle}
         if curve.level.is_known:
             axes.axhline(curve.level.value, **look, linewidth=1.8, label=curve.label)
     elif curve.bars:
-        style = curve.look.as_dict() | {"capsize": 2.5, "elinewidth": 1}
+        given = curve.look.as_dict() | {"capsize": 2.5, "elinewidth": 1}
         error = np.array([np.subtract(y, low), np.subtract(high, y)]).clip(min=0)
-        axes.errorbar(x, y, yerr=error, label=curve.label, zorder=curve.look.zorder, **style)
+        axes.errorbar(x, y, yerr=error, label=curve.label, zorder=curve.look.zorder, **given)
     else:
         axes.plot(x, y, label=curve.label, zorder=curve.look.zorder, **curve.look.as_dict())
         if curve.band and known and known[0][1].has_interval:
@@ -114,7 +106,6 @@ def _finish(axes: Axes, panel: Panel, factors: Sequence[float], quantity: Quanti
     axes.set_xscale("log")
     axes.set_xticks(factors, [show_factor(factor) for factor in factors])
     axes.minorticks_off()
-    if quantity.unit == "%":
-        in_percent(axes.yaxis)
-    chance_line(axes, panel.chance)
-    tidy(axes)
+    style.in_percent(axes.yaxis, quantity.unit)
+    style.chance_line(axes, panel.chance)
+    style.tidy(axes)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from matplotlib.figure import Figure
 
-from l2o.benchmarks.report.figures.style import GREY, INK, legend_below, new_figure, tidy
+from l2o.benchmarks.report.figures.style import FAINT, GREY, INK, legend_below, new_figure, tidy
 from l2o.benchmarks.statistics import Estimate
 from l2o.configs.schema import Options
 
@@ -23,7 +23,6 @@ class Dot:
         marker: matplotlib's.
         filled: whether the dot is.
         shift: of the line, so that two dots do not hide each other.
-        label: in the legend.
         size: of the dot.
     """
 
@@ -32,7 +31,6 @@ class Dot:
     marker: str = "o"
     filled: bool = True
     shift: float = 0.0
-    label: str = ""
     size: float = 6.0
 
 
@@ -88,7 +86,7 @@ def draw_lines(
     for label, dot in (further or {}).items():
         axes.plot(math.nan, math.nan, label=label, **_look(dot))
     if zero:
-        axes.axvline(0, color="#777777", linewidth=1)
+        axes.axvline(0, color=FAINT, linewidth=1)
     axes.set_yticks(range(len(lines)), [line.name for line in lines], fontsize=8.5)
     for tick, line in zip(axes.get_yticklabels(), lines, strict=True):
         tick.set_fontweight("normal" if line.dots else "bold")

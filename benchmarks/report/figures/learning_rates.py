@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from l2o.benchmarks.cells.quantities import QUANTITIES, SOURCE, TARGET
-from l2o.benchmarks.cells.record import Point, Record
-from l2o.benchmarks.report.figures.style import Look, in_percent, legend_below, new_figure, tidy
+from l2o.benchmarks.cells.record import Record
+from l2o.benchmarks.report.figures import style
 
-_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (3, 1, 1, 1)), (0, (7, 2)))
 _SCORED = {
-    TARGET: ("target (real, only scored)", Look("#222222", "o", "-")),
-    SOURCE: ("source validation", Look("#0072B2", "s", (0, (5, 1.5)))),
+    TARGET: ("target (real, only scored)", style.Look(style.INK, "o", "-")),
+    SOURCE: ("source validation", style.Look(style.BLUE, "s", (0, (5, 1.5)))),
 }
 
 
@@ -28,15 +23,15 @@ def draw_learning_rates(record: Record, title: str) -> Figure:
         record: what `l2o.benchmarks.cells.cell.measure` returns.
         title: heading of the picture.
     """
-    figure = new_figure(7.2, 5.6)
+    figure = style.new_figure(7.2, 5.6)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     _draw_rates(above, record)
-    _draw_scores(below, record.curve)
+    _draw_scores(below, record)
     below.set_xlabel("optimizer step")
     above.set_title(title, fontsize=11)
     for axes in (above, below):
-        tidy(axes)
-    legend_below(figure, above, columns=4)
+        style.tidy(axes)
+    style.legend_below(figure, above, columns=4)
     return figure
 
 
@@ -52,23 +47,25 @@ def _draw_rates(axes: Axes, record: Record) -> None:
             steps,
             held,
             where="post",
-            color=colormaps["viridis"](0.9 * index / max(1, len(rates.groups) - 1)),
-            linestyle=_DASHES[index % len(_DASHES)],
+            color=style.group_colour(index, len(rates.groups)),
+            linestyle=style.DASHES[index % len(style.DASHES)],
             linewidth=1.8,
             label=group,
         )
-    axes.axhline(rates.base_lr, color="#777777", linewidth=1, linestyle=":", label="base LR")
+    axes.axhline(rates.base_lr, color=style.FAINT, linewidth=1, linestyle=":", label="base LR")
     axes.set_yscale("log")
     axes.set_ylabel("learning rate")
 
 
-def _draw_scores(axes: Axes, curve: Sequence[Point]) -> None:
-    steps = [point.step for point in curve]
+def _draw_scores(axes: Axes, record: Record) -> None:
+    steps = [point.step for point in record.curve]
+    main = QUANTITIES[TARGET].named(record)
     for name, (label, look) in _SCORED.items():
-        scores = [QUANTITIES[name].in_scores(point.scores) for point in curve]
+        quantity = QUANTITIES[name].like(main)
+        scores = [quantity.in_scores(point.scores) for point in record.curve]
         axes.plot(steps, scores, label=label, **look.as_dict())
-    axes.set_ylabel(QUANTITIES[TARGET].metric)
-    if QUANTITIES[TARGET].unit == "%":
+    axes.set_ylabel(main.metric)
+    style.in_percent(axes.yaxis, main.unit)
+    if main.unit == "%":
         axes.set_ylim(0, 1.02)
-        in_percent(axes.yaxis)
     axes.legend(frameon=False, fontsize=9, loc="best", handlelength=3.6)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -13,21 +16,24 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from l2o.benchmarks.report.factors import show_factor
+from l2o.benchmarks.statistics import Array
 from l2o.configs.schema import Options
 
-GREY = "#b5b5b5"
-INK = "#222222"
+GREY, INK, FAINT = "#b5b5b5", "#222222", "#777777"
 # Okabe & Ito's palette; each colour comes with its own marker and dashes.
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 LOOKS: tuple[tuple[str, str, Any], ...] = (
-    ("#0072B2", "s", (0, (5, 1.5))),
-    ("#D55E00", "^", (0, (3, 1, 1, 1))),
-    ("#009E73", "D", (0, (1, 1))),
+    (BLUE, "s", (0, (5, 1.5))),
+    (ORANGE, "^", (0, (3, 1, 1, 1))),
+    (GREEN, "D", (0, (1, 1))),
     ("#CC79A7", "v", (0, (7, 2, 1, 2))),
     ("#E69F00", "P", (0, (4, 1, 1, 1, 1, 1))),
     ("#56B4E9", "X", (0, (2, 1.5))),
     ("#7A5195", "<", (0, (6, 1))),
 )
 MAX_FOCUS = 1 + len(LOOKS)
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (3, 1, 1, 1)), (0, (7, 2)))
+"""Of the layer groups of a network, in turn."""
 
 
 @dataclass(frozen=True)
@@ -89,15 +95,28 @@ def log_axis(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def in_percent(axis: Axis) -> None:
-    """Label an axis of shares as percentages."""
-    axis.set_major_formatter(lambda share, _: f"{round(100 * share, 3):g} %")
+def in_percent(axis: Axis, unit: str = "%") -> None:
+    """Label an axis of shares as percentages; of another unit, leave it."""
+    if unit == "%":
+        axis.set_major_formatter(lambda share, _: f"{round(100 * share, 3):g} %")
+
+
+def group_colour(index: int, groups: int) -> Any:
+    """Return the colour of a layer group, from the input to the head."""
+    return colormaps["viridis"](0.9 * index / max(1, groups - 1))
 
 
 def chance_line(axes: Axes, chance: float | None) -> None:
     """Mark what guessing gives."""
     if chance is not None:
-        axes.axhline(chance, color="#777777", linewidth=1, linestyle=":", label="chance")
+        axes.axhline(chance, color=FAINT, linewidth=1, linestyle=":", label="chance")
+
+
+def quantiles_over_runs(values: Array, *shares: float) -> Array:
+    """Return quantiles over the first axis, NaN left out: `[N, P]` -> `[shares, P]`."""
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+        # Of a column that is all NaN, the answer is NaN.
+        return np.asarray(np.nanquantile(values, shares, axis=0))
 
 
 def legend_below(figure: Figure, axes: Axes, columns: int = 2) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from l2o.benchmarks.report.tables import Table, points, present, short
+from l2o.benchmarks.report.tables import Table, points, short
 from l2o.benchmarks.statistics import TASKS, Estimate, estimate, mean
 from l2o.benchmarks.studies.base import Columns
 from l2o.benchmarks.studies.harm.cell import PLAIN, Record
@@ -169,7 +169,7 @@ def tables(summary: Summary) -> list[Table]:
         replace(policies, rows=[plain, *policies.rows]),
         Table.of("Where it is worst", summary.policies.items(), WORST),
         Table.of("Claims", summary.claims, CLAIMS),
-        *present(harm),
+        *([harm] if harm.rows else []),
     ]
 
 

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import warnings
+from collections.abc import Sequence
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from l2o.benchmarks.cells.record import Record
 from l2o.benchmarks.comparisons.table.behaviour import behaviour_rows
-from l2o.benchmarks.comparisons.table.figures.focus import factors_shown, focus
+from l2o.benchmarks.comparisons.table.figures.over_training import factors_shown
+from l2o.benchmarks.comparisons.table.figures.rows import focus
 from l2o.benchmarks.comparisons.table.result_models import TableFolder, runs_that_decide
-from l2o.benchmarks.report.figures.reduce import mean_over_runs, quantile_over_runs
-from l2o.benchmarks.report.figures.style import (
-    INK,
-    factor_title,
-    legend_below,
-    log_axis,
-    new_figure,
-    progress_axis,
-    tidy,
-)
+from l2o.benchmarks.report.figures import style
 from l2o.benchmarks.statistics import Array
+from l2o.configs.schema import Options
 
 _MARKERS = "osD^vP<>X*"
-_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (3, 1, 1, 1)), (0, (7, 2)))
 MAX_PANELS = 4
 GRID = np.linspace(0.0, 1.0, 41)
 
@@ -46,10 +37,10 @@ def draw_multipliers(folder: TableFolder) -> Figure | None:
     figure = _draw_panels(panels, 3.0 * len(panels) + 1.2, log=True)
     axes = figure.axes[0]
     for panel in figure.axes:
-        panel.axhline(1.0, color="#777777", linewidth=0.8, linestyle=":")
-    log_axis(axes)
+        panel.axhline(1.0, color=style.FAINT, linewidth=0.8, linestyle=":")
+    style.log_axis(axes)
     axes.set_ylabel("multiplier on the base LR")
-    legend_below(figure, axes, columns=6)
+    style.legend_below(figure, axes, columns=6)
     return figure
 
 
@@ -64,7 +55,7 @@ def draw_action_behaviour(folder: TableFolder) -> Figure | None:
     figure = _draw_panels(panels, 3.4 * len(panels) + 0.8, log=False)
     figure.axes[0].set_ylim(-0.03, 1.03)
     figure.axes[0].set_ylabel("factor on the base LR")
-    legend_below(figure, figure.axes[0], columns=7)
+    style.legend_below(figure, figure.axes[0], columns=7)
     return figure
 
 
@@ -73,44 +64,44 @@ def _panels(folder: TableFolder) -> Panels:
     learned = [row for row in rows.values() if row.kind == "policy"]
     if learned:
         factors = factors_shown(folder.results)
-        return [(factor_title(f), runs_that_decide(folder, learned[0], f)) for f in factors]
+        return [(style.factor_title(f), runs_that_decide(folder, learned[0], f)) for f in factors]
     first = [rows[label] for label in focus(folder.results, limit=MAX_PANELS)]
     return [(r.label, runs_that_decide(folder, r, r.default.factors[0])) for r in first]
 
 
 def _draw_panels(panels: Panels, width: float, log: bool) -> Figure:
     """Draw a panel for each set of runs: geometric means, or plain ones with the head in black."""
-    figure = new_figure(max(7.2, width), 4.2)
+    figure = style.new_figure(max(7.2, width), 4.2)
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for (title, records), axes in zip(panels, grid, strict=True):
         values = np.stack([_on_grid(record) for record in records])
         groups = records[0].rates.groups
         for index, group in enumerate(groups):
             head = not log and index == len(groups) - 1
-            place = 0.9 * index / max(1, len(groups) - 1)
             look = {
-                "color": INK if head else colormaps["viridis"](place),
+                "color": style.INK if head else style.group_colour(index, len(groups)),
                 "linewidth": 2.4 if head else 1.6,
-                "linestyle": _DASHES[index % len(_DASHES)],
+                "linestyle": style.DASHES[index % len(style.DASHES)],
                 "marker": _MARKERS[index % len(_MARKERS)],
                 "markevery": (index % 5, 8),
                 "label": group,
             }
             _draw_group(axes, values[:, :, index], log, look)
         axes.set_title(title, fontsize=10)
-        progress_axis(axes)
-        tidy(axes)
+        style.progress_axis(axes)
+        style.tidy(axes)
     return figure
 
 
-def _draw_group(axes: Axes, values: Array, log: bool, look: Mapping[str, Any]) -> None:
+def _draw_group(axes: Axes, values: Array, log: bool, look: Options) -> None:
     if log:
         values = np.log10(np.where(values > 0, values, np.nan))
-    found = [mean_over_runs(values), *(quantile_over_runs(values, q) for q in (0.1, 0.9))]
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+        middle = np.nanmean(values, axis=0)  # of what is all NaN, it is NaN
+    found = middle, *style.quantiles_over_runs(values, 0.1, 0.9)
     middle, low, high = (10.0**each if log else each for each in found)
-    axes.fill_between(
-        GRID, low, high, color=look["color"], alpha=0.15 if log else 0.12, linewidth=0
-    )
+    alpha = 0.15 if log else 0.12
+    axes.fill_between(GRID, low, high, color=look["color"], alpha=alpha, linewidth=0)
     axes.plot(GRID, middle, markersize=4.5, **look)
 
 

@@ -8,42 +8,40 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from l2o.benchmarks.cells.quantities import QUANTITIES, TARGET
 from l2o.benchmarks.cells.record import Point, Record
-from l2o.benchmarks.comparisons.table.figures.focus import factors_shown, focus
-from l2o.benchmarks.comparisons.table.result_models import TableFolder, good_records
-from l2o.benchmarks.report.figures.reduce import quantile_over_runs
-from l2o.benchmarks.report.figures.style import (
-    Look,
-    chance_line,
-    factor_title,
-    in_percent,
-    legend_below,
-    log_axis,
-    new_figure,
-    progress_axis,
-    tidy,
+from l2o.benchmarks.comparisons.table.figures.rows import focus
+from l2o.benchmarks.comparisons.table.result_models import (
+    TableFolder,
+    TableResults,
+    good_records,
 )
+from l2o.benchmarks.report.figures import style
 from l2o.benchmarks.statistics import Array
 
 NEAR_CHANCE = 0.4
 Measured = Callable[[Point], float | None]
 
 
+def factors_shown(results: TableResults) -> list[float]:
+    """Return the smallest, the default and the largest base-LR factor of the benchmark."""
+    factors = sorted(results.counts.base_lr_factors)
+    default = min(factors, key=lambda factor: max(factor, 1 / factor))
+    return sorted({factors[0], default, factors[-1]})
+
+
 def draw_score_over_training(folder: TableFolder) -> Figure | None:
     """Draw the main score against progress, at low, default and high base LRs."""
-    quantity = folder.results.main
+    main = folder.results.main
 
     def finish(axes: Axes) -> None:
-        if quantity.unit == "%":
-            in_percent(axes.yaxis)
-            # Near chance the distance to it matters; far above it, those between the rows do.
-            if axes.get_ylim()[0] < NEAR_CHANCE:
-                axes.set_ylim(bottom=0)
-                chance_line(axes, quantity.chance)
+        style.in_percent(axes.yaxis, main.unit)
+        # Near chance the distance to it matters; far above it, those between the rows do.
+        if main.unit == "%" and axes.get_ylim()[0] < NEAR_CHANCE:
+            axes.set_ylim(bottom=0)
+            style.chance_line(axes, main.chance)
 
-    label = f"{quantity.words} (real images)"
-    return _draw_panels(folder, _main_score, label, finish)
+    label = f"{main.words} (real images)"
+    return _draw_panels(folder, lambda point: main.in_scores(point.scores), label, finish)
 
 
 def draw_proxy_kl_over_training(folder: TableFolder) -> Figure | None:
@@ -51,14 +49,10 @@ def draw_proxy_kl_over_training(folder: TableFolder) -> Figure | None:
 
     def finish(axes: Axes) -> None:
         if axes.get_ylim()[1] > 0:
-            log_axis(axes)
+            style.log_axis(axes)
 
     label = "proxy KL (nats), source images"
     return _draw_panels(folder, lambda point: point.proxy_kl, label, finish)
-
-
-def _main_score(point: Point) -> float | None:
-    return QUANTITIES[TARGET].in_scores(point.scores)
 
 
 def curves(records: Sequence[Record], measured: Measured) -> tuple[Array, Array]:
@@ -84,7 +78,7 @@ def _draw_panels(
     `finish` puts last touches on the first panel, whose vertical axis all share.
     """
     factors = factors_shown(folder.results)
-    figure = new_figure(max(7.2, 3.0 * len(factors) + 1.2), 4.2)
+    figure = style.new_figure(max(7.2, 3.0 * len(factors) + 1.2), 4.2)
     panels = figure.subplots(1, len(factors), sharey=True, squeeze=False)[0]
     rows = {row.label: row for row in folder.results.rows}
     drawn = False
@@ -93,22 +87,22 @@ def _draw_panels(
             records = good_records(folder, rows[name], factor)
             if records:
                 drawn |= _draw(axes, name, look, *curves(records, measured))
-        axes.set_title(factor_title(factor), fontsize=10)
-        progress_axis(axes)
-        tidy(axes)
+        axes.set_title(style.factor_title(factor), fontsize=10)
+        style.progress_axis(axes)
+        style.tidy(axes)
     if not drawn:
         return None
     panels[0].set_ylabel(label)
     finish(panels[0])
-    legend_below(figure, panels[0], columns=2 if len(factors) < 3 else 3)
+    style.legend_below(figure, panels[0], columns=2 if len(factors) < 3 else 3)
     return figure
 
 
-def _draw(axes: Axes, name: str, look: Look, progress: Array, values: Array) -> bool:
+def _draw(axes: Axes, name: str, look: style.Look, progress: Array, values: Array) -> bool:
     """Draw one row from values `[runs, points]`; False when nothing was measured."""
     if np.isnan(values).all():
         return False
-    low, middle, high = (quantile_over_runs(values, q) for q in (0.25, 0.5, 0.75))
+    low, middle, high = style.quantiles_over_runs(values, 0.25, 0.5, 0.75)
     axes.fill_between(progress, low, high, color=look.color, alpha=0.13, linewidth=0)
     axes.plot(progress, middle, label=name, zorder=look.zorder, **look.as_dict())
     return True
