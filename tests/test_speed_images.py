@@ -27,7 +27,9 @@ def test_measures_and_writes(monkeypatch, tmp_path):
     assert all(len(row["seconds"]) == row["steps"] == 1 for row in results["rows"])
     assert results["rows"][0]["ratio"] == 1.0
     assert [start["images"] for start in results["starts"]] == [10, 100]
-    assert all(len(start["seconds"]) == 1 for start in results["starts"])
+    assert all(
+        len(start[key]) == 1 for start in results["starts"] for key in ("loading", "seconds")
+    )
     figures = [row["figure"] for row in results["figures"]]
     assert len(figures) == 3 + 1 + bool(results["starts"][0]["peaks"])
     assert figures[3] == "seconds to the first step, 100 images"
@@ -92,11 +94,12 @@ def test_figures():
     rows = [Pace(name, 100 * ratio, ratio, 10, [1.0]) for name, ratio in named.items()]
     held = [figure.holds for figure in images._pace_figures(rows)]
     assert held == [True, False, True]
-    starts = [Start(10, [1.0], [10**6]), Start(110, [11.0, 9.0, 9.5], [10**6 + 50_000])]
+    many = Start(110, [20.0] * 3, [11.0, 9.0, 9.5], [10**6 + 50_000])
+    starts = [Start(10, [2.0], [1.0], [10**6]), many]
     took, memory = images._start_figures(starts)
     assert (took.value, took.holds) == (9.5, True)
     assert (memory.value, memory.holds) == (0.5, True)
-    unknown = [Start(10, [1.0], []), Start(100, [10.5], [])]
+    unknown = [Start(10, [2.0], [1.0], []), Start(100, [2.0], [10.5], [])]
     assert [figure.holds for figure in images._start_figures(unknown)] == [False]
 
 
