@@ -4,6 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from l2o.benchmarks.cells.record import Record
+from l2o.benchmarks.comparisons.table.selection import kept_score
 from l2o.benchmarks.comparisons.table.tuning import PER_TASK, GridScores, select
 
 # 3 points, 2 runs, 2 tasks.
@@ -59,3 +61,25 @@ def test_unknown_rules_and_empty_grids_are_refused():
     empty = np.zeros((0, 2, 2))
     with pytest.raises(ValueError, match="empty"):
         select("target_accuracy", GridScores(empty, empty, empty))
+
+
+# Which network of a run is kept -------------------------------------------------------------------
+
+
+def curve_record(points, final):
+    scores = [
+        {"target_test": {"accuracy": target}, "source_validation": {"accuracy": source}}
+        for target, source in points
+    ]
+    curve = [{"step": 10 * (k + 1), "scores": s, "proxy_kl": 0.0} for k, s in enumerate(scores)]
+    return Record.model_validate(
+        {"id": "a", "task_seed": 0, "seed": 0, "base_lr_factor": 1.0, "curve": curve}
+        | {"scores": {"target_test": {"accuracy": final}}}
+    )
+
+
+def test_rules_keep_the_network_that_they_name():
+    record = curve_record([(0.5, 0.7), (0.8, 0.6), (0.4, 0.9), (0.3, 0.9)], final=0.3)
+    assert kept_score(record, "last") == 0.3
+    assert kept_score(record, "source_validation") == 0.4  # the first of equals
+    assert kept_score(record, "target (oracle)") == 0.8

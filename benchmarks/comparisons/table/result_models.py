@@ -53,6 +53,7 @@ class RowResult(Health):
         misjudged: in the mean over all base LRs.
         by_factor: at each.
         class_accuracy: of each class of the target, at the default.
+        selected: interquartile means at the default, by the rule that keeps a run's network.
         base_lr: a base LR of its own, whatever the factor.
         cells: ids of its fine-tunes.
     """
@@ -69,6 +70,7 @@ class RowResult(Health):
     misjudged: Block
     by_factor: tuple[AtFactor, ...]
     class_accuracy: tuple[float | None, ...]
+    selected: dict[str, Estimate] = {}
     base_lr: float | None
     cells: tuple[str, ...]
 

@@ -21,6 +21,7 @@ from l2o.benchmarks.comparisons.table.differences import (
 from l2o.benchmarks.comparisons.table.matrices import RowScores, gather
 from l2o.benchmarks.comparisons.table.plan import Plan
 from l2o.benchmarks.comparisons.table.published import compare_with_published
+from l2o.benchmarks.comparisons.table.selection import selected_scores
 from l2o.benchmarks.statistics import complete, estimate
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def summarise_row(scores: RowScores, resamples: int) -> models.RowResult:
         class_accuracy=tuple(
             finite(_average([a for a in accuracies if a is not None])) for accuracies in classes
         ),
+        selected=selected_scores(scores, resamples),
         base_lr=row.cells[0].base_lr,
         # Where the base LR is fixed, one fine-tune stands for all factors.
         cells=tuple(dict.fromkeys(cell.id for cell in row.cells)),

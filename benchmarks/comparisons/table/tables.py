@@ -30,7 +30,12 @@ def tables(results: TableResults) -> Tables:
     return Tables(
         main=[headline, claims, results_table(results), tuned, *published],
         terminal=[results_table(results, MAX_GRID_ROWS), tuned, claims, headline],
-        detail=[*policy_tables(results), factors_table(results), chosen_table(results)],
+        detail=[
+            *policy_tables(results),
+            factors_table(results),
+            selected_table(results),
+            chosen_table(results),
+        ],
     )
 
 
@@ -105,6 +110,22 @@ def chosen_table(results: TableResults) -> Table:
             "chosen": lambda pair: f"{pair[1].label}, base LR × {show_factor(pair[1].factor)}",
             results.main.words: lambda pair: in_unit(results.main, pair[1].score),
         },
+    )
+
+
+def selected_table(results: TableResults) -> Table:
+    """Return what each row scores, by which network of its runs is kept."""
+    rules = dict.fromkeys(rule for row in results.rows for rule in row.selected)
+    columns: dict[str, Callable[[RowResult], str]] = {"": lambda row: row.label}
+    for rule in rules:
+        columns[rule.replace("_", " ")] = lambda row, rule=rule: in_unit(  # type: ignore[misc]
+            results.main, row.selected.get(rule)
+        )
+    return Table.of(
+        "Which network of a run is kept",
+        [row for row in results.rows if row.selected],
+        columns,
+        strong=lambda row: row.kind == "policy",
     )
 
 
