@@ -32,7 +32,7 @@ def test_measures_and_writes(monkeypatch, tmp_path):
     )
     figures = [row["figure"] for row in results["figures"]]
     assert len(figures) == 3 + 1 + bool(results["starts"][0]["peaks"])
-    assert figures[3] == "seconds to the first step, 100 images"
+    assert figures[3] == "seconds from imports to the first step, 100 images"
     assert results["machine"]["threads_per_process"] == 1
     assert "fine-tune, asg-base" in printed
     assert "| fine-tune, asg-base |" in succeed("speed", "page", path)
