@@ -22,3 +22,7 @@ done
 "$l2o" speed cells demo policy=asg-base finetuning.device=cuda \
   --json "$out/cells.json"
 "$l2o" speed controller --device cuda --json "$out/controller.json"
+# Reading ahead by 4 processes, as `l2o finetune` does; rounds long enough that what was read ahead
+# while others had their turn counts for little.
+"$l2o" speed images --device cuda --precision bf16 --network timm:resnet50 --size 224 \
+  --batch-size 64 --workers 4 --images 2000 --steps 60 --json "$out/images.json"

@@ -60,6 +60,12 @@ class FinetuneConfig(Strict):
     """Inner optimizer; short for finetuning.optimizer."""
     base_lr: Rate | None = None
     """Base learning rate; null takes the task's."""
+    base_lr_schedule: Named | str | None = None
+    """Schedule that the base learning rate follows step by step, whatever sets the multipliers on
+    it; null: it stays. A schedule of `choice` is followed from decision to decision instead."""
+    groups: Number | dict[str, str] | None = None
+    """Layer groups: so many at most (neighbours are merged), or name -> regular expression on the
+    parameters' names; null: one for each block."""
     seed: Seed = 0
     """Seed of the fine-tune (batches, new head); the task has its own."""
     task: Named = Named(name="digits", options={"split": "heldout"})

@@ -240,6 +240,9 @@ class PolicyChoice(Strict):
 
     policy: str | None = None
     """A shipped policy's name, a bundle's folder, a run's folder, or a dotted path."""
+    sample: bool = False
+    """Draw a learned policy's factors from its categorical, by the seed; else the likeliest ones.
+    Only with `policy`, and one that chooses among factors (bins)."""
     rule: Named | str | None = None
     """A policy that is a formula: auto_rgn, random, constant_layers; used when `policy` is null."""
     schedule: Named | str = "constant"

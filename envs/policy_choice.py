@@ -6,6 +6,7 @@ from l2o.configs.schema import Named, PolicyChoice
 from l2o.deciding.bundle import load_policy
 from l2o.deciding.early_stopping import EarlyStopping
 from l2o.deciding.policy import Policy
+from l2o.deciding.sampled import Sampled
 from l2o.deciding.schedule_policy import SchedulePolicy
 from l2o.envs.build import build
 from l2o.intervals import Interval
@@ -23,7 +24,7 @@ def build_policy(
     Args:
         choice: a learned policy's name, folder or dotted path; or a rule; or schedule and profile.
         interval: of the decisions of a schedule or a rule.
-        run: identifies the run among those of one choice, for rules that draw.
+        run: identifies the run among those of one choice, for rules and policies that draw.
 
     Raises:
         ValueError: unknown names or arguments, or an unusable bundle.
@@ -31,7 +32,8 @@ def build_policy(
     if choice.policy is not None:
         if ":" in choice.policy:
             return lookup("policy", {}, choice.policy)()
-        return load_policy(choice.policy)
+        learned = load_policy(choice.policy)
+        return Sampled(learned, run=run) if choice.sample else learned
     policy = _rule(choice.rule, interval, run) if choice.rule else _schedule(choice, interval)
     if choice.early_stopping is not None:
         stopping = Named(name="early_stopping", options=choice.early_stopping)

@@ -124,9 +124,9 @@ def test_outputs_come_batch_by_batch_and_the_network_goes_on_as_it_was():
     assert [len(each) for each in (first.logits, first.labels, first.features)] == [7, 7, 7]
     assert not first.logits.requires_grad
     assert torch.is_grad_enabled()
-    assert not run.model.dropout.training
+    assert run.model.dropout.training, "between two batches it may be trained on"
     parts.close()
-    assert run.model.dropout.training
+    assert torch.equal(next(run.outputs("target_test")).logits, first.logits), "nothing is dropped"
     sizes = [len(part.labels) for part in run.outputs("target_test")]
     assert sizes[:-1] == [7] * (len(sizes) - 1)
     assert sum(sizes) == len(task.target_test)

@@ -17,6 +17,7 @@ import l2o.deciding.early_stopping
 import l2o.deciding.schedule_policy
 import l2o.profiles
 import l2o.schedules
+from l2o.control.controller import LRController
 from l2o.deciding.early_stopping import EarlyStopping
 from l2o.deciding.policy import Policy, State
 from l2o.deciding.schedule_policy import SchedulePolicy
@@ -61,6 +62,11 @@ def wsd_factor(step: int) -> float:
     return 1.0 if step < 32 else 1 - math.sqrt((step - 32) / 8)
 
 
+def asg_factor(step: int, warmup: int = 100, steps: int = STEPS) -> float:
+    rising = min(0.01 + 0.99 * (step / warmup) ** 2, 1.0)
+    return float(rising * (1 - min(step / steps, 0.8)) ** 0.9)
+
+
 EQUIVALENTS = [
     ("constant", {}, lambda o: lr_scheduler.ConstantLR(o, factor=1.0)),
     ("cosine", {}, lambda o: lr_scheduler.CosineAnnealingLR(o, STEPS)),
@@ -82,6 +88,11 @@ EQUIVALENTS = [
     ("poly", {"power": 2.0}, lambda o: lr_scheduler.PolynomialLR(o, STEPS, power=2.0)),
     ("wsd", {"warmup": 0.25, "decay": 0.5, "start": 0.1, "end": 0.2, "shape": "linear"}, wsd),
     ("wsd", {}, lambda o: lr_scheduler.LambdaLR(o, wsd_factor)),
+    (
+        "asg",
+        {"warmup": 10, "total_steps": STEPS},
+        lambda o: lr_scheduler.LambdaLR(o, lambda i: asg_factor(i, 10)),
+    ),
 ]
 
 
@@ -108,7 +119,7 @@ def test_every_scheduler_has_an_equivalent() -> None:
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_schedule_contract(name: str) -> None:
-    schedule = SCHEDULES[name]()
+    schedule = SCHEDULES[name]().of_length(STEPS)
     for progress in (
         torch.tensor(0.0),
         torch.tensor(1.0),
@@ -121,8 +132,41 @@ def test_schedule_contract(name: str) -> None:
         assert torch.isfinite(factor).all()
         assert (factor >= 0).all()
         assert (factor <= 1).all()
-    assert schedule == SCHEDULES[name]()
+    assert schedule == SCHEDULES[name]().of_length(STEPS)
     assert torch.equal(schedule(torch.tensor([-1.0, 2.0])), schedule(torch.tensor([0.0, 1.0])))
+
+
+def test_asg_counts_its_warm_up_in_steps_of_the_training() -> None:
+    steps = 142_890  # 30 epochs of VisDA-17 in batches of 32
+    at = [0, 1, 50, 99, 100, 101, 1000, 70_000, 114_312, 120_000, steps - 1]
+    schedule = SCHEDULES["asg"]().of_length(steps)
+    for dtype in (torch.float32, torch.float64):
+        found = schedule(torch.tensor(at, dtype=dtype) / steps)
+        torch.testing.assert_close(
+            found, torch.tensor([asg_factor(i, 100, steps) for i in at], dtype=dtype)
+        )
+    assert schedule.of_length(10) is schedule
+    assert SCHEDULES["asg"](hold=1.0, warmup=0)(torch.tensor(0.5)) == SCHEDULES["poly"]()(
+        torch.tensor(0.5)
+    )
+    with pytest.raises(ValueError, match="warms up for 100 steps, but nobody said how many"):
+        SCHEDULES["asg"]()(torch.tensor(0.5))
+
+
+def test_schedules_that_count_in_steps_learn_the_length_from_the_controller() -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
+    for wrap in (lambda policy: policy, lambda policy: EarlyStopping(policy, patience=3)):
+        optimizer = torch.optim.SGD(model.parameters(), lr=2.0)
+        policy = wrap(SchedulePolicy("asg", "small_backbone"))
+        controller = LRController(policy, optimizer, model, total_steps=STEPS, guard=None)
+        for _ in range(4):
+            loss = model(torch.ones(1, 2)).square().mean()
+            controller.observe(loss=loss.detach())
+            loss.backward()
+            optimizer.step()
+        found = [each.learning_rates for each in controller.history]
+        wanted = [(0.2 * asg_factor(i), 2.0 * asg_factor(i)) for i in range(5)]
+        torch.testing.assert_close(torch.tensor(found), torch.tensor(wanted))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -189,6 +233,10 @@ def test_profile_numbers(
         (SCHEDULES, "warmup_cosine", {"warmup": 1.5}),
         (SCHEDULES, "one_cycle", {"warmup": 1.0}),
         (SCHEDULES, "one_cycle", {"div_factor": 0.5}),
+        (SCHEDULES, "asg", {"warmup": -1}),
+        (SCHEDULES, "asg", {"warmup": 0.5}),
+        (SCHEDULES, "asg", {"hold": 0.0}),
+        (SCHEDULES, "asg", {"total_steps": 0}),
         (SCHEDULES, "poly", {"power": 0.0}),
         (SCHEDULES, "poly", {"power": "two"}),
         (SCHEDULES, "wsd", {"warmup": 0.6, "decay": 0.5}),
@@ -230,7 +278,8 @@ def test_schedule_policy_multiplies() -> None:
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_schedule_policy(schedule: str, profile: str) -> None:
-    policy = SchedulePolicy(schedule, profile, interval=5)
+    policy = SchedulePolicy(schedule, profile, interval=5).of_length(STEPS)
+    assert policy.interval == 5
     for now in (0.0, 0.5, 1.0):
         multipliers, _ = policy(observe(now), {})
         assert multipliers.shape == (4,)

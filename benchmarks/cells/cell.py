@@ -78,7 +78,7 @@ class Cell:
             "seed": self.seed,
             "base_lr_factor": float(self.base_lr_factor),
             "finetuning": _told(self.finetuning),
-            "choice": self.choice.model_dump(mode="json"),
+            "choice": _chosen(self.choice),
             "evaluations": self.evaluations,
             "fingerprint": self.fingerprint,
         }
@@ -98,6 +98,14 @@ def _told(finetuning: FineTuning) -> Options:
     plain = finetuning.model_dump(mode="json")
     told = finetuning.model_dump(mode="json", include=later, exclude_defaults=True)
     return {key: value for key, value in plain.items() if key not in later} | told
+
+
+def _chosen(choice: PolicyChoice) -> Options:
+    """Return a choice's fields, less the one of a later release that is at its default."""
+    plain = choice.model_dump(mode="json")
+    if not choice.sample:
+        del plain["sample"]
+    return plain
 
 
 def run_cell(cell: Cell) -> Record:

@@ -158,6 +158,7 @@ class StackedCells:
         start = self._stack.starts[slot]
         run.groups = start.layout.groups
         run.curve = Curve(stops(start.steps, run.cell.evaluations, self._stack.interval))
+        run.policy = run.policy.of_length(start.steps)
         run.policy.check(
             group_layers(start.model, head=start.model.get_classifier()), total_steps=start.steps
         )

@@ -21,6 +21,10 @@ SPEED: dict[str, tuple[str, str]] = {
         f"{_HERE}.guidance:Guidance",
         "What does each guidance term cost per training step?",
     ),
+    "images": (
+        f"{_HERE}.images:Images",
+        "How fast is fine-tuning on image files, against a bare loop?",
+    ),
     "precision": (f"{_HERE}.precision:Precision", "What does a number format cost in accuracy?"),
     "page": (f"{_HERE}.page:Page", "Tables of written results, as Markdown; a picture."),
 }

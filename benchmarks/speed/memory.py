@@ -64,6 +64,11 @@ def _grow(arguments: tuple[TaskFamily, Options, int, str]) -> int:
     return _status("VmHWM") - before
 
 
+def peak_of_process() -> int | None:
+    """Return the most bytes that this process ever held; None where the system does not tell."""
+    return _status("VmHWM") if _STATUS.exists() else None
+
+
 def _status(field: str) -> int:
     """Return a field of this process's status in bytes; the peak is of this program alone.
 

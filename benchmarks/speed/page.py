@@ -20,6 +20,7 @@ from l2o.benchmarks.speed.controller import Controller
 from l2o.benchmarks.speed.decision import Decision
 from l2o.benchmarks.speed.footprint import Footprint
 from l2o.benchmarks.speed.guidance import Guidance
+from l2o.benchmarks.speed.images import Images
 from l2o.benchmarks.speed.stacked import Stacked
 from l2o.benchmarks.studies.base import Study
 from l2o.files.seals import read_json
@@ -27,7 +28,7 @@ from l2o.registry import lookup
 
 MEASUREMENTS = {
     kind.__name__.lower(): kind
-    for kind in (Stacked, Controller, Guidance, Cells, Decision, Footprint)
+    for kind in (Stacked, Controller, Guidance, Cells, Decision, Footprint, Images)
 }
 """What was measured -> who makes its tables."""
 

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from l2o.configs.schema import FineTuning
 from l2o.control.controller import LRController
 from l2o.deciding.policy import Policy
+from l2o.envs.fine_tuning.base_schedule import BaseSchedule
 from l2o.envs.fine_tuning.compute import part_of, parts
 from l2o.envs.fine_tuning.forward import Forward
 from l2o.envs.fine_tuning.inner_loop import InnerLoop, check_guidance_actions
@@ -26,10 +27,11 @@ from l2o.envs.tasks.base import Task
 from l2o.guarding.guard import Guard
 from l2o.guidance import LayerMaps, ProxyKL, backbone_parameters, copy_parameters
 from l2o.intervals import Windows
-from l2o.layers.groups import group_layers, param_groups
+from l2o.layers.groups import LayerGroup, group_layers, param_groups
 from l2o.measures import Outputs
 from l2o.measuring.window import WindowMean
 from l2o.registry import unknown_name
+from l2o.schedules import Schedule
 from l2o.signals.spec import SignalSpec
 
 _PROXY_KL = ProxyKL()
@@ -59,6 +61,10 @@ class FineTune:
         guard: what a user's own loop has by default; None: a comparison of policies must not be
             one of rescues.
         processes: that share the fine-tune; None: this one has it alone.
+        base_schedule: moves the base learning rate step by step, under whatever the multipliers
+            are; None: it stays.
+        grouping: how layers are grouped: a number of groups at most, or name -> regular expression
+            (`l2o.group_layers`); None: one group for each block.
 
     Attributes:
         objective: what the network's outputs mean: its loss, and the metrics of `scores`.
@@ -83,6 +89,8 @@ class FineTune:
         cache_teacher: bool = True,
         guard: Guard | None = None,
         processes: OneProcess | None = None,
+        base_schedule: Schedule | None = None,
+        grouping: int | Mapping[str, str] | None = None,
     ) -> None:
         self.task = task
         self.loop = InnerLoop.of(config)
@@ -98,9 +106,10 @@ class FineTune:
         # Any: timm's convention (forward_features, ...) is duck-typed.
         self.model: Any = self.compute.lay_out(fresh_model(task, seed), self.device)
         self.proxy_head = copy.deepcopy(task.proxy_head).to(self.device).requires_grad_(False)
-        groups = group_layers(self.model, head=self.model.get_classifier())
+        groups = grouped(self.model, grouping)
         rate = task.base_lr if base_lr is None else base_lr
         self.optimizer = self.loop.optimizer.build(param_groups(groups, rate))
+        self.base_schedule = BaseSchedule(self.optimizer, base_schedule, self.steps)
         named = self.loop.terms(task)
         self.guidance = list(named.values())
         if policy is None:
@@ -185,6 +194,7 @@ class FineTune:
             self.diverged = self.diverged or math.isinf(loss)
 
     def _train_step(self) -> None:
+        self.base_schedule.set(self.step)
         if self.validate and self._windows.ends_at(self.step + 1):
             self.controller.observe(val_loss=self.scores("source_validation")["loss"])
         images, labels, teacher = next(self._batches)
@@ -245,7 +255,8 @@ class FineTune:
             return
         heads = [group.is_head for group in self.controller.groups]
         multiplier = list(self.controller.multipliers.values())[heads.index(True)]
-        self.guidance_optimizer.param_groups[0]["lr"] = self._base_lr * multiplier
+        rate = self._base_lr * self.base_schedule.factor(self.step)
+        self.guidance_optimizer.param_groups[0]["lr"] = rate * multiplier
         self._average(self.guidance_optimizer)
         self._scaler.unscale_(self.guidance_optimizer)
         self._scaler.step(self.guidance_optimizer)
@@ -326,12 +337,20 @@ class FineTune:
         return self.scoring.outputs(split)
 
 
+def grouped(model: Any, grouping: int | Mapping[str, str] | None) -> tuple[LayerGroup, ...]:
+    """Return a model's layer groups: so many at most, or those of regular expressions."""
+    head = model.get_classifier()
+    if grouping is None or isinstance(grouping, int):
+        return group_layers(model, head=head, max_groups=grouping)
+    return group_layers(model, by=grouping, head=head)
+
+
 def fresh_model(task: Task, seed: int) -> Any:
-    """Build the task's model, with a new head drawn from `seed`, batch norm as the task has it.
+    """Build the task's model, with a new head drawn from `seed`, in the mode that the task says.
 
     Source for frozen batch norm: Chen et al., Automated Synthetic-to-Real Generalization.
     """
-    model: Any = task.build_model().train()
+    model: Any = task.build_model().train(task.mode == "train")
     draw_head(model, seed)
     if task.batch_norm == "trained":
         return model

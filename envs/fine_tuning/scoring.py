@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from l2o.envs.fine_tuning.compute import Compute
+from l2o.envs.fine_tuning.flip_average import flip_averaged
 from l2o.envs.objectives import Objective
 from l2o.envs.optimizers.base import judged
 from l2o.envs.tasks.base import Examples, Task
@@ -55,7 +56,7 @@ class Scoring:
         if split in self._task.unlabelled:
             return dict.fromkeys(objective.metrics, float("nan"))
         with self._scored():
-            return objective.score(self._network(self._model.forward_head), self.batches(split))
+            return objective.score(self._answer_whole, self.batches(split))
 
     def proxy_scores(self, objective: Objective) -> dict[str, float]:
         """Return the metrics of the proxy head on the fine-tuned backbone."""
@@ -70,7 +71,10 @@ class Scoring:
         for images, labels in self.batches(split):
             with self._scored():
                 features = self._model.forward_features(self._compute.images(images))
-                outputs = self._model.forward_head(features)
+                if self._task.flip_average:
+                    outputs = self._answer_whole(images)
+                else:
+                    outputs = self._model.forward_head(features)
             yield Outputs(logits=outputs, labels=labels, features=features)
 
     def batches(self, split: str) -> Iterable[Batch]:
@@ -102,6 +106,11 @@ class Scoring:
             return outputs if self._compute.precision == "float32" else outputs.float()
 
         return answer
+
+    def _answer_whole(self, images: Tensor) -> Tensor:
+        """Return the outputs of the new head, as the task has images scored."""
+        network = self._network(self._model.forward_head)
+        return (flip_averaged(network) if self._task.flip_average else network)(images)
 
     def _answered(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Yield images with the classes that the frozen network takes them for."""

@@ -100,12 +100,13 @@ class Teacher:
         # Of the images as they are, the task has the predictions, to the last bit.
         self._pool = pooled | self._pool if self.contrastive is None else pooled
 
-    def _augment(self, images: Tensor) -> Tensor:
+    def _augment(self, images: Tensor, key: bool = False) -> Tensor:
         """Return a view of each image, drawn from this fine-tune's own random stream."""
         assert self.contrastive is not None
+        augment = self.contrastive.key_augment if key else self.contrastive.augment
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(self._random)
-            view = self.contrastive.augment(images)
+            view = augment(images)
             self._random = torch.get_rng_state()
         return view
 
@@ -188,7 +189,7 @@ class Teacher:
     def _draw_anew(self, images: Tensor) -> tuple[Tensor, dict[str, Any]]:
         if self.contrastive is None:
             return images, self._outputs(images)
-        one, other = self._augment(images), self._augment(images)
+        one, other = self._augment(images), self._augment(images, key=True)
         outputs = self._outputs(torch.cat([one, other]))
         maps = {name: both[len(one) :] for name, both in outputs.pop("maps").items()}
         return one, {**_rows(outputs, slice(len(one))), "maps": maps}

@@ -132,6 +132,10 @@ class Task:
         loading: how data sets that are not in memory are read.
         batch_norm: "frozen" (its statistics are those of the pretraining, as ASG has it) or
             "trained".
+        mode: "train", or "eval": the whole network is trained in the mode that it is scored in, so
+            nothing is dropped out, either.
+        flip_average: whether the new head's outputs are averaged over an image and its mirror image
+            where they are scored (`envs/fine_tuning/flip_average.py`).
         classes: names of the new head's classes, in the order of labels; () where they have none.
         unlabelled: names of the splits whose labels are not known; they have no scores.
         proxy_answers: the labels of `proxy_test` do not count, the frozen network's own answers do:
@@ -142,7 +146,8 @@ class Task:
             name, on CPU; None where it is not known. Called only where guidance needs it.
 
     Raises:
-        ValueError: an unknown objective, or one that refuses its options.
+        ValueError: an unknown objective, or one that refuses its options; or batch norm is to be
+            trained in evaluation mode.
     """
 
     name: str
@@ -163,6 +168,8 @@ class Task:
     base_lr: float = 0.01
     loading: Loading = Loading()
     batch_norm: Literal["frozen", "trained"] = "frozen"
+    mode: Literal["train", "eval"] = "train"
+    flip_average: bool = False
     classes: tuple[str, ...] = ()
     unlabelled: frozenset[str] = frozenset()
     proxy_answers: bool = False
@@ -171,6 +178,7 @@ class Task:
     importance: Callable[[], Mapping[str, Tensor]] | None = None
 
     def __post_init__(self) -> None:
+        check_mode(self.mode, self.batch_norm)
         self.build_objectives()
 
     def build_objectives(self) -> tuple[Objective, Objective]:
@@ -184,6 +192,16 @@ class Task:
     def in_memory(self) -> bool:
         """Whether all splits are tensors in memory, as stacks need them."""
         return all(isinstance(getattr(self, split), Examples) for split in SPLITS)
+
+
+def check_mode(mode: str, batch_norm: str) -> None:
+    """Raise ValueError unless a network can be trained in a mode with such a batch norm."""
+    if mode not in ("train", "eval"):
+        raise ValueError(f"mode={mode!r} is none of train, eval")
+    if mode == "eval" and batch_norm == "trained":
+        raise ValueError(
+            "mode=eval freezes batch norm, and batch_norm=trained does not; leave one of them out"
+        )
 
 
 class TaskFamily(ABC):

@@ -124,8 +124,9 @@ class LRController(Stepping):
     ) -> None:
         if policy is not None:
             policy = as_policy(policy, names="the name or folder of a learned one, or None")
-        self.policy = policy
         total_steps = check_steps("total_steps", total_steps)
+        policy = policy and policy.of_length(total_steps)
+        self.policy = policy
         self.schedule = check_choice("schedule", schedule, SCHEDULES)
         self.optimizer, outer = unwrap_optimizer(optimizer, hooks)
         self.layout = Layout(self.optimizer, model, groups, by, head)

@@ -90,6 +90,10 @@ class EarlyStopping(Policy):
             "stopped": on_host(False, torch.bool),
         }
 
+    def of_length(self, total_steps: int | None) -> EarlyStopping:
+        """Return the early stopping of what the inner policy is in a training of this length."""
+        return EarlyStopping(self.policy.of_length(total_steps), self.patience, self.budget)
+
     def check(self, groups: Sequence[LayerGroup], total_steps: int | None) -> None:
         """Refuse what the inner policy refuses and, with a budget, a run of unknown length."""
         self.policy.check(groups, total_steps)

@@ -68,6 +68,15 @@ class Policy(ABC):
         """
         del groups, total_steps
 
+    def of_length(self, total_steps: int | None) -> Policy:
+        """Return the policy of a training of this length; only those that count in steps differ.
+
+        Args:
+            total_steps: length of the training, if known.
+        """
+        del total_steps
+        return self
+
     def for_run(self, *key: int) -> Policy:
         """Return the policy of one run among several; only those that draw tell runs apart.
 

@@ -66,6 +66,13 @@ class SchedulePolicy(Policy):
     def __repr__(self) -> str:
         return f"SchedulePolicy({self.schedule!r}, {self.profile!r}, interval={self.interval})"
 
+    def of_length(self, total_steps: int | None) -> SchedulePolicy:
+        """Return this policy with the schedule of a training of so many steps."""
+        schedule = self.schedule.of_length(total_steps)
+        if schedule is self.schedule:
+            return self
+        return SchedulePolicy(schedule, self.profile, self.interval)
+
     def check(self, groups: Sequence[LayerGroup], total_steps: int | None) -> None:
         """Refuse a run of unknown length, or without a head, where that is needed."""
         if total_steps is None:

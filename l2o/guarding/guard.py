@@ -138,6 +138,7 @@ class Guard(Asking):
             ValueError: the fallback cannot drive the run.
         """
         if self.fallback is not None:
+            self.fallback = self.fallback.of_length(total_steps)
             self.fallback.check(groups, total_steps)
         self._cautious = policy is not None and policy.cautious
         self._watched = policy is not None and (policy.cautious or policy.learned)

@@ -5,6 +5,7 @@ from typing import Any
 from l2o.guidance.augment import RandAugment
 from l2o.guidance.backbone import backbone_parameters, copy_parameters
 from l2o.guidance.base import COMPARED, Guidance
+from l2o.guidance.colour_jitter import ColourJitter
 from l2o.guidance.combine import GuidanceSum
 from l2o.guidance.contrastive import Contrastive
 from l2o.guidance.feature_l2 import FeatureL2
@@ -26,6 +27,7 @@ GUIDANCE: dict[str, type[Guidance[Any]]] = {
 __all__ = [
     "COMPARED",
     "GUIDANCE",
+    "ColourJitter",
     "Contrastive",
     "FeatureL2",
     "Guidance",

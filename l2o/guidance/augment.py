@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from l2o.checks import check_number
+from l2o.guidance.pixel_range import Bound, PixelRange
 
 GEOMETRIC = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
 PHOTOMETRIC = ("brightness", "contrast", "saturation", "solarize", "posterize", "autocontrast")
@@ -33,8 +34,8 @@ class RandAugment:
     Args:
         operations: how many, one after another, each drawn from `OPERATIONS`.
         magnitude: in [0, 10]; 10 is the strongest.
-        low: the value of black.
-        high: the value of white.
+        low: the value of black; of normalised images one for each channel, (0 - mean) / std.
+        high: the value of white; likewise, (1 - mean) / std.
 
     Raises:
         ValueError: an argument out of range.
@@ -45,16 +46,14 @@ class RandAugment:
     """
 
     def __init__(
-        self, operations: int = 1, magnitude: float = 6.0, low: float = 0.0, high: float = 1.0
+        self, operations: int = 1, magnitude: float = 6.0, low: Bound = 0.0, high: Bound = 1.0
     ) -> None:
         if isinstance(operations, bool) or not isinstance(operations, int) or operations < 0:
             raise ValueError(f"operations must be a whole number of at least 0, got {operations!r}")
         check_number("magnitude", magnitude, 0.0, 10.0)
-        if not low < high:
-            raise ValueError(f"black must be below white, got low={low!r} and high={high!r}")
         self.operations = operations
         self.magnitude = magnitude
-        self.low, self.high = low, high
+        self.range = PixelRange(low, high)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return a view of each image.
@@ -65,24 +64,13 @@ class RandAugment:
         Raises:
             ValueError: another shape, or values outside that range.
         """
-        if images.dim() != 4:
-            raise ValueError(
-                f"RandAugment takes images [N, C, H, W], got {tuple(images.shape)}; "
-                "give an augmentation of your own for other inputs"
-            )
-        least, largest = images.min().item(), images.max().item()
-        slack = 1e-3 * (self.high - self.low)
-        if not (least >= self.low - slack and largest <= self.high + slack):
-            raise ValueError(
-                f"images have values from {least:.4g} to {largest:.4g}, RandAugment takes them "
-                f"from low={self.low:g} to high={self.high:g}; give it the range of your images"
-            )
-        images = (images - self.low) / (self.high - self.low)
+        self.range.check(images, "RandAugment")
+        images = self.range.to_unit(images)
         for _ in range(self.operations):
             choice = torch.randint(len(OPERATIONS), (len(images),)).to(images.device)
             sign = (torch.randint(2, (len(images),)) * 2 - 1).to(images)
             images = apply_operations(images, choice, sign * self.magnitude / 10.0)
-        return images * (self.high - self.low) + self.low
+        return self.range.from_unit(images)
 
 
 def apply_operations(images: Tensor, choice: Tensor, strength: Tensor) -> Tensor:

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from l2o.checks import check_number
 from l2o.guidance.augment import RandAugment
 from l2o.guidance.base import Guidance
+from l2o.guidance.colour_jitter import ColourJitter
 from l2o.guidance.compare import check_pair
 from l2o.guidance.contrast_layer import ContrastLayer
 from l2o.guidance.pooling import POOLINGS, attention_weights, average_weights, crop_table, pool
 from l2o.guidance.weight import Weight
-from l2o.registry import lookup
+from l2o.registry import lookup, make_member
 
 Augmentation = Callable[[Tensor], Tensor]
 """Images `[N, C, H, W]` -> another view of each, of the same shape."""
@@ -50,6 +51,10 @@ class Contrastive(Guidance[Mapping[str, Tensor]]):
         rectify: whether maps are rectified first, for layers whose ReLU is no module.
         augment: makes a view of images; options of `RandAugment`, a dotted path, or None for
             views that are the images themselves. For the loop, which makes the views.
+        key_augment: makes the key's view, where it is another kind: options of `RandAugment` or of
+            `ColourJitter` (`{name: colour_jitter, hue: 0.4}`), a dotted path; None: as `augment`.
+            Dense prediction takes queries without `augment`: their pixels must stay where labels
+            say. Only with `views=0`.
         views: of each image that a loop may make beforehand and keep, with their frozen maps;
             0 makes them anew in each step.
         seed: of the MLPs.
@@ -91,6 +96,7 @@ class Contrastive(Guidance[Mapping[str, Tensor]]):
         crops: int | None = None,
         rectify: bool = False,
         augment: Augmentation | Mapping[str, Any] | str | None = "rand_augment",
+        key_augment: Augmentation | Mapping[str, Any] | str | None = None,
         views: int = 4,
         seed: int = 0,
     ) -> None:
@@ -112,6 +118,12 @@ class Contrastive(Guidance[Mapping[str, Tensor]]):
         self.temperature, self.momentum = temperature, momentum
         self.pooling, self.crops, self.rectify = pooling, crops, rectify
         self.augment: Augmentation = as_augmentation(augment)
+        self.key_augment = self.augment if key_augment is None else as_augmentation(key_augment)
+        if key_augment is not None and views:
+            raise ValueError(
+                f"views={views} are made beforehand, for queries and keys alike; key_augment needs "
+                "views=0, which makes them anew in each step"
+            )
         self._networks: list[ContrastLayer] | None = None
         if isinstance(layers, Mapping):
             self._make(list(layers.values()))
@@ -221,18 +233,32 @@ class Contrastive(Guidance[Mapping[str, Tensor]]):
         nn.ModuleList(self.networks).load_state_dict(dict(state))
 
 
+AUGMENTATIONS: dict[str, Callable[..., Augmentation]] = {
+    "rand_augment": RandAugment,
+    "colour_jitter": ColourJitter,
+}
+"""What makes views, by name."""
+
+
 def as_augmentation(given: Augmentation | Mapping[str, Any] | str | None) -> Augmentation:
-    """Return the augmentation that a callable, `RandAugment`'s options or a path stand for."""
+    """Return the augmentation that a callable, a name, options or a path stand for.
+
+    Options are those of `RandAugment`, or of the member of `AUGMENTATIONS` that they name.
+
+    Raises:
+        ValueError: an unknown name, or options that it refuses.
+    """
     if given is None:
         return _same
     if isinstance(given, str):
-        found: Augmentation = lookup("augmentation", {"rand_augment": RandAugment()}, given)
+        made: Any = lookup("augmentation", AUGMENTATIONS, given)
+        found: Augmentation = made() if given in AUGMENTATIONS else made
         return found
     if isinstance(given, Mapping):
-        try:
-            return RandAugment(**given)
-        except TypeError as error:
-            raise ValueError(f"augment: {error}") from error
+        options = dict(given)
+        return make_member(
+            "augmentation", AUGMENTATIONS, options.pop("name", "rand_augment"), options
+        )
     return given
 
 

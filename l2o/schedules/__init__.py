@@ -1,5 +1,6 @@
 """Schedules: how the learning rate moves over a training, as pure functions of progress."""
 
+from l2o.schedules.asg import ASG
 from l2o.schedules.base import Schedule
 from l2o.schedules.constant import Constant
 from l2o.schedules.cosine import Cosine
@@ -19,9 +20,11 @@ SCHEDULES: dict[str, type[Schedule]] = {
     "one_cycle": OneCycle,
     "poly": Poly,
     "wsd": WSD,
+    "asg": ASG,
 }
 
 __all__ = [
+    "ASG",
     "SCHEDULES",
     "Schedule",
     "Constant",

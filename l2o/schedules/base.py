@@ -29,6 +29,15 @@ class Schedule(ABC):
 
     needs_progress: ClassVar[bool] = True
 
+    def of_length(self, total_steps: int | None) -> Schedule:
+        """Return the schedule of a training of so many steps; only some count in steps.
+
+        Args:
+            total_steps: length of the training, None where it is not known.
+        """
+        del total_steps
+        return self
+
     @abstractmethod
     def compute(self, progress: Tensor) -> Tensor:
         """Return the factors of progress in [0, 1], any shape."""

@@ -16,6 +16,7 @@ from l2o.benchmarks.cells.record import Point
 from l2o.benchmarks.cells.scores_by_name import ON_THE_WAY, score
 from l2o.configs.finetune import FinetuneConfig
 from l2o.configs.load import config_data
+from l2o.envs.build import build
 from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.envs.fine_tuning.inner_loop import InnerLoop
 from l2o.envs.fine_tuning.processes import LaunchedProcesses, OneProcess, find_processes
@@ -32,6 +33,7 @@ from l2o.policies.common.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from l2o.schedules import SCHEDULES, Schedule
 from l2o.service.finetuning.selection import BestNetwork
 from l2o.service.finetuning.tracking import Tracker
 from l2o.service.finetuning.written import write_all
@@ -77,6 +79,17 @@ def check(config: FinetuneConfig) -> None:
     config = config.in_full()
     GuidanceRows.of(InnerLoop.of(config.finetuning).guidance, build_policy(config.choice))
     load_family(config.task.model_dump_json())
+    base_schedule(config)
+
+
+def base_schedule(config: FinetuneConfig) -> Schedule | None:
+    """Return the schedule of the base learning rate, None where it has none.
+
+    Raises:
+        ValueError: an unknown name or argument.
+    """
+    named = config.base_lr_schedule
+    return None if named is None else build("schedule", SCHEDULES, named)
 
 
 class Finetuning:
@@ -105,6 +118,8 @@ class Finetuning:
             validate=config.choice.early_stopping is not None,
             guard=Guard() if config.guard else None,
             processes=processes,
+            base_schedule=base_schedule(config),
+            grouping=config.groups,
         )
         self.curve = Curve(stops(self.run.steps, config.evaluations, self.run.interval))
         self.best = BestNetwork(config.select, self.run.objective.metric())
@@ -242,11 +257,20 @@ class Finetuning:
         return self._decided_before + [(step, of) for step, of in history if step > last]
 
     def decided(self) -> Any:
-        """Return what the controller decided, as records have it."""
-        controller = self.run.controller
+        """Return what the controller decided, as records have it.
+
+        Where the base learning rate follows a schedule, the multipliers have its factor at the
+        decision within.
+        """
+        controller, layers = self.run.controller, len(self.run.controller.groups)
+        factor = self.run.base_schedule.factor
+        decisions = [
+            (step, [m * factor(step) for m in of[:layers]] + of[layers:])
+            for step, of in self._decisions()
+        ]
         return learning_rates(
             [group.name for group in controller.groups],
-            self._decisions(),
+            decisions,
             self.base_lr,
             list(controller.guidance.terms),
         )

@@ -44,6 +44,15 @@ def none(inputs: Inputs) -> Augmentation:
     return Augmentation(None)
 
 
+def centre(inputs: Inputs, resize: int | None = None) -> Augmentation:
+    """Return the shorter side resized (None: as for scoring), then the centre cut out, no more."""
+    if resize is not None and resize < max(inputs.size):
+        raise ValueError(
+            f"centre: resize={resize} is less than the {max(inputs.size)} that are cut out of it"
+        )
+    return Augmentation(scoring_transform(inputs, resize), sized=True)
+
+
 def flip(inputs: Inputs, p: float = 0.5) -> Augmentation:
     """Return mirroring, left to right, with probability `p`."""
     del inputs
@@ -117,6 +126,7 @@ def scale_crop_mirror(
 
 AUGMENTATIONS: dict[str, Callable[..., Augmentation]] = {
     "none": none,
+    "centre": centre,
     "flip": flip,
     "crop": crop,
     "flip_crop": flip_crop,
@@ -165,12 +175,18 @@ def chain(*parts: Transform) -> Transform:
     return parts[0] if len(parts) == 1 else _v2().Compose(list(parts))
 
 
-def scoring_transform(inputs: Inputs) -> Transform:
-    """Return how images are scored: the shorter side resized, then the centre cut out."""
+def scoring_transform(inputs: Inputs, resize: int | None = None) -> Transform:
+    """Return how images are scored: the shorter side resized, then the centre cut out.
+
+    Args:
+        inputs: of the network.
+        resize: what the shorter side is resized to; None: what the network's share says.
+    """
     v2 = _v2()
+    side = short_side(inputs) if resize is None else resize
     return v2.Compose(
         [
-            v2.Resize(short_side(inputs), interpolation_of(inputs), antialias=True),
+            v2.Resize(side, interpolation_of(inputs), antialias=True),
             v2.CenterCrop(inputs.size),
         ]
     )

@@ -35,7 +35,9 @@ def decode_rgb(path: str) -> np.ndarray:
     try:
         with Image.open(path) as image:
             image.load()
-            return np.asarray(_as_rgb(ImageOps.exif_transpose(image)))
+            # In place: it would copy what need not be turned.
+            ImageOps.exif_transpose(image, in_place=True)
+            return np.asarray(_as_rgb(image))
     except (*_WRONG, Image.DecompressionBombError) as error:
         raise _corrupt(path, error) from error
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from l2o.configs.schema import Named
 from l2o.envs.tasks.axes import check_number, check_whole
+from l2o.envs.tasks.base import check_mode
 from l2o.envs.tasks.images.pixels import OnCorrupt
 
 _MOST_WORKERS = 4
@@ -48,6 +49,10 @@ class ImageOptions:
     """The base learning rate."""
     batch_norm: Literal["frozen", "trained"] = "frozen"
     """Whether statistics of batch norm stay those of the pretraining, or follow the source."""
+    mode: Literal["train", "eval"] = "train"
+    """The network's mode in training; "eval": that of scoring, so without dropout, too."""
+    flip_average: bool = False
+    """Whether images are scored together with their mirror images: the mean of both sigmoids."""
     workers: int | None = None
     """Processes that read ahead; None: one less than there are cores, 4 at most; 0: none."""
     cache: bool = True
@@ -89,6 +94,7 @@ class ImageOptions:
             _check_share("validation", self.validation)
         self.network_inputs()
         _check_word("batch_norm", self.batch_norm, ("frozen", "trained"))
+        check_mode(self.mode, self.batch_norm)
         _check_word("on_corrupt", self.on_corrupt, ("error", "skip"))
 
     def augmentations(self) -> tuple[str | Named, ...]:

@@ -31,9 +31,8 @@ def image_task(
 ) -> Task:
     """Return the task of fine-tuning a pretrained network on images.
 
-    Source images are augmented to train on; all others are resized and cut as the network was
-    pretrained, but for those with masks, which are scored whole. `proxy_test` are photographs
-    without labels: what counts is whether the network answers as it did before.
+    Source images are augmented to train on; others are resized and cut, or, with masks, whole.
+    `proxy_test` has no labels: what counts is whether the network answers as it did before.
 
     Args:
         name: the family's.
@@ -65,6 +64,8 @@ def image_task(
         base_lr=options.base_lr,
         loading=_loading(options, splits["source_train"]),
         batch_norm=options.batch_norm,
+        mode=options.mode,
+        flip_average=options.flip_average,
         classes=classes,
         unlabelled=frozenset(each for each in _LABELLED if not splits[each].whole.labelled),
         proxy_answers=True,
@@ -72,8 +73,7 @@ def image_task(
         description={
             "family": name,
             "seed": seed,
-            "network": {"name": network.name, **network.description},
-            **_describe(splits, classes),
+            **_describe(network, splits, classes),
             "options": options.told(),
             **(facts or {}),
         },
@@ -87,11 +87,14 @@ def _loading(options: ImageOptions, train: Part) -> Loading:
     return Loading(workers=options.count_workers(), scoring_batch=batch)
 
 
-def _describe(splits: Mapping[str, Part], classes: tuple[str, ...]) -> dict[str, Any]:
-    """Return the classes, the number of images of each split, and each folder's SHA-256."""
+def _describe(
+    network: PretrainedNetwork, splits: Mapping[str, Part], classes: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return the network, the classes, the images of each split, each folder's SHA-256."""
     wholes = {id(part.whole): part.whole for part in splits.values()}
     images = [w.images if isinstance(w, MaskListing) else w for w in wholes.values()]
     return {
+        "network": {"name": network.name, **network.description},
         "classes": list(classes),
         "images": {split: len(part) for split, part in splits.items()},
         "content": {listing.root: listing.content_hash for listing in images},
