@@ -184,3 +184,15 @@ def test_what_the_user_chose_reaches_the_task(tmp_path):
     assert task.source_train[0][0].shape == task.target_test[0][0].shape == (3, 10, 10)
     assert task.description["options"]["epochs"] == 3
     assert len(task.description["content"]) == 2
+
+
+@pytest.mark.parametrize(("augment", "kept"), [("centre", True), ("flip", False)])
+def test_answers_of_the_frozen_network_are_kept_where_images_are_the_same(augment, kept, tmp_path):
+    task = make("folder", tmp_path, augment=augment, steps=12).sample(0)
+    assert task.source_train.deterministic == kept
+    ends = []
+    for cache in (True, False):
+        run = FineTune(task, FineTuning(interval=4), seed=1, cache_teacher=cache)
+        run.advance(12)
+        ends.append((run.last_loss, run.last_proxy_kl))
+    assert ends[0] == pytest.approx(ends[1], rel=1e-5)

@@ -136,6 +136,9 @@ AUGMENTATIONS: dict[str, Callable[..., Augmentation]] = {
 }
 """Augmentations by name: the network's inputs and options -> `Augmentation`."""
 
+STILL = frozenset({"none", "centre"})
+"""Those that draw nothing: an image is the same each time, and so are a network's answers to it."""
+
 
 def training_transform(
     named: Sequence[str | Named], inputs: Inputs, masks: bool = False

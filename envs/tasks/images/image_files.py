@@ -21,6 +21,7 @@ class ImageFiles(Dataset[tuple[Tensor, int]]):
         transform: uint8 `[3, H, W]` -> float, as the network takes it.
         reader: gives pixels by an image's number; None decodes files as they are.
         numbers: of the listing's images in the reader, where that is of a larger listing.
+        deterministic: whether an image is the same each time, so that answers to it may be kept.
         on_corrupt: "error" names the file; "skip" lets the next image take its place, and counts.
 
     Raises:
@@ -38,12 +39,14 @@ class ImageFiles(Dataset[tuple[Tensor, int]]):
         *,
         reader: PixelReader | None = None,
         numbers: np.ndarray | None = None,
+        deterministic: bool = False,
         on_corrupt: OnCorrupt = "error",
     ) -> None:
         if numbers is not None and len(numbers) != len(listing):
             raise ValueError(f"{len(numbers)} numbers but {len(listing)} images; give one for each")
         self.listing = listing
         self.transform = transform
+        self.deterministic = deterministic
         self.reader = PixelReader(listing.path) if reader is None else reader
         self.numbers = np.arange(len(listing)) if numbers is None else numbers
         self.replacements = Replacements(len(listing), on_corrupt)

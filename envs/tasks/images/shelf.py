@@ -7,6 +7,7 @@ from typing import Any
 from l2o.envs.networks.base import PretrainedNetwork
 from l2o.envs.tasks.base import LabelledData
 from l2o.envs.tasks.images.augment import (
+    STILL,
     Normalise,
     chain,
     scoring_transform,
@@ -57,7 +58,12 @@ class Shelf:
             listing = listing.without_labels()
         train = split == "source_train"
         transform = self._training(masks=False) if train else scoring_transform(self.inputs)
-        return ImageFiles(listing, chain(transform, self.finish), **shared)
+        still = not train or self._draws_nothing()
+        return ImageFiles(listing, chain(transform, self.finish), deterministic=still, **shared)
+
+    def _draws_nothing(self) -> bool:
+        names = [n if isinstance(n, str) else n.name for n in self.options.augmentations()]
+        return set(names) <= STILL
 
     def _training(self, masks: bool) -> Any:
         return training_transform(self.options.augmentations(), self.inputs, masks)
