@@ -15,7 +15,8 @@ from l2o.envs.fine_tuning.inner_loop import InnerLoop, check_guidance_actions
 from l2o.envs.objectives.build import build_objective
 from l2o.envs.optimizers import OPTIMIZERS, InnerOptimizer
 from l2o.envs.rewards.weighted import WeightedRewards
-from l2o.envs.tasks import TASKS, TaskFamily
+from l2o.envs.tasks import TaskFamily
+from l2o.envs.tasks.build import build_task
 from l2o.networks.multipliers import Bins, MultiplierRange, multipliers_from_dict
 from l2o.signals import DEFAULT_SIGNALS
 from l2o.signals.spec import SignalSpec
@@ -77,9 +78,7 @@ class EpisodeRules:
         finetuning: InnerLoop | FineTuning | Mapping[str, Any] | None = None,
         environment: Environment | Mapping[str, Any] | None = None,
     ) -> None:
-        self.family: TaskFamily = (
-            task if isinstance(task, TaskFamily) else build("task", TASKS, task)
-        )
+        self.family: TaskFamily = task if isinstance(task, TaskFamily) else build_task(task)
         if not isinstance(finetuning, InnerLoop):
             finetuning = FineTuning.model_validate(finetuning or {})
         self.loop = InnerLoop.of(finetuning)

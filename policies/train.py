@@ -21,7 +21,8 @@ from l2o.envs.runtime.executor.choose import choose_executor
 from l2o.envs.runtime.interrupts import check_interrupts, deferred_interrupts
 from l2o.envs.runtime.run_lock import run_lock
 from l2o.envs.runtime.threads import one_thread
-from l2o.envs.tasks import TASKS, TaskFamily
+from l2o.envs.tasks import TaskFamily
+from l2o.envs.tasks.build import build_task
 from l2o.files.atomic import write_atomically
 from l2o.files.seals import write_json
 from l2o.policies.algorithms import ALGORITHMS
@@ -65,7 +66,7 @@ def train(
     shown = sys.stderr.isatty() if progress is None else progress
     with run_lock(out), one_thread():
         state = _checkpoint(config, out) if resume else None
-        families = [build("task", TASKS, named) for named in (config.task, evaluation_task(config))]
+        families = [build_task(named) for named in (config.task, evaluation_task(config))]
         check_not_held_out(families)
         # Made once here: what it refuses is an error before any work, not one in a worker.
         EpisodeRules(families[0], config.finetuning, config.environment)

@@ -32,7 +32,7 @@ def predict(
     """Use a fine-tuned network.
 
     Writes the class of each image and how sure the network is of it, or masks."""
-    with explained(command="finetune"):
+    with explained(command="predict"):
         from l2o.service.finetuning.predict import predict as run_predict
 
         path = run_predict(

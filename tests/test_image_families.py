@@ -13,6 +13,7 @@ from l2o.envs.build import build
 from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.envs.tasks import TASKS
 from l2o.envs.tasks.base import SPLITS
+from l2o.envs.tasks.build import build_task
 from l2o.envs.tasks.images import CorruptImageError, FolderFamily, ImageOptions
 
 
@@ -196,3 +197,10 @@ def test_answers_of_the_frozen_network_are_kept_where_images_are_the_same(augmen
         run.advance(12)
         ends.append((run.last_loss, run.last_proxy_kl))
     assert ends[0] == pytest.approx(ends[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["subprocess:Popen", "json:dumps"])
+def test_what_makes_no_family_of_tasks_is_no_task(name):
+    options = {"args": ["true"]} if name == "subprocess:Popen" else {"obj": 1}
+    with pytest.raises(ValueError, match="which is no family of tasks"):
+        build_task(Named(name=name, options=options))

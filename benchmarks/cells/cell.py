@@ -333,10 +333,9 @@ def stops(steps: int, evaluations: int, interval: Interval | int = 1) -> list[in
 @lru_cache(maxsize=1)
 def load_family(task: str) -> Any:
     """Return the task family of a `Named` given as JSON; the last one is kept."""
-    from l2o.envs.build import build
-    from l2o.envs.tasks import TASKS
+    from l2o.envs.tasks.build import build_task
 
-    return build("task", TASKS, Named.model_validate_json(task))
+    return build_task(Named.model_validate_json(task))
 
 
 @lru_cache(maxsize=8)

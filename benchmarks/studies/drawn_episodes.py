@@ -18,10 +18,9 @@ from l2o.configs.load import load_config
 from l2o.configs.schema import TrainConfig
 from l2o.deciding.bundle import load_policy, read_card
 from l2o.deciding.learned import LearnedPolicy
-from l2o.envs.build import build
 from l2o.envs.episode_rules import TASK_SEEDS
 from l2o.envs.runtime.interrupts import deferred_interrupts
-from l2o.envs.tasks import TASKS
+from l2o.envs.tasks.build import build_task
 from l2o.policies.common.evaluation import Evaluator, evaluation_task
 
 
@@ -79,7 +78,7 @@ class DrawnEpisodes(Study[Sequence[Row]]):
             raise ValueError(f"split={split!r} is not looked at here; use split=train")
         policies = {name: _learned(name) for name in self.policies}
         numbers = range(FIRST_EPISODE, FIRST_EPISODE + self.episodes)
-        family = build("task", TASKS, named)
+        family = build_task(named)
         # Here, once: each worker would pretrain what it misses.
         family.prepare()
         parts = {"all": np.ones(self.episodes, bool)}

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from l2o.configs.schema import Named, TrainConfig
 from l2o.deciding.learned import LearnedPolicy
-from l2o.envs.build import build
 from l2o.envs.environment import FineTuneEnv
 from l2o.envs.episode_rules import TASK_SEEDS
 from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.envs.runtime.executor import in_order
 from l2o.envs.runtime.executor.choose import choose_executor
-from l2o.envs.tasks import TASKS, TaskFamily
+from l2o.envs.tasks import TaskFamily
+from l2o.envs.tasks.build import build_task
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def begin_drawn(
 
 def _run_drawn(arguments: tuple[TrainConfig, Named, LearnedPolicy, int]) -> Ended:
     config, named, policy, number = arguments
-    env, observation, drawn = begin_drawn(config, build("task", TASKS, named), number)
+    env, observation, drawn = begin_drawn(config, build_task(named), number)
     rows = drawn["layers"] + len(policy.guidance_actions)
     state = policy.initial_state(rows)
     actions = np.zeros(env.action_space.shape or (), env.action_space.dtype)
@@ -145,7 +145,7 @@ def _run_drawn(arguments: tuple[TrainConfig, Named, LearnedPolicy, int]) -> Ende
 
 def _run(arguments: _Arguments) -> float:
     config, named, policy, task_index, base_lr = arguments
-    task = build("task", TASKS, named).sample(TASK_SEEDS + task_index)
+    task = build_task(named).sample(TASK_SEEDS + task_index)
     run = FineTune(
         task,
         config.finetuning,

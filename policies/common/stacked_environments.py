@@ -7,10 +7,9 @@ from functools import partial
 import numpy as np
 
 from l2o.configs.schema import Named, TrainConfig
-from l2o.envs.build import build
 from l2o.envs.runtime.executor.choose import DEFAULT, choose_executor
 from l2o.envs.stacked import StackedFineTuneEnv
-from l2o.envs.tasks import TASKS
+from l2o.envs.tasks.build import build_task
 from l2o.policies.common.sharded_environments import ShardedVecEnv
 from l2o.policies.common.shards import Make, StackedShard
 
@@ -53,7 +52,7 @@ class StackedVecEnv(ShardedVecEnv):
 def make_stacked(config: TrainConfig, num_envs: int) -> StackedFineTuneEnv:
     """Make the stacked training environment of a config."""
     return StackedFineTuneEnv(
-        build("task", TASKS, config.task),
+        build_task(config.task),
         config.finetuning,
         config.environment,
         num_envs=num_envs,

@@ -10,12 +10,11 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from l2o.configs.schema import TrainConfig
-from l2o.envs.build import build
 from l2o.envs.environment import FineTuneEnv
 from l2o.envs.runtime.executor import Here
 from l2o.envs.runtime.executor.choose import choose_executor
 from l2o.envs.runtime.interrupts import check_interrupts
-from l2o.envs.tasks import TASKS
+from l2o.envs.tasks.build import build_task
 from l2o.policies.common.sharded_environments import ShardedVecEnv
 from l2o.policies.common.shards import SingleShard
 from l2o.policies.common.stacked_environments import StackedVecEnv, make_stacked
@@ -56,4 +55,4 @@ def seed_environments(environments: VecEnv, config: TrainConfig, iterations: int
 
 
 def _make_single(config: TrainConfig) -> gym.Env[Any, Any]:
-    return FineTuneEnv(build("task", TASKS, config.task), config.finetuning, config.environment)
+    return FineTuneEnv(build_task(config.task), config.finetuning, config.environment)

@@ -13,9 +13,8 @@ from torch import Tensor
 
 from l2o.configs.schema import TrainConfig
 from l2o.deciding.bundle import load_policy
-from l2o.envs.build import build
 from l2o.envs.stacked import StackedFineTuneEnv
-from l2o.envs.tasks import TASKS
+from l2o.envs.tasks.build import build_task
 from l2o.networks.layer_shared import LayerPolicyNetwork
 from l2o.networks.multipliers import LogRange
 from l2o.policies.common.networks import action_range, signal_spec
@@ -85,7 +84,7 @@ class Scene:
         rewards = {"final_target": 1.0} if self.trying else {}
         changed = {"rewards": rewards, "signals": tuple(seen)}
         self.environment = StackedFineTuneEnv(
-            build("task", TASKS, config.task),
+            build_task(config.task),
             config.finetuning,
             config.environment.model_copy(update=changed),
             num_envs=share.environments,

@@ -19,11 +19,10 @@ from l2o.benchmarks.comparisons.ablation.tables import tables
 from l2o.benchmarks.comparisons.base import Comparison
 from l2o.configs.ablation import AblationConfig
 from l2o.deciding.bundle import BundleError
-from l2o.envs.build import build
 from l2o.envs.objectives.build import build_objective
 from l2o.envs.runtime.run_lock import FolderInUseError
 from l2o.envs.runtime.threads import one_thread
-from l2o.envs.tasks import TASKS
+from l2o.envs.tasks.build import build_task
 from l2o.files.atomic import DamagedFileError
 from l2o.policies.common.evaluation import Evaluator, evaluation_task
 
@@ -72,7 +71,7 @@ def _learn_missing(runs: Sequence[Run], out: Path, shown: bool) -> list[Failure]
     if not missing:
         return failures
     base = runs[0].base.model_copy(update={"workers": runs[0].config.workers})
-    family = build("task", TASKS, evaluation_task(base))
+    family = build_task(evaluation_task(base))
     family.prepare(progress=shown)
     metric = build_objective(family.objective).metric()
     with closing(Evaluator(base)) as evaluator:

@@ -14,10 +14,9 @@ from l2o.configs.ablation import AblationConfig
 from l2o.configs.load import check_config, config_data, load_config
 from l2o.configs.overrides import set_fields
 from l2o.configs.schema import Options, TrainConfig
-from l2o.envs.build import build
 from l2o.envs.episode_rules import EpisodeRules
 from l2o.envs.runtime.executor.choose import choose_executor
-from l2o.envs.tasks import TASKS
+from l2o.envs.tasks.build import build_task
 from l2o.policies.algorithms import ALGORITHMS
 from l2o.policies.common.evaluation import evaluation_task
 from l2o.policies.common.networks import build_network
@@ -125,7 +124,7 @@ def check_run(run: Run) -> None:
     config = run.config
     try:
         for named in (config.task, evaluation_task(config)):
-            family = build("task", TASKS, named)
+            family = build_task(named)
             if family.split != META_TRAINING:
                 raise ValueError(
                     f"the tasks are of the split {family.split!r}: an ablation guides choices, so "

@@ -15,11 +15,11 @@ from l2o.benchmarks.statistics import Array
 from l2o.benchmarks.studies.portrait.permutation import Numbers, Variant, permute
 from l2o.configs.schema import TrainConfig
 from l2o.deciding.learned import LearnedPolicy
-from l2o.envs.build import build
 from l2o.envs.episode_rules import TASK_SEEDS, EpisodeRules
 from l2o.envs.stacked import StackedFineTune, Start
 from l2o.envs.stacked.policies import SlotPolicies
-from l2o.envs.tasks import TASKS, TaskFamily
+from l2o.envs.tasks import TaskFamily
+from l2o.envs.tasks.build import build_task
 from l2o.networks.multipliers import Bins, MultiplierRange
 from l2o.policies.common.evaluation import evaluation_task
 
@@ -142,7 +142,7 @@ def meta_training_family(config: TrainConfig) -> TaskFamily:
     Raises:
         ValueError: it is not of the meta-training split.
     """
-    family = build("task", TASKS, evaluation_task(config))
+    family = build_task(evaluation_task(config))
     if family.split != META_TRAINING:
         raise ValueError(
             f"the tasks are of the split {family.split!r}: importance may guide choices, so it "
