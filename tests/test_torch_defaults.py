@@ -62,7 +62,7 @@ def decisions(policy, times=3):
 
 POLICIES = {
     **{name: lambda name=name: l2o.load_policy(name) for name in l2o.list_policies()},
-    **{name: lambda name=name: SchedulePolicy(name) for name in SCHEDULES},
+    **{name: lambda name=name: SchedulePolicy(name).of_length(150) for name in SCHEDULES},
     **{name: lambda name=name: SchedulePolicy("constant", name) for name in PROFILES},
     **{
         name: lambda kind=kind, name=name: (

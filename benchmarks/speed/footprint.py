@@ -66,6 +66,10 @@ class Costs(Measured[Row]):
     memory: Sequence[Held] = ()
 
 
+_ALL = ",".join(LARGE)
+_Models = Annotated[str, text(f"Some of {','.join(LARGE)}.")]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Footprint(Measurement[Row]):
     """Measure what a controller takes of memory and time in training large networks, on the CPU.
@@ -85,7 +89,7 @@ class Footprint(Measurement[Row]):
     }
     facts = {"policy": POLICY}
     measured = Costs
-    models: Annotated[str, text(f"Some of {','.join(LARGE)}.")] = ",".join(LARGE)
+    models: _Models = _ALL
     rounds: Annotated[int, count("Pairs of steps per row.")] = 6
 
     @property

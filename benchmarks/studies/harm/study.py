@@ -23,6 +23,7 @@ NAMED = ("networks", "optimizers", "schedules")
 SETS: dict[str, Set] = {"loop": LOOP, "start": START, "trainer": TRAINER, "tune": TUNE}
 """Name -> set; `tune` is how the base learning rates of `loop` were chosen."""
 
+_Set = Annotated[str, text(f"One of {', '.join(SETS)}.")]
 _Some = Annotated[tuple[str, ...], names("Some of the set's; all if not given.")]
 
 
@@ -51,7 +52,7 @@ class Harm(KeptStudy[Cell, Record, Answer]):
         "l2o study harm --set start --quick",
     )
     record: ClassVar[type[Record]] = Record
-    set: Annotated[str, text(f"One of {', '.join(SETS)}.")] = "loop"
+    set: _Set = "loop"
     policies: Annotated[tuple[str, ...], names("All that ship if not given.")] = ()
     networks: _Some = ()
     optimizers: _Some = ()
