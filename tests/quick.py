@@ -37,6 +37,7 @@ FILES = {
     "test_published",
     "test_rates",
     "test_reader",
+    "test_early_stopping",
     "test_schedules",
     "test_seeing",
     "test_stall",

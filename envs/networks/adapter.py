@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 _WITHIN = "network."
 
 
-class Adapter(nn.Module):
+class Adapter(nn.Module, ABC):
     """A library's own network, called by timm's convention.
 
     Parameters keep the names that they have in the library, behind `network.`; what is not the
@@ -35,17 +36,17 @@ class Adapter(nn.Module):
         logits: Tensor = self.forward_head(self.forward_features(x))
         return logits
 
+    @abstractmethod
     def forward_features(self, x: Tensor) -> Any:
         """Return what the head takes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forward_head(self, features: Any) -> Tensor:
         """Return logits."""
-        raise NotImplementedError
 
+    @abstractmethod
     def get_classifier(self) -> nn.Module:
         """Return the head."""
-        raise NotImplementedError
 
 
 def own_names(network: nn.Module) -> dict[str, str]:
