@@ -28,7 +28,9 @@ def folder(tmp_path):
 
 def command(folder, *words, safe="", start=None):
     """Return what `l2o WORDS` does in a folder that no variable names."""
-    path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
+    # An empty entry would name the current folder.
+    entries = [str(TESTS), os.environ.get("PYTHONPATH", "")]
+    path = os.pathsep.join(entry for entry in entries if entry)
     environment = os.environ | {"PYTHONPATH": path, "PYTHONSAFEPATH": safe}
     started = [str(Path(sys.executable).with_name("l2o"))] if start is None else start
     return subprocess.run(
