@@ -1,0 +1,1 @@
+"""The HTTP service: policies, control sessions, telemetry, jobs and the dashboard."""
