@@ -37,6 +37,8 @@ EXTRA_OF = {
     "ray": "ray",
     "fastapi": "serve",
     "uvicorn": "serve",
+    "starlette": "serve",
+    "prometheus_client": "serve",
 }
 """Modules that are not in the base install, and the smallest extra that brings each."""
 
@@ -51,7 +53,12 @@ PACKAGES = {
 }
 """What modules are called where they are installed from, if otherwise."""
 
-INCLUDED = {"train": ("plot",), "bench": ("plot", "train"), "hf": ("accelerate",)}
+INCLUDED = {
+    "train": ("plot",),
+    "bench": ("plot", "train"),
+    "hf": ("accelerate",),
+    "serve": ("plot", "train", "bench"),
+}
 """Extras that are parts of others."""
 
 

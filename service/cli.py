@@ -18,6 +18,7 @@ from l2o.service.finetune import finetune
 from l2o.service.policies import policies
 from l2o.service.predict import predict
 from l2o.service.report import report
+from l2o.service.serve import serve
 from l2o.service.study import PASSED_ON, SPEED, STUDIES, listing, speed, study
 from l2o.service.texts import examples, presets_text
 from l2o.service.train import train
@@ -91,6 +92,9 @@ app.command(
     epilog=f"\b\n{listing('speed', SPEED)}\n\n"
     + examples("l2o speed controller --quick", "l2o speed stacked --numbers 1,16"),
 )(speed)
+app.command(
+    epilog=examples("l2o serve", "l2o serve --data /srv/l2o --token /etc/l2o/tokens --workers 2")
+)(serve)
 app.command(epilog=examples("l2o policies", "l2o policies runs/train-demo"))(policies)
 
 
