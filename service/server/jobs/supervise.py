@@ -41,10 +41,19 @@ def take_lock(folder):
     return None
 
 
+def has_begun(folder, attempt):
+    """Tell whether another process began this attempt, for a server that was killed meanwhile."""
+    try:
+        with open(os.path.join(folder, PROCESS), encoding="utf-8") as file:
+            return json.load(file)["attempt"] >= attempt
+    except (OSError, ValueError, LookupError):
+        return False
+
+
 def main(folder, attempt, command):
     """Run the command; write `process.json` when it begins, `exit.json` when it has ended."""
     lock = take_lock(folder)
-    if lock is None:
+    if lock is None or has_begun(folder, attempt):
         return
     # With a handler, not ignored: what is ignored would be ignored by the command, too.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
