@@ -38,8 +38,7 @@ class ImportedTable(Mapping[str, T]):
         self.paths = dict(paths)
 
     def __getitem__(self, name: str) -> T:
-        module, _, attribute = self.paths[name].partition(":")
-        found: T = getattr(importlib.import_module(module), attribute)
+        found: T = import_path(self.paths[name])
         return found
 
     def __contains__(self, name: object) -> bool:
@@ -50,6 +49,23 @@ class ImportedTable(Mapping[str, T]):
 
     def __len__(self) -> int:
         return len(self.paths)
+
+
+def import_path(path: str) -> Any:
+    """Return what a path of our own names; what a config names goes through `lookup`.
+
+    Args:
+        path: `package.module:Name`.
+
+    Raises:
+        ImportError: what the module needs is not installed.
+
+    Example:
+        >>> import_path("math:sqrt")(9.0)
+        3.0
+    """
+    module, _, attribute = path.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def lookup(kind: str, table: Mapping[str, T], name: str) -> T:

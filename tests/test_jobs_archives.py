@@ -159,10 +159,9 @@ def test_a_full_disk(tmp_path, make):
 
 
 def test_the_same_name_twice(tmp_path):
-    with zipfile.ZipFile(tmp_path / "x", "w") as archive, pytest.warns(UserWarning):
+    with zipfile.ZipFile(tmp_path / "x", "w") as archive:
         archive.writestr("a", b"1")
         archive.writestr("./a", b"2")
-        archive.writestr("a", b"2")
     refused(tmp_path / "x", "stands twice")
     refused(zipped(tmp_path / "y", {"a": b"1", "a/b": b"2"}), "below a file")
 
@@ -199,7 +198,7 @@ def test_archives_that_are_cut_off(tmp_path, kind):
 def refused(path, message, bounds=None):
     """The archive is refused with this message, and nothing of it is left."""
     out = path.parent / "out"
-    before = {item for item in path.parent.iterdir()}
+    before = set(path.parent.iterdir())
     with pytest.raises(ArchiveError, match=message):
         unpack(path, out, bounds)
-    assert {item for item in path.parent.iterdir()} == before
+    assert set(path.parent.iterdir()) == before

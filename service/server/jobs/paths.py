@@ -33,9 +33,9 @@ def refuse_outside(config: Any, data: Path) -> None:
             raise OutsideError(f"{found.field} holds a null character; no path has one")
         if not found.is_plain and _is_path(found, data) and not is_inside(found.text, data):
             raise OutsideError(
-                f"{found.field} = {found.text[:200]!r} leads out of what jobs may read; give a path "
-                f"below {', '.join(f'{room}/' for room in ROOMS)} of the data folder, such as "
-                "uploads/NAME"
+                f"{found.field} = {found.text[:200]!r} leads out of what jobs may read; give a "
+                f"path below {', '.join(f'{room}/' for room in ROOMS)} of the data folder, such "
+                "as uploads/NAME"
             )
 
 
