@@ -64,7 +64,7 @@ class Server:
             data = answer.read()
             kind = answer.headers.get("content-type", "")
             self.headers = dict(answer.headers.items())
-            return answer.status, json.loads(data) if "json" in kind else data
+            return answer.status, json.loads(data) if data and "json" in kind else data
         finally:
             connection.close()
 

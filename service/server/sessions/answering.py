@@ -123,7 +123,8 @@ class Answering:
             post.session = self.known(post.id, kept.opening, kept.policy)
             post.progress = Progress.from_bytes(kept.progress, post.session.policy)
         session, progress = post.session, post.progress
-        assert session is not None and progress is not None
+        assert session is not None
+        assert progress is not None
         step = post.measured.step
         due = session.next_step(progress.step)
         post.digest, given, scalars = session.digest(post.measured)
@@ -155,7 +156,8 @@ class Answering:
 
     def _conclude(self, post: Post) -> None:
         question, progress = post.question, post.progress
-        assert question is not None and progress is not None
+        assert question is not None
+        assert progress is not None
         assert question.multipliers is not None
         chosen = question.multipliers.numpy()
         with np.errstate(over="ignore"):

@@ -158,7 +158,8 @@ def _add_reading(router: APIRouter, store: SessionStore, answering: Answering) -
 
 
 def _told(post: Post) -> Answered:
-    assert post.session is not None and post.answer is not None
+    assert post.session is not None
+    assert post.answer is not None
     return answered(post.session, post.measured.step, post.answer, post.id)
 
 

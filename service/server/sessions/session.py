@@ -47,9 +47,10 @@ class Session:
         self.opening, self.policy, self.key = opening, policy, key
         self.count = len(opening.groups)
         if policy.guidance_actions:
+            terms = ", ".join(policy.guidance_actions)
             raise Problem(
                 422,
-                f"{key} scales weights of guidance terms, too: {', '.join(policy.guidance_actions)}",
+                f"{key} scales weights of guidance terms, too: {terms}",
                 f"ask it with whole observations: POST /v1/policies/{key}/decisions",
             )
         self._rows = fixed_rows(opening.groups)
