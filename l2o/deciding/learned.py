@@ -12,7 +12,7 @@ from l2o.intervals import Interval
 from l2o.intervals.plain import as_interval
 from l2o.networks.base import PolicyNetwork
 from l2o.networks.multipliers import MultiplierRange
-from l2o.networks.numpy_network import FrozenNetwork
+from l2o.networks.numpy_network import MOST_LAYERS, FrozenNetwork
 from l2o.signals.spec import SignalSpec
 
 
@@ -70,3 +70,37 @@ class LearnedPolicy(Policy):
         with torch.no_grad():
             outputs, _, memory = self.network(observation, state.get("memory"))
         return self.multipliers.best(outputs), ({} if memory is None else {"memory": memory})
+
+    def many(self, observations: Tensor, states: Sequence[State]) -> tuple[Tensor, list[State]]:
+        """Decide once for each of N runs with as many layers, in one call of the network.
+
+        Args:
+            observations: `[N, L, F]`, float32 on the CPU.
+            states: of each run.
+
+        Returns:
+            Multipliers `[N, L]`, and the new states.
+
+        Example:
+            >>> from l2o.deciding.bundle import load_policy
+            >>> policy = load_policy("asg-base")
+            >>> seen = torch.zeros(5, 3, len(policy.signals))
+            >>> policy.many(seen, [{}] * 5)[0].shape
+            torch.Size([5, 3])
+        """
+        if self._frozen.takes(observations, 3):
+            outputs = self._frozen.many(observations.numpy())
+            return torch.from_numpy(self.multipliers.best_on_host(outputs)), [{} for _ in states]
+        if observations.shape[1] > MOST_LAYERS and not any(states):
+            # The work itself takes the time: nothing is won together, and bits would differ.
+            alone = [self(seen, {}) for seen in observations]
+            return torch.stack([chosen for chosen, _ in alone]), [state for _, state in alone]
+        memories = [state["memory"] for state in states if "memory" in state]
+        with torch.no_grad():
+            held = torch.stack(memories) if memories else None
+            outputs, _, memory = self.network(observations, held)
+        kept: list[State] = [{} for _ in states]
+        if memory is not None:
+            # Copies: a view would keep the memory of all runs as long as one of them lives.
+            kept = [{"memory": each.clone()} for each in memory]
+        return self.multipliers.best(outputs), kept

@@ -45,12 +45,17 @@ class FrozenNetwork:
         self._addresses: list[int] = []
         self._weights: list[Array] = []
 
-    def takes(self, observation: Tensor) -> bool:
-        """Return whether it computes this observation; if not, the network must."""
+    def takes(self, observation: Tensor, dimensions: int = 2) -> bool:
+        """Return whether it computes this observation; if not, the network must.
+
+        Args:
+            observation: of one run `[L, F]`, or of several `[N, L, F]`.
+            dimensions: 2, or 3.
+        """
         return (
             self._possible
-            and observation.dim() == 2
-            and len(observation) <= MOST_LAYERS
+            and observation.dim() == dimensions
+            and observation.shape[-2] <= MOST_LAYERS
             and observation.is_cpu
             and observation.dtype == torch.float32
             and self._share_weights()
@@ -80,6 +85,31 @@ class FrozenNetwork:
             known = seen[:, int(column)][:, None]
             blind = seen @ w_blind.T + b_blind
             outputs += blind + known * (seen @ w_seen.T + b_seen - blind)
+        return outputs
+
+    def many(self, seen: Array) -> Array:
+        """Return the outputs `[N, L, outputs]` of N runs' observations `[N, L, F]` at once.
+
+        Matrix products are N of the size that one run has, not a larger one, so that no run's
+        numbers depend on which others there are.
+        """
+        w1, b1, w2, b2, w_mix, b_mix, w3, b3, w4, b4, *others = self._weights
+        encoded = _tanh(np.matmul(seen, w1.T), b1)
+        encoded = _tanh(np.matmul(encoded, w2.T), b2)
+        width, shared = encoded.shape[2], b3
+        if self._pooling != "none":
+            query = others.pop() if self._pooling == "attention" else None
+            pooled = _pool_many(encoded, seen[:, :, 0], query)
+            context = _tanh(np.matmul(w_mix, pooled[..., None])[..., 0], b_mix)
+            shared = np.matmul(w3[:, width:], context[..., None]).transpose(0, 2, 1) + b3
+        hidden = _tanh(np.matmul(encoded, w3[:, :width].T), shared)
+        outputs: Array = np.matmul(hidden, w4.T)
+        outputs += b4
+        if others:
+            w_seen, b_seen, w_blind, b_blind, column = others
+            known = seen[:, :, int(column)][..., None]
+            blind = np.matmul(seen, w_blind.T) + b_blind
+            outputs += blind + known * (np.matmul(seen, w_seen.T) + b_seen - blind)
         return outputs
 
     def __getstate__(self) -> dict[str, Any]:
@@ -128,6 +158,15 @@ def _pool(encoded: Array, present: Array, query: Array | None) -> Array:
     attended: Array = weights @ encoded
     attended /= float(weights.sum())
     return attended
+
+
+def _pool_many(encoded: Array, present: Array, query: Array | None) -> Array:
+    """Do the same for N runs: `[N, hidden]` of encodings `[N, L, hidden]`."""
+    if query is not None:
+        return np.stack([_pool(*run, query) for run in zip(encoded, present, strict=True)])
+    mean: Array = np.matmul(present[:, None, :], encoded)[:, 0]
+    mean /= np.maximum(present.sum(axis=1, keepdims=True), 1.0)
+    return mean
 
 
 def _tanh(values: Array, bias: Array) -> Array:

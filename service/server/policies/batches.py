@@ -1,0 +1,123 @@
+"""Decisions that are asked for together are taken together, in one call of the network."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import torch
+from prometheus_client import Histogram
+from torch import Tensor
+
+from l2o.deciding.learned import LearnedPolicy
+from l2o.deciding.policy import State
+
+CHUNK = 32
+"""Runs in one call of a network: what it computes with then still fits the processor's caches."""
+MOST = 512
+"""Requests that are answered at once; more wait, so that the server goes on hearing others."""
+
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
+
+
+@dataclass
+class Question:
+    """What one run asks its policy.
+
+    Attributes:
+        policy: that decides.
+        observation: `[L, F]`, float32 on the CPU.
+        state: of the policy.
+        multipliers: the answer `[L]`, once there is one.
+        new_state: of the policy, likewise.
+    """
+
+    policy: LearnedPolicy
+    observation: Tensor
+    state: State
+    multipliers: Tensor | None = None
+    new_state: State | None = None
+
+
+def decide(questions: Sequence[Question]) -> None:
+    """Answer questions; runs with one policy and as many layers go through its network together.
+
+    Runs are not padded to the most layers: what a run is answered does not depend, in any bit, on
+    who else asked.
+    """
+    alike: dict[tuple[int, torch.Size], list[Question]] = {}
+    for question in questions:
+        key = (id(question.policy), question.observation.shape)
+        alike.setdefault(key, []).append(question)
+    for asked in alike.values():
+        for start in range(0, len(asked), CHUNK):
+            _decide_alike(asked[start : start + CHUNK])
+
+
+def _decide_alike(asked: Sequence[Question]) -> None:
+    policy = asked[0].policy
+    if len(asked) == 1:
+        only = asked[0]
+        with torch.no_grad():
+            only.multipliers, only.new_state = policy(only.observation, only.state)
+        return
+    seen = torch.stack([question.observation for question in asked])
+    chosen, states = policy.many(seen, [question.state for question in asked])
+    for question, multipliers, state in zip(asked, chosen, states, strict=True):
+        question.multipliers, question.new_state = multipliers, state
+
+
+class Batcher(Generic[Asked, Answer]):
+    """Collects what comes in while the server is at work, and answers it in one go.
+
+    Nothing is waited for: alone, a request is answered at once; the more there are, the more are
+    answered together.
+
+    Args:
+        answer: gives an answer, or an exception, for each of those asked together.
+        sizes: where the number of those is counted.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[Sequence[Asked]], Sequence[Answer | Exception]],
+        sizes: Histogram | None = None,
+    ) -> None:
+        self._answer, self._sizes = answer, sizes
+        self._waiting: deque[tuple[Asked, asyncio.Future[Any]]] = deque()
+        self._planned = False
+
+    async def ask(self, asked: Asked) -> Answer:
+        """Return the answer, computed with those of all who ask at the same time."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        self._waiting.append((asked, future))
+        self._plan(loop)
+        return await future
+
+    def _plan(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._planned and self._waiting:
+            self._planned = True
+            loop.call_soon(self._run, loop)
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._planned = False
+        taken = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
+        self._plan(loop)
+        if self._sizes is not None:
+            self._sizes.observe(len(taken))
+        try:
+            answers = self._answer([asked for asked, _ in taken])
+        except Exception as error:
+            answers = [error] * len(taken)
+        for (_, future), answer in zip(taken, answers, strict=True):
+            if future.cancelled():
+                continue
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)

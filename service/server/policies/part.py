@@ -1,0 +1,46 @@
+"""The part of a server that keeps policies and lets them decide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter
+from prometheus_client import Histogram
+
+from l2o.service.server.base import Context, Part
+from l2o.service.server.policies.batches import Batcher, Question, decide
+from l2o.service.server.policies.routes import policy_routes
+from l2o.service.server.policies.store import PolicyStore
+
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+
+class Policies(Part):
+    """Lists, gives out, takes in and asks policies.
+
+    Attributes:
+        store: the policies.
+        batcher: answers observations.
+        sizes: how many decisions are taken together.
+    """
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.store = PolicyStore(context.settings.data / "policies", context.settings.allow_code)
+        self.sizes = Histogram(
+            "l2o_batch_size",
+            "Decisions taken together.",
+            buckets=SIZES,
+            registry=context.metrics.registry,
+        )
+        self.decisions = context.metrics.counter("decisions", "Decisions taken.")
+        self.batcher: Batcher[Question, Question] = Batcher(self._answer, self.sizes)
+
+    def _answer(self, questions: Sequence[Question]) -> Sequence[Question]:
+        decide(questions)
+        self.decisions.inc(len(questions))
+        return questions
+
+    def routes(self) -> APIRouter:
+        """Return the routes below /v1/policies."""
+        return policy_routes(self.store, self.batcher)

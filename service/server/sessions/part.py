@@ -1,0 +1,75 @@
+"""The part of a server that controls runs elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+from fastapi import APIRouter
+
+from l2o.service.server.base import Context, Part
+from l2o.service.server.logs import log
+from l2o.service.server.policies import Policies
+from l2o.service.server.policies.batches import Batcher
+from l2o.service.server.sessions.answering import Answering, Post
+from l2o.service.server.sessions.routes import session_routes
+from l2o.service.server.sessions.signing import Signer
+from l2o.service.server.sessions.store import SessionStore
+from l2o.service.server.sessions.tables import TABLES
+
+SWEEP = 60.0
+"""Seconds between two looks for sessions that have expired."""
+
+
+class Sessions(Part):
+    """Opens sessions, answers what is measured in them, and forgets them once they expire.
+
+    Attributes:
+        store: the sessions in the database.
+    """
+
+    tables = TABLES
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        settings = context.settings
+        self.store = SessionStore(context.database, settings.session_seconds, settings.max_sessions)
+        self.signer = Signer(settings.data)
+        self.gauge = context.metrics.gauge("sessions", "Control sessions that are kept.")
+        self._sweeper: asyncio.Task[None] | None = None
+
+    def bind(self, parts: dict[type[Part], Part]) -> None:
+        """Take note of the policies."""
+        policies = parts[Policies]
+        assert isinstance(policies, Policies)
+        self.answering = Answering(self.store, policies.store, policies.decisions.inc)
+        self.batcher: Batcher[Post, Post] = Batcher(self._answer, policies.sizes)
+
+    def _answer(self, posts: Sequence[Post]) -> Sequence[Post | Exception]:
+        return self.answering(posts)
+
+    def routes(self) -> APIRouter:
+        """Return the routes below /v1/sessions, and /v1/decide."""
+        return session_routes(self.store, self.answering, self.batcher, self.signer)
+
+    async def start(self) -> None:
+        """Begin to look for sessions that have expired."""
+        self._sweeper = asyncio.create_task(self._sweep())
+
+    async def stop(self) -> None:
+        """Stop looking."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweeper
+
+    async def _sweep(self) -> None:
+        while True:
+            try:
+                self.gauge.set(self.store.count())
+                if gone := self.store.forget_expired():
+                    log("sessions expired", count=gone)
+            except Exception as error:  # whatever is wrong now, the next look may work
+                log("sessions could not be looked through", error=str(error))
+            await asyncio.sleep(SWEEP)

@@ -1,0 +1,167 @@
+"""The paths of control sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from hashlib import blake2b
+from time import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from l2o.service.server.bodies import body_of, schema_of
+from l2o.service.server.errors import Problem
+from l2o.service.server.policies.batches import Batcher
+from l2o.service.server.sessions.answering import Answering, Post, answered
+from l2o.service.server.sessions.models import (
+    Answered,
+    Carried,
+    Failed,
+    Measured,
+    Opened,
+    Opening,
+    Several,
+    Told,
+)
+from l2o.service.server.sessions.progress import Progress
+from l2o.service.server.sessions.signing import Signer
+from l2o.service.server.sessions.store import Kept, SessionStore
+
+Id = Annotated[str, Path(max_length=64, description="Id of a session.")]
+Most = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
+
+
+class Decision(BaseModel):
+    """A decision that was taken."""
+
+    step: int
+    multipliers: list[float]
+
+
+def session_routes(
+    store: SessionStore, answering: Answering, batcher: Batcher[Post, Post], signer: Signer
+) -> APIRouter:
+    """Return the routes."""
+    router = APIRouter(prefix="/v1", tags=["sessions"])
+
+    @router.post(
+        "/sessions", status_code=201, response_model=Opened, openapi_extra=schema_of(Opening)
+    )
+    async def open_session(request: Request) -> Response:
+        """Open a session for a run; the answer has the multipliers that it begins with."""
+        opening = await body_of(request, Opening)
+        session = answering.make(opening)
+        progress, measured = session.begin()
+        post = await batcher.ask(Post(measured, session=session, progress=progress))
+        assert post.answer is not None
+        text = opening.model_dump_json(exclude_defaults=True)
+        name = secrets.token_urlsafe(16) if opening.keep == "server" else None
+        first = answered(session, 0, post.answer, name)
+        expires = None
+        if name is not None:
+            expires = store.expiry()
+            owner, state = request.scope["token"].name, progress.to_bytes()
+            kept = Kept(name, session.key, text, owner, time(), expires, state)
+            store.add(kept, post.answer, post.digest)
+        else:
+            first.state = signer.sign(text, session.key, progress)
+        needs = sorted(session.policy.signals.needs)
+        told = vars(first) | {"policy": session.key, "expires": expires, "needs": needs}
+        return _json(Opened.model_construct(**told), 201)
+
+    @router.post(
+        "/sessions/{session}/decisions",
+        response_model=Answered,
+        openapi_extra=schema_of(Measured),
+    )
+    async def decide(session: Id, request: Request) -> Response:
+        """Post what was measured; the same post again has the same answer."""
+        post = await batcher.ask(Post(await body_of(request, Measured), session))
+        return _json(_told(post))
+
+    @router.post(
+        "/sessions/decisions",
+        response_model=list[Answered | Failed],
+        openapi_extra=schema_of(Several),
+    )
+    async def decide_several(request: Request) -> Response:
+        """Post what was measured in several sessions; each has an answer, or says why not."""
+        posts = [Post(each, each.session) for each in (await body_of(request, Several)).decisions]
+        found = await asyncio.gather(*map(batcher.ask, posts), return_exceptions=True)
+        texts = []
+        for post, each in zip(posts, found, strict=True):
+            told: BaseModel
+            if isinstance(each, Problem):
+                told = Failed(
+                    session=str(post.id),
+                    status=each.status,
+                    detail=each.detail,
+                    remedy=each.remedy,
+                )
+            elif isinstance(each, BaseException):
+                raise each
+            else:
+                told = _told(each)
+            texts.append(told.model_dump_json(warnings=False))
+        return Response(f"[{','.join(texts)}]", media_type="application/json")
+
+    @router.post("/decide", response_model=Answered, openapi_extra=schema_of(Carried))
+    async def decide_carried(request: Request) -> Response:
+        """Post what was measured, and the state that the client keeps; nothing is kept here."""
+        asked = await body_of(request, Carried)
+        key, opening, state = signer.check(asked.state)
+        # Runs with the same layer groups share what is laid out of them.
+        session = answering.known(blake2b((key + opening).encode()).hexdigest(), opening, key)
+        progress = Progress.from_bytes(state, session.policy)
+        post = await batcher.ask(Post(asked, session=session, progress=progress))
+        told = _told(post)
+        told.state = signer.sign(opening, key, progress)
+        return _json(told)
+
+    _add_reading(router, store, answering)
+    return router
+
+
+def _add_reading(router: APIRouter, store: SessionStore, answering: Answering) -> None:
+    @router.get("/sessions")
+    def list_sessions(
+        limit: Most = 100, offset: Annotated[int, Query(ge=0, le=1 << 40)] = 0
+    ) -> list[Told]:
+        """List sessions, the newest first."""
+        return store.listing(limit, offset)
+
+    @router.get("/sessions/{session}")
+    def describe(session: Id) -> Told:
+        """Show a session."""
+        return store.told(store.read(session))
+
+    @router.get("/sessions/{session}/opening")
+    def opening(session: Id) -> dict[str, Any]:
+        """Show what a session was opened with."""
+        return Opening.model_validate_json(store.read(session).opening).model_dump()
+
+    @router.get("/sessions/{session}/decisions")
+    def decisions(
+        session: Id, after: Annotated[int, Query(ge=-1, le=1 << 40)] = -1, limit: Most = 1000
+    ) -> list[Decision]:
+        """List the decisions that were taken in a session."""
+        found = store.answers(store.read(session).id, after, limit)
+        return [Decision(step=step, multipliers=chosen[0].tolist()) for step, chosen in found]
+
+    @router.delete("/sessions/{session}", status_code=204)
+    def close(session: Id) -> None:
+        """Forget a session."""
+        store.remove(session)
+
+
+def _told(post: Post) -> Answered:
+    assert post.session is not None
+    assert post.answer is not None
+    return answered(post.session, post.measured.step, post.answer, post.id)
+
+
+def _json(model: BaseModel, status: int = 200) -> Response:
+    return Response(model.model_dump_json(warnings=False), status, media_type="application/json")

@@ -1,0 +1,1 @@
+"""Telemetry: decisions and losses of runs elsewhere, as they happen."""
