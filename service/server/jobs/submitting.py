@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,17 @@ from l2o.service.server.jobs.paths import refuse_outside
 from l2o.service.server.jobs.request import JobRequest
 from l2o.service.server.jobs.runner import Runner
 
+FolderOf = Callable[[str], str | None]
+"""From an uploaded policy's name to its folder, None for other names."""
 
-def submit(runner: Runner, request: JobRequest) -> Job:
+
+def submit(runner: Runner, request: JobRequest, folder_of: FolderOf = lambda name: None) -> Job:
     """Check a request and queue its job; nothing is written unless all of it is right.
 
     Args:
         runner: of the data folder.
         request: what is asked for.
+        folder_of: where uploaded policies lie, whose names a config may have.
 
     Returns:
         The job; under a key that a job has already, that job.
@@ -38,7 +42,7 @@ def submit(runner: Runner, request: JobRequest) -> Job:
         found = runner.store.find_key(request.key)
         if found is not None:
             return found
-    config = resolved(runner.commands, request, runner.data, runner.allow_code)
+    config = resolved(runner.commands, request, runner.data, runner.allow_code, folder_of)
     lacks = runner.capacity.lacks(request.needs)
     if lacks:
         raise ConfigError(f"needs: {lacks}; ask for less")
@@ -68,7 +72,11 @@ def submit(runner: Runner, request: JobRequest) -> Job:
 
 
 def resolved(
-    commands: Mapping[str, Command], request: JobRequest, data: Path, allow_code: bool
+    commands: Mapping[str, Command],
+    request: JobRequest,
+    data: Path,
+    allow_code: bool,
+    folder_of: FolderOf = lambda name: None,
 ) -> dict[str, Any]:
     """Return a request's config with every field, held against all that jobs may not name."""
     command = commands.get(request.command)
@@ -78,8 +86,25 @@ def resolved(
         raise ConfigError(
             f"unknown command {request.command!r}.{hint} Jobs run: {', '.join(commands)}."
         )
-    config = command.resolve(request.config_data())
+    config: dict[str, Any] = with_policies(command.resolve(request.config_data()), folder_of)
     if not allow_code:
         refuse_code(config)
     refuse_outside(config, data)
     return config
+
+
+def with_policies(data: Any, folder_of: FolderOf) -> Any:
+    """Return plain data with the folders of uploaded policies in place of their names.
+
+    Example:
+        >>> with_policies({"choice": {"policy": "mine"}}, {"mine": "policies/mine/0123"}.get)
+        {'choice': {'policy': 'policies/mine/0123'}}
+    """
+    if isinstance(data, dict):
+        return {
+            key: (folder_of(value) or value)
+            if key in ("policy", "lite") and isinstance(value, str)
+            else with_policies(value, folder_of)
+            for key, value in data.items()
+        }
+    return [with_policies(value, folder_of) for value in data] if isinstance(data, list) else data

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from l2o.service.server.jobs.folder import JobFolder
+from l2o.service.server.jobs.rows import Progress
 
 
 class Command(ABC):
@@ -36,11 +37,12 @@ class Command(ABC):
     def words(self, folder: JobFolder) -> list[str]:
         """Return the words after `l2o` that run, or go on with, what is in a job's folder."""
 
-    def total(self, folder: JobFolder) -> int | None:
-        """Return how many units of work the whole job has, None if that is not known ahead."""
+    def progress(self, folder: JobFolder) -> Progress | None:
+        """Return how far the run in a folder is, None where it does not tell."""
         del folder
         return None
 
-    def rows(self, run: Path) -> list[Path]:
-        """Return the files that its run tells of itself in, a line each time."""
-        return [run / "metrics.jsonl"]
+    def rows(self, folder: JobFolder) -> Path | None:
+        """Return the file that the run writes rows of numbers to, None where it has none."""
+        del folder
+        return None

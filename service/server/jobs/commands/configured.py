@@ -10,8 +10,11 @@ from l2o.configs.catalog import Kind, list_presets
 from l2o.configs.errors import ConfigError
 from l2o.configs.inherit import merge, read_config
 from l2o.configs.load import check_config, config_data, schema_of
+from l2o.configs.yaml_text import parse_yaml
+from l2o.service.finetuning.progress import METRICS
 from l2o.service.server.jobs.commands.base import Command
 from l2o.service.server.jobs.folder import JobFolder
+from l2o.service.server.jobs.rows import Progress, count_lines, last_row
 
 
 class Configured(Command):
@@ -55,6 +58,15 @@ class Finetune(Configured):
     about = "fine-tune a network"
     example = "extends: digits\nchoice:\n  policy: asg-base\n"
 
+    def rows(self, folder: JobFolder) -> Path:
+        """Return the file of losses, scores and learning rates."""
+        return folder.run / METRICS
+
+    def progress(self, folder: JobFolder) -> Progress | None:
+        """Return the optimizer steps that are done."""
+        row = last_row(self.rows(folder))
+        return Progress(row["step"], row.get("total"), "steps") if "step" in row else None
+
 
 class Train(Configured):
     """`l2o train`."""
@@ -63,11 +75,20 @@ class Train(Configured):
     about = "learn a policy"
     example = "extends: demo\nname: my-policy\n"
 
-    def total(self, folder: JobFolder) -> int | None:
-        """Return the fine-tunes to learn from, None where time is what ends it."""
-        from l2o.configs.load import load_config
+    def rows(self, folder: JobFolder) -> Path:
+        """Return the file of metrics, a row for each iteration."""
+        return folder.run / METRICS
 
-        return load_config("train", folder.config).episodes
+    def progress(self, folder: JobFolder) -> Progress | None:
+        """Return the fine-tunes that were learned from, or the minutes where these end it first."""
+        row = last_row(self.rows(folder))
+        if "episodes" not in row:
+            return None
+        config = parse_yaml(folder.config.read_text(encoding="utf-8"), str(folder.config))
+        learned = Progress(row["episodes"], config.get("episodes"), "fine-tunes")
+        minutes = config.get("minutes")
+        spent = Progress(row.get("elapsed_seconds", 0.0) / 60.0, minutes, "minutes")
+        return spent if (spent.share or 0.0) > (learned.share or 0.0) else learned
 
 
 class Benchmark(Configured):
@@ -78,7 +99,9 @@ class Benchmark(Configured):
     example = "extends: demo\n"
     resumes = False
 
-    def rows(self, run: Path) -> list[Path]:
-        """Return the files of finished fine-tunes, one for each family that is compared over."""
-        found = [run / "cells.jsonl", *sorted(run.glob("*/cells.jsonl"))]
-        return [path for path in found if path.is_file()]
+    def progress(self, folder: JobFolder) -> Progress | None:
+        """Return the fine-tunes, or learned policies, that are finished; how many there will be is
+        known to the run alone."""
+        files = [folder.run / "cells.jsonl", *folder.run.glob("*/cells.jsonl")]
+        done = count_lines(path for path in files if path.is_file())
+        return Progress(done, None, "fine-tunes") if done else None
