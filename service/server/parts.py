@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from l2o.service.server.base import Part
+from l2o.service.server.dashboard import Dashboard
 from l2o.service.server.jobs import Jobs
 from l2o.service.server.policies import Policies
 from l2o.service.server.sessions import Sessions
 
-PARTS: tuple[type[Part], ...] = (Policies, Sessions, Jobs)
+PARTS: tuple[type[Part], ...] = (Policies, Sessions, Jobs, Dashboard)

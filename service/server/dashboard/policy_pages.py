@@ -1,0 +1,70 @@
+"""Pages of policies: which there are, and each one's card and picture."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi import APIRouter
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import Response
+
+from l2o.service.cards import FIRST, summary
+from l2o.service.server.dashboard.intervals_svg import Measured, intervals_svg
+from l2o.service.server.dashboard.page_route import page_route
+from l2o.service.server.dashboard.rendering import Pages
+from l2o.service.server.policies.store import PolicyStore
+
+_LONG = ("config", "results", "signals")
+
+
+def policy_pages(pages: Pages, store: PolicyStore) -> APIRouter:
+    """Return the routes of the pages of policies."""
+    router = APIRouter(route_class=page_route(pages))
+
+    @router.get("/policies")
+    def all_policies(request: Request) -> Response:
+        found = [store.versions(name)[0] for name in store.names()]
+        listed = [(each, summary(each.card())) for each in found]
+        return pages.show(request, "policies", policies=listed)
+
+    @router.get("/policies/{key}")
+    def one(request: Request, key: str) -> Response:
+        stored = store.find(key)
+        card = stored.card()
+        plain = {k: v for k, v in card.items() if k not in _LONG and k not in FIRST}
+        return pages.show(
+            request,
+            "policy",
+            policy=stored,
+            versions=store.versions(stored.name),
+            card=card,
+            known_limits=_listed(card.get("known_limits")),
+            plain={name: _told(value) for name, value in plain.items()},
+            long={name: _told(card[name]) for name in _LONG if name in card},
+            pictures=pictures(card),
+        )
+
+    return router
+
+
+def pictures(card: dict[str, Any]) -> list[tuple[str, Markup, list[Measured]]]:
+    """Return pictures of what a benchmark measured of a policy: unit, SVG, and the numbers."""
+    benchmark = card.get("results", {}) if isinstance(card.get("results"), dict) else {}
+    benchmark = benchmark.get("benchmark") if isinstance(benchmark.get("benchmark"), dict) else {}
+    by_unit: dict[str, list[Measured]] = {}
+    for figure in benchmark.get("figures") or ():
+        found = Measured.of(figure)
+        if found is not None:
+            by_unit.setdefault(found.unit, []).append(found)
+    return [(unit, intervals_svg(of), of) for unit, of in by_unit.items()]
+
+
+def _listed(value: Any) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else [str(value)] * bool(value)
+
+
+def _told(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, indent=1, ensure_ascii=False)
+    return text if len(text) < 100_000 else text[:100_000] + "\n..."
