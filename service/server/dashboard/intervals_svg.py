@@ -1,4 +1,4 @@
-"""A picture of measured values and their intervals, one line for each, as plain SVG."""
+"""A picture of measured values and their intervals, one line for each, as SVG."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup, escape
-
-_WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 720.0, 16.0, 16.0, 44.0, 8.0
-
 
 @dataclass(frozen=True)
 class Measured:
@@ -51,29 +48,27 @@ class Measured:
 
 
 def intervals_svg(measured: Sequence[Measured]) -> Markup:
-    """Return one line for each value: a dot, its interval, and a mark at zero."""
+    """Return a list with a line for each value: its label, a dot, its interval, a mark at zero.
+
+    Places are shares of the width, so that text has its own size on any screen.
+    """
     low = min(0.0, *(each.low for each in measured))
     high = max(0.0, *(each.high for each in measured))
     span = (high - low) or 1.0
 
-    def x(value: float) -> float:
-        return _LEFT + (value - low) / span * (_WIDTH - _LEFT - _RIGHT)
+    def at(value: float) -> str:
+        return f"{2 + 96 * (value - low) / span:.2f}%"
 
-    height = _TOP + _ROW * len(measured) + 8
-    lines = [f'<line class="zero" x1="{x(0):.1f}" x2="{x(0):.1f}" y1="{_TOP}" y2="{height - 8}"/>']
-    for row, each in enumerate(measured):
-        y = _TOP + _ROW * row + 30
-        kind = {True: "holds", False: "fails", None: "plain"}[each.holds]
+    lines = []
+    for each in measured:
         # What is said by colour is said by shape, too: a dot that is filled, or a ring.
-        told = f"{each.value:+.4g} [{each.low:.4g}, {each.high:.4g}] {each.unit}"
-        lines += [
-            f'<text x="{_LEFT}" y="{y - 12}">{escape(each.label)}</text>',
-            f'<g class="{kind}"><title>{escape(told)}</title>',
-            f'<line x1="{x(each.low):.1f}" x2="{x(each.high):.1f}" y1="{y}" y2="{y}"/>',
-            f'<circle cx="{x(each.value):.1f}" cy="{y}" r="5"/></g>',
-        ]
-    return Markup(
-        f'<svg class="intervals" viewBox="0 0 {_WIDTH:.0f} {height:.0f}" role="img" '
-        f'aria-label="{len(measured)} measured values with intervals; the table has the numbers">'
-        f"{''.join(lines)}</svg>"
-    )
+        kind = {True: "holds", False: "fails", None: "plain"}[each.holds]
+        lines.append(
+            f"<li><span>{escape(each.label)}</span>"
+            f'<span class="value">{each.value:+.4g} [{each.low:.4g}, {each.high:.4g}]</span>'
+            '<svg aria-hidden="true">'
+            f'<line class="zero" x1="{at(0)}" x2="{at(0)}" y1="-6" y2="26"/>'
+            f'<g class="{kind}"><line x1="{at(each.low)}" x2="{at(each.high)}" y1="10" y2="10"/>'
+            f'<circle cx="{at(each.value)}" cy="10" r="5"/></g></svg></li>'
+        )
+    return Markup(f'<ul class="intervals">{"".join(lines)}</ul>')

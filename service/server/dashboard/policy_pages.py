@@ -26,7 +26,7 @@ def policy_pages(pages: Pages, store: PolicyStore) -> APIRouter:
     @router.get("/policies")
     def all_policies(request: Request) -> Response:
         found = [store.versions(name)[0] for name in store.names()]
-        listed = [(each, summary(each.card())) for each in found]
+        listed = [(each, *_in_short(each.card())) for each in found]
         return pages.show(request, "policies", policies=listed)
 
     @router.get("/policies/{key}")
@@ -59,6 +59,12 @@ def pictures(card: dict[str, Any]) -> list[tuple[str, Markup, list[Measured]]]:
         if found is not None:
             by_unit.setdefault(found.unit, []).append(found)
     return [(unit, intervals_svg(of), of) for unit, of in by_unit.items()]
+
+
+def _in_short(card: dict[str, Any]) -> tuple[str, str]:
+    """Return what a policy is, and the first sentence of what it is not for."""
+    about = summary(card) if card.get("description") else f"Learned on {summary(card)}"
+    return about, str(card.get("limits", "")).partition(": ")[0].partition(". ")[0][:300]
 
 
 def _listed(value: Any) -> list[str]:

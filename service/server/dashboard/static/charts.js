@@ -2,8 +2,10 @@
 // variables, read with the pointer or the arrow keys, and as a table.
 
 const NS = "http://www.w3.org/2000/svg";
-const MARGIN = { left: 58, right: 12, top: 10, bottom: 30 };
-const HEIGHT = 240;
+const MARGIN = { left: 58, right: 14, top: 10, bottom: 40 };
+const HEIGHT = 250;
+export const HUES = [205, 25, 145, 330, 50, 270, 175, 0];
+const DASHES = ["", "6 3", "2 3", "8 3 2 3", "12 4", "1 4"];
 
 export function formatted(value) {
   if (!Number.isFinite(value)) return "";
@@ -41,7 +43,7 @@ export class LineChart {
   // title: of the figure; log: a logarithmic axis; ordered: series are colours of one scale.
   constructor(parent, { title, log = false, ordered = false, x = "step" }) {
     this.title = title; this.log = log; this.ordered = ordered; this.x = x;
-    this.series = new Map(); this.hidden = new Set(); this.cursor = null;
+    this.series = new Map(); this.looks = new Map(); this.hidden = new Set(); this.cursor = null;
     this.figure = document.createElement("figure");
     this.figure.className = "chart";
     this.figure.innerHTML = '<figcaption></figcaption><div class="plot"></div><p class="readout" aria-live="off"></p><ul class="legend"></ul>';
@@ -59,8 +61,10 @@ export class LineChart {
     new ResizeObserver(() => this.draw()).observe(this.plot);
   }
 
-  add(name, points) {
+  // look: hue and dash of a line, instead of those by its place.
+  add(name, points, look = null) {
     const known = this.series.get(name) || [];
+    if (look) this.looks.set(name, look);
     for (const point of points) if (!this.log || point[1] > 0) known.push(point);
     this.series.set(name, known);
     this.draw();
@@ -76,9 +80,10 @@ export class LineChart {
     return [...found].sort((a, b) => a - b);
   }
 
-  hue(index) {
-    const count = Math.max(1, this.series.size - 1);
-    return this.ordered ? 250 - (220 * index) / count : [205, 25, 145, 330, 50, 270, 175, 0][index % 8];
+  lookOf(name, index) {
+    if (this.looks.has(name)) return this.looks.get(name);
+    if (this.ordered) return { hue: 250 - (220 * index) / Math.max(1, this.series.size - 1), dash: "" };
+    return { hue: HUES[index % HUES.length], dash: DASHES[Math.floor(index / HUES.length) % DASHES.length] };
   }
 
   scales(width) {
@@ -118,15 +123,18 @@ export class LineChart {
       this.svg.append(element("text", { class: "tick", x: MARGIN.left - 6, y: y(tick) + 4, "text-anchor": "end" }, formatted(tick)));
     }
     for (const tick of ticksOf(left, right, width < 400 ? 3 : 6)) {
-      this.svg.append(element("text", { class: "tick", x: x(tick), y: HEIGHT - 12, "text-anchor": "middle" }, formatted(tick)));
+      const anchor = x(tick) > width - 40 ? "end" : "middle";
+      const at = anchor === "end" ? Math.min(x(tick) + 8, width) : x(tick);
+      this.svg.append(element("text", { class: "tick", x: at, y: HEIGHT - 24, "text-anchor": anchor }, formatted(tick)));
     }
-    this.svg.append(element("text", { class: "tick", x: width - MARGIN.right, y: HEIGHT - 1, "text-anchor": "end" }, this.x));
+    this.svg.append(element("text", { class: "tick", x: width - MARGIN.right, y: HEIGHT - 6, "text-anchor": "end" }, this.x));
     [...this.series].forEach(([name, points], index) => {
       if (this.hidden.has(name) || !points.length) return;
       const line = points.map(([time, value]) => `${x(time).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
       const made = points.length > 1 ? element("polyline", { points: line, class: "series" }) : element("circle", { cx: x(points[0][0]), cy: y(points[0][1]), r: 3, class: "series" });
-      made.style.setProperty("--hue", this.hue(index));
-      if (!this.ordered && index >= 8) made.setAttribute("stroke-dasharray", "5 3");
+      const { hue, dash } = this.lookOf(name, index);
+      made.style.setProperty("--hue", hue);
+      if (dash) made.setAttribute("stroke-dasharray", dash);
       this.svg.append(made);
     });
     this.mark = element("line", { class: "cursor", y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom, visibility: "hidden" });
@@ -144,7 +152,9 @@ export class LineChart {
         button.type = "button"; button.textContent = name;
         button.setAttribute("aria-pressed", "true");
         button.title = "Show or hide this line";
-        button.style.setProperty("--hue", this.hue(index));
+        const { hue, dash } = this.lookOf(name, index);
+        button.style.setProperty("--hue", hue);
+        if (dash) button.classList.add("dashed");
         button.addEventListener("click", () => {
           if (!this.hidden.delete(name)) this.hidden.add(name);
           button.setAttribute("aria-pressed", String(!this.hidden.has(name)));
@@ -208,17 +218,23 @@ export function placeOf(name) {
   return { chart: name.replaceAll("_", " "), series: name.replaceAll("_", " ") };
 }
 
-// The charts of a run, or of several whose names are put before those of the series.
+// The charts of a run, or of several: each run then has a colour, and each of its series a dash.
 export class Charts {
   constructor(parent, x = "step") { this.parent = parent; this.x = x; this.charts = new Map(); }
 
-  add(name, points, run = "") {
+  add(name, points, run = null) {
     const { chart, series, log = false, ordered = false } = placeOf(name);
     const title = chart[0].toUpperCase() + chart.slice(1);
     if (!this.charts.has(title)) {
-      this.charts.set(title, new LineChart(this.parent, { title, log, ordered: ordered && !run, x: this.x }));
+      const made = new LineChart(this.parent, { title, log, ordered: ordered && !run, x: this.x });
+      this.charts.set(title, made);
+      made.kinds = [];
     }
-    this.charts.get(title).add(run ? `${run} ${series}` : series, points);
+    const at = this.charts.get(title);
+    if (!run) { at.add(series, points); return; }
+    if (!at.kinds.includes(series)) at.kinds.push(series);
+    const dash = DASHES[at.kinds.indexOf(series) % DASHES.length];
+    at.add(`${run.letter} ${series}`, points, { hue: HUES[run.index % HUES.length], dash });
   }
 
   clear() { for (const chart of this.charts.values()) chart.clear(); }

@@ -1,6 +1,6 @@
 // What pages do once they are there: follow jobs, draw curves, upload.
 
-import { Charts, formatted, LineChart } from "./charts.js";
+import { Charts, formatted, HUES, LineChart } from "./charts.js";
 
 const POLL = 2000;
 
@@ -116,12 +116,15 @@ async function compare() {
   if (!items.length) return;
   const charts = new Charts(document.querySelector("main [data-charts]"));
   const lasts = new Map(), names = [];
-  for (const item of items) {
-    const name = item.dataset.name;
+  for (const [index, item] of items.entries()) {
+    const letter = "ABCDEFGH"[index], name = `${letter} ${item.dataset.name}`;
+    const sign = item.querySelector(".letter");
+    sign.textContent = letter;
+    sign.style.setProperty("--hue", HUES[index]);
     names.push(name);
     const { curves } = await asked(`/v1/jobs/${item.dataset.compared}/curves`);
     for (const [series, points] of Object.entries(curves)) {
-      charts.add(series, points, name);
+      charts.add(series, points, { letter, index });
       if (!lasts.has(series)) lasts.set(series, new Map());
       lasts.get(series).set(name, points[points.length - 1][1]);
     }
