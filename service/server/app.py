@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,6 +14,7 @@ from l2o.service.server.auth import Authentication, load_tokens
 from l2o.service.server.base import Context, Part
 from l2o.service.server.database import Database
 from l2o.service.server.errors import add_handlers
+from l2o.service.server.hot import Hot
 from l2o.service.server.limits import Limits
 from l2o.service.server.logs import log
 from l2o.service.server.metrics import Metrics
@@ -59,6 +61,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for part in parts:
         app.include_router(part.routes())
     # The last one added is the outermost.
+    app.add_middleware(Hot, routes=[route for part in parts for route in part.hot()])
     app.add_middleware(Limits, settings=settings)
     app.add_middleware(Authentication, tokens=context.tokens, failures=settings.failures)
     app.add_middleware(Watching, metrics=context.metrics)
@@ -73,6 +76,9 @@ def _lifespan(context: Context, parts: list[Part]):  # type: ignore[no-untyped-d
             for part in parts:
                 await part.start()
                 started.append(part)
+            # What is there now stays: looking through it for garbage would hold up decisions.
+            gc.collect()
+            gc.freeze()
             log("started", data=str(context.settings.data), parts=len(parts))
             yield
         finally:

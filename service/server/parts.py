@@ -5,5 +5,6 @@ from __future__ import annotations
 from l2o.service.server.base import Part
 from l2o.service.server.policies import Policies
 from l2o.service.server.sessions import Sessions
+from l2o.service.server.telemetry import Telemetry
 
-PARTS: tuple[type[Part], ...] = (Policies, Sessions)
+PARTS: tuple[type[Part], ...] = (Policies, Sessions, Telemetry)
