@@ -18,6 +18,7 @@ from l2o.service.server.logs import begin_logging, log
 from l2o.service.server.settings import Settings
 
 LEVELS = ("debug", "info", "warning", "error")
+BACKLOG = 4096
 STOPPING = 15
 """Seconds that answers which are on their way are waited for."""
 
@@ -75,6 +76,7 @@ def listen(host: str, port: int) -> socket.socket:
         raise ValueError(
             f"cannot listen at {host}, port {port}: {error.strerror}; choose --host and --port"
         ) from error
+    bound.listen(BACKLOG)  # who comes before the app is made waits
     bound.set_inheritable(True)
     return bound
 
@@ -89,7 +91,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "server_header": False,
         "timeout_keep_alive": 75,
         "timeout_graceful_shutdown": STOPPING,
-        "backlog": 4096,
+        "backlog": BACKLOG,
         "lifespan": "on",
     }
 
