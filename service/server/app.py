@@ -16,7 +16,7 @@ from l2o.service.server.database import Database
 from l2o.service.server.errors import add_handlers
 from l2o.service.server.hot import Hot
 from l2o.service.server.limits import Limits
-from l2o.service.server.logs import log
+from l2o.service.server.logs import begin_logging, log
 from l2o.service.server.metrics import Metrics
 from l2o.service.server.parts import PARTS
 from l2o.service.server.settings import Settings
@@ -39,7 +39,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ValueError: tokens that cannot be used.
         DatabaseError: a database that cannot be used.
     """
-    settings = settings or Settings.handed_over()
+    if settings is None:
+        settings = Settings.handed_over()
+        begin_logging(settings.log_level)
     database = Database(settings.database, [kind.tables for kind in PARTS])
     context = Context(settings, database, Metrics(), load_tokens(settings))
     parts = [kind(context) for kind in PARTS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import shutil
@@ -51,7 +52,10 @@ def run(settings: Settings) -> None:
     if settings.workers > 1:
         from uvicorn.supervisors import Multiprocess
 
-        Multiprocess(config, target=uvicorn.Server(config).run, sockets=[bound]).run()
+        # Older releases are told what their processes run.
+        told = "target" in inspect.signature(Multiprocess).parameters
+        more: dict[str, Any] = {"target": uvicorn.Server(config).run} if told else {}
+        Multiprocess(config, sockets=[bound], **more).run()
         return
     # Ctrl-C is how a server ends.
     try:
