@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from l2o.layers.groups import LayerGroup, group_layers, param_groups
     from l2o.networks.layer_shared import LayerPolicyNetwork
     from l2o.networks.multipliers import Bins, LogRange
+    from l2o.remote.policy import RemotePolicy
     from l2o.signals.spec import SignalSpec
 
 __version__ = "0.2.0"
@@ -32,6 +33,7 @@ _HOMES = {
     "LearnedPolicy": "deciding.learned",
     "LogRange": "networks.multipliers",
     "Policy": "deciding.policy",
+    "RemotePolicy": "remote.policy",
     "SchedulePolicy": "deciding.schedule_policy",
     "SignalSpec": "signals.spec",
     "group_layers": "layers.groups",
@@ -52,6 +54,7 @@ __all__ = [
     "LearnedPolicy",
     "LogRange",
     "Policy",
+    "RemotePolicy",
     "SchedulePolicy",
     "SignalSpec",
     "group_layers",

@@ -7,13 +7,16 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
+from torch.optim import Optimizer
 
 from l2o.control.history import History
 from l2o.control.rates import Rates
 from l2o.control.state import Memory
+from l2o.deciding.policy import Policy
 from l2o.guarding.guard import Guard
 from l2o.guidance.rows import GuidanceRows
 from l2o.layers.groups import LayerGroup
+from l2o.measuring.meter import Meter
 from l2o.measuring.ranks import Ranks
 from l2o.modes import Mode
 
@@ -25,21 +28,27 @@ class Seeing(ABC):
     """Tells what is in force, draws and logs a history; what that takes is imported only then.
 
     Attributes:
+        policy: what decides; None: the caller does.
+        optimizer: the torch optimizer.
         groups: layer groups, input to head.
         guidance: the guidance terms whose weights the policy scales.
         history: the decisions.
         mode: how multipliers reach the optimizer, and `mode_reason`, why so.
         guard: what steps in when things go wrong, if anything does.
+        meter: what measures the run.
         rates: the user's learning rates.
         ranks: the processes of the run.
     """
 
+    policy: Policy | None
+    optimizer: Optimizer
     groups: tuple[LayerGroup, ...]
     guidance: GuidanceRows
     history: History
     mode: Mode
     mode_reason: str
     guard: Guard | None
+    meter: Meter
     ranks: Ranks
     rates: Rates
     _memory: Memory
@@ -78,6 +87,17 @@ class Seeing(ABC):
         every = self._memory.multipliers
         return every[: len(self.groups)] if self.guidance else every
 
+    def _facts(self, name: str) -> dict[str, Any]:
+        """Return what a server is told of the run."""
+        return {
+            "name": name,
+            "kind": "controller",
+            "groups": self.rows,
+            "total_steps": self.meter.total_steps,
+            "policy": repr(self.policy)[:200] if self.policy is not None else "",
+            "optimizer": type(self.optimizer).__name__,
+        }
+
     def report(self) -> dict[str, Any]:
         """Return steps, decisions and the guard's interventions, counted by reason."""
         self._settle_skips()
@@ -110,12 +130,31 @@ class Seeing(ABC):
             self.history, names, self.steps, has_head, path, list(self.guidance.terms)
         )
 
-    def log_to(self, target: str | os.PathLike[str] | Any) -> Any:
-        """Write every decision to TensorBoard, those so far included; return the writer.
+    def log_to(
+        self,
+        target: str | os.PathLike[str] | Any,
+        *,
+        token: str | None = None,
+        name: str = "",
+    ) -> Any:
+        """Write every decision to TensorBoard or to a server, those so far included.
 
         Args:
-            target: a folder, or the `SummaryWriter` that the training loop has already.
+            target: a folder; the `SummaryWriter` that the training loop has already; or the URL of
+                a server (`l2o serve`), "http://...", which gets the losses, too. What is sent waits
+                in a buffer, never the training; `close()` of what is returned sends the rest.
+            token: for the server; None takes the environment variable L2O_TOKEN.
+            name: what the server is to call the run.
+
+        Returns:
+            The writer.
         """
+        if isinstance(target, str) and target.startswith(("http://", "https://")):
+            from l2o.remote.telemetry import RemoteLog
+
+            sent = RemoteLog(target, self._facts(name), token)
+            sent.follow(self.history, lambda: self.meter.losses)
+            return sent
         from l2o.control.tensorboard import TensorBoardLog
 
         log = TensorBoardLog(target, lambda: self.rows)

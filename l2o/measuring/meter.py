@@ -89,6 +89,17 @@ class Meter:
             self._validation_losses = [kept, self._validation_losses[0]]
 
     @property
+    def losses(self) -> dict[str, float]:
+        """Losses at the newest measurement, by name, NaN for what was not observed.
+
+        Nothing is waited for: they came to the host with that measurement.
+        """
+        found = {name: window.closed_last for name, window in self._windows.items()}
+        newest = self._validation_losses[0]
+        found["validation_loss"] = MISSING if isinstance(newest, Tensor) else newest
+        return found
+
+    @property
     def watching(self) -> bool:
         """Whether `begin_step` must be called before every step."""
         return self._head is not None

@@ -95,6 +95,11 @@ class WindowMean:
         """What was added so far, on its device; None if nothing was."""
         return self._sum
 
+    @property
+    def closed_last(self) -> float:
+        """The mean of the window that was closed last, NaN for none."""
+        return self._previous
+
     def look(self, total: float | None = None) -> tuple[float, float]:
         """Return the mean so far and that of the window before it.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,8 +14,9 @@ from l2o.service.server.auth import Authentication, load_tokens
 from l2o.service.server.base import Context, Part
 from l2o.service.server.database import Database
 from l2o.service.server.errors import add_handlers
+from l2o.service.server.hot import Hot
 from l2o.service.server.limits import Limits
-from l2o.service.server.logs import log
+from l2o.service.server.logs import begin_logging, log
 from l2o.service.server.metrics import Metrics
 from l2o.service.server.parts import PARTS
 from l2o.service.server.settings import Settings
@@ -37,7 +39,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ValueError: tokens that cannot be used.
         DatabaseError: a database that cannot be used.
     """
-    settings = settings or Settings.handed_over()
+    if settings is None:
+        settings = Settings.handed_over()
+        begin_logging(settings.log_level)
     database = Database(settings.database, [kind.tables for kind in PARTS])
     context = Context(settings, database, Metrics(), load_tokens(settings))
     parts = [kind(context) for kind in PARTS]
@@ -59,6 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for part in parts:
         app.include_router(part.routes())
     # The last one added is the outermost.
+    app.add_middleware(Hot, routes=[route for part in parts for route in part.hot()])
     app.add_middleware(Limits, settings=settings)
     app.add_middleware(Authentication, tokens=context.tokens, failures=settings.failures)
     app.add_middleware(Watching, metrics=context.metrics)
@@ -73,6 +78,9 @@ def _lifespan(context: Context, parts: list[Part]):  # type: ignore[no-untyped-d
             for part in parts:
                 await part.start()
                 started.append(part)
+            # What is there now stays: looking through it for garbage would hold up decisions.
+            gc.collect()
+            gc.freeze()
             log("started", data=str(context.settings.data), parts=len(parts))
             yield
         finally:

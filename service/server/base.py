@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,6 +10,7 @@ from fastapi import APIRouter
 
 from l2o.service.server.auth import Token
 from l2o.service.server.database import Database
+from l2o.service.server.hot import HotRoute
 from l2o.service.server.metrics import Metrics
 from l2o.service.server.settings import Settings
 
@@ -52,6 +54,10 @@ class Part:
     def routes(self) -> APIRouter:
         """Return its routes, with their whole paths."""
         return APIRouter()
+
+    def hot(self) -> Sequence[HotRoute]:
+        """Return those of its routes that are asked too often for the web framework."""
+        return ()
 
     async def start(self) -> None:
         """Begin what runs in the background."""

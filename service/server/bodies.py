@@ -12,19 +12,20 @@ from l2o.service.server.errors import Problem, invalid
 Model = TypeVar("Model", bound=BaseModel)
 
 
-async def body_of(request: Request, model: type[Model]) -> Model:
-    """Return the body of a request as a model.
+def parsed(body: bytes, model: type[Model]) -> Model:
+    """Return JSON as a model; Problem with status 422 if it does not validate."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise invalid(list(error.errors(include_url=False, include_context=False))) from error
 
-    Raises:
-        Problem: with status 415 for another type than JSON, 422 for a body that does not validate.
-    """
+
+async def body_of(request: Request) -> bytes:
+    """Return the body of a request; Problem with status 415 if it is said to be no JSON."""
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
     if kind.lower() != "application/json":
         raise Problem(415, f"the body is {kind[:100]!r}", "send application/json")
-    try:
-        return model.model_validate_json(await request.body())
-    except ValidationError as error:
-        raise invalid(list(error.errors(include_url=False, include_context=False))) from error
+    return await request.body()
 
 
 def schema_of(model: type[BaseModel]) -> dict[str, Any]:

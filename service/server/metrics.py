@@ -39,6 +39,18 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._noted: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def note(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count an answered request."""
+        key = (route, method, status)
+        if key not in self._noted:
+            counted = self.requests.labels(route, method, str(status))
+            self._noted[key] = (counted, self.seconds.labels(route))
+        counter, histogram = self._noted[key]
+        counter.inc()
+        histogram.observe(seconds)
+
     def counter(self, name: str, about: str, *labels: str) -> Counter:
         """Make a counter `l2o_<name>_total`."""
         return Counter(f"l2o_{name}", about, labels, registry=self.registry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import shutil
@@ -18,6 +19,7 @@ from l2o.service.server.logs import begin_logging, log
 from l2o.service.server.settings import Settings
 
 LEVELS = ("debug", "info", "warning", "error")
+BACKLOG = 4096
 STOPPING = 15
 """Seconds that answers which are on their way are waited for."""
 
@@ -50,7 +52,10 @@ def run(settings: Settings) -> None:
     if settings.workers > 1:
         from uvicorn.supervisors import Multiprocess
 
-        Multiprocess(config, target=uvicorn.Server(config).run, sockets=[bound]).run()
+        # Older releases are told what their processes run.
+        told = "target" in inspect.signature(Multiprocess).parameters
+        more: dict[str, Any] = {"target": uvicorn.Server(config).run} if told else {}
+        Multiprocess(config, sockets=[bound], **more).run()
         return
     # Ctrl-C is how a server ends.
     try:
@@ -75,6 +80,7 @@ def listen(host: str, port: int) -> socket.socket:
         raise ValueError(
             f"cannot listen at {host}, port {port}: {error.strerror}; choose --host and --port"
         ) from error
+    bound.listen(BACKLOG)  # who comes before the app is made waits
     bound.set_inheritable(True)
     return bound
 
@@ -89,7 +95,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "server_header": False,
         "timeout_keep_alive": 75,
         "timeout_graceful_shutdown": STOPPING,
-        "backlog": 4096,
+        "backlog": BACKLOG,
         "lifespan": "on",
     }
 

@@ -63,8 +63,7 @@ class Watching:
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         # The route's pattern, not the path: those are as many as there are sessions.
         route = getattr(scope.get("route"), "path", "other")
-        self.metrics.requests.labels(route, _method(scope), str(status)).inc()
-        self.metrics.seconds.labels(route).observe(seconds)
+        self.metrics.note(route, _method(scope), status, seconds)
         path = scope["path"]
         quiet = path.startswith(QUIET) or path.endswith("/decisions")
         log(

@@ -8,13 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from prometheus_client import Histogram
 from torch import Tensor
 
 from l2o.deciding.learned import LearnedPolicy
 from l2o.deciding.policy import State
+from l2o.signals.table import MeasuredTable
 
+Array = NDArray[np.float32]
 CHUNK = 32
 """Runs in one call of a network: what it computes with then still fits the processor's caches."""
 MOST = 512
@@ -30,17 +34,27 @@ class Question:
 
     Attributes:
         policy: that decides.
-        observation: `[L, F]`, float32 on the CPU.
+        observation: `[L, F]`, float32 on the CPU; None: the policy's signals of `rows`.
         state: of the policy.
+        rows: a table of what was measured, `[Q, L]`.
         multipliers: the answer `[L]`, once there is one.
         new_state: of the policy, likewise.
     """
 
     policy: LearnedPolicy
-    observation: Tensor
+    observation: Tensor | None
     state: State
+    rows: Array | None = None
     multipliers: Tensor | None = None
     new_state: State | None = None
+
+    @property
+    def shape(self) -> tuple[bool, int]:
+        """Whether there are rows, and the number of layers."""
+        if self.rows is not None:
+            return True, self.rows.shape[1]
+        assert self.observation is not None
+        return False, len(self.observation)
 
 
 def decide(questions: Sequence[Question]) -> None:
@@ -49,9 +63,9 @@ def decide(questions: Sequence[Question]) -> None:
     Runs are not padded to the most layers: what a run is answered does not depend, in any bit, on
     who else asked.
     """
-    alike: dict[tuple[int, torch.Size], list[Question]] = {}
+    alike: dict[tuple[int, tuple[bool, int]], list[Question]] = {}
     for question in questions:
-        key = (id(question.policy), question.observation.shape)
+        key = (id(question.policy), question.shape)
         alike.setdefault(key, []).append(question)
     for asked in alike.values():
         for start in range(0, len(asked), CHUNK):
@@ -61,14 +75,24 @@ def decide(questions: Sequence[Question]) -> None:
 def _decide_alike(asked: Sequence[Question]) -> None:
     policy = asked[0].policy
     if len(asked) == 1:
-        only = asked[0]
+        only, seen = asked[0], _seen(asked)[0]
         with torch.no_grad():
-            only.multipliers, only.new_state = policy(only.observation, only.state)
+            only.multipliers, only.new_state = policy(seen, only.state)
         return
-    seen = torch.stack([question.observation for question in asked])
+    seen = _seen(asked)
     chosen, states = policy.many(seen, [question.state for question in asked])
     for question, multipliers, state in zip(asked, chosen, states, strict=True):
         question.multipliers, question.new_state = multipliers, state
+
+
+def _seen(asked: Sequence[Question]) -> Tensor:
+    """Return the observations `[N, L, F]` of questions to one policy."""
+    tables = [question.rows for question in asked if question.rows is not None]
+    if len(tables) == 1:  # for one, NumPy is the faster way, with the same bits
+        return asked[0].policy.signals.encode(MeasuredTable(tables[0]))[None]
+    if tables:
+        return asked[0].policy.signals.encode(MeasuredTable(torch.from_numpy(np.stack(tables))))
+    return torch.stack([q.observation for q in asked if q.observation is not None])
 
 
 class Batcher(Generic[Asked, Answer]):

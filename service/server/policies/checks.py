@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,6 +12,7 @@ from safetensors.torch import load as load_tensors
 
 from l2o.deciding.architectures import make_network
 from l2o.deciding.bundle import CARD, WEIGHTS, BundleError, load_policy
+from l2o.remote.bundles import code_named
 from l2o.service.server.errors import Problem, shown
 
 MOST_SIZE, MOST_PARTS = 65_536, 1_024
@@ -21,12 +20,6 @@ MOST_SIZE, MOST_PARTS = 65_536, 1_024
 MOST_CARD = 1 << 20
 """Bytes of the largest card."""
 REMEDY = "upload card.json and policy.safetensors as l2o.save_policy wrote them"
-
-
-def version_of(card: bytes, weights: bytes) -> str:
-    """Return the version of a bundle: the hash of both files, of which 16 digits are enough."""
-    parts = hashlib.sha256(card).digest() + hashlib.sha256(weights).digest()
-    return hashlib.sha256(parts).hexdigest()[:16]
 
 
 def check_bundle(card: bytes, weights: bytes, allow_code: bool = False) -> None:
@@ -43,7 +36,7 @@ def check_bundle(card: bytes, weights: bytes, allow_code: bool = False) -> None:
         raise Problem(422, f"card.json is no JSON: {shown(str(error))}", REMEDY) from error
     if not isinstance(told, dict):
         raise Problem(422, f"card.json must be an object, got {type(told).__name__}", REMEDY)
-    if not allow_code and (code := _code(told)):
+    if not allow_code and (code := code_named(told)):
         raise Problem(
             403,
             f"the card names code by its path: {shown(code)}",
@@ -57,16 +50,6 @@ def check_bundle(card: bytes, weights: bytes, allow_code: bool = False) -> None:
             load_policy(folder)
         except (BundleError, ValueError, RecursionError) as error:
             raise Problem(422, str(error).replace(f"{folder}/", ""), REMEDY) from error
-
-
-def _code(card: Mapping[str, Any]) -> str | None:
-    """Return the first dotted path of a card that loading it would import, if any."""
-    signals = card.get("signals")
-    names = signals.get("names") if isinstance(signals, dict) else None
-    interval = card.get("interval")
-    found = list(names) if isinstance(names, list) else []
-    found += [interval.get("name")] if isinstance(interval, dict) else []
-    return next((name for name in found if isinstance(name, str) and ":" in name), None)
 
 
 def _check_size(architecture: Any, weights: bytes) -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import math
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from l2o.deciding.learned import LearnedPolicy
 from l2o.deciding.policy import State
+from l2o.remote.tensors import unpack
 from l2o.service.server.errors import Problem
 
 MOST_LAYERS = 4_096
@@ -51,43 +48,21 @@ class Decided(BaseModel):
     """To be sent with the next observation."""
 
 
-def unpack(packed: Packed, what: str) -> Tensor:
+def unpacked(packed: Packed, what: str) -> Tensor:
     """Return a tensor; Problem if bytes and shape do not fit, or a number is not finite."""
     try:
-        raw = base64.b64decode(packed.float32, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise Problem(
-            422, f"{what}.float32 is no base64: {error}", "encode float32 bytes"
-        ) from error
-    count = math.prod(packed.shape)
-    if len(raw) != 4 * count:
-        raise Problem(
-            422,
-            f"{what} of shape {packed.shape} needs {4 * count} bytes, got {len(raw)}",
-            "send float32 numbers, row by row",
-        )
-    array = np.frombuffer(raw, dtype="<f4").astype(np.float32).reshape(packed.shape)
-    if not np.isfinite(array).all():
+        found = unpack({"shape": packed.shape, "float32": packed.float32})
+    except ValueError as error:
+        raise Problem(422, f"{what}: {error}", "send float32 numbers as base64") from error
+    if not bool(torch.isfinite(found).all()):
         raise Problem(422, f"{what} has numbers that are not finite", "send finite numbers")
-    return torch.from_numpy(array)
-
-
-def pack(tensor: Tensor) -> dict[str, Any]:
-    """Return a tensor as `Packed` has it.
-
-    Example:
-        >>> pack(torch.tensor([1.0]))
-        {'shape': [1], 'float32': 'AACAPw=='}
-    """
-    array = tensor.detach().to("cpu", torch.float32).contiguous().numpy()
-    raw = array.astype("<f4", copy=False).tobytes()
-    return {"shape": list(tensor.shape), "float32": base64.b64encode(raw).decode()}
+    return found
 
 
 def observation_of(asked: Asked, policy: LearnedPolicy) -> Tensor:
     """Return the observation; Problem if it is none of this policy's."""
     if isinstance(asked.observation, Packed):
-        seen = unpack(asked.observation, "observation")
+        seen = unpacked(asked.observation, "observation")
     else:
         rows = asked.observation
         if len({len(row) for row in rows}) > 1:
@@ -115,7 +90,7 @@ def state_of(asked: Asked, policy: LearnedPolicy, layers: int) -> State:
     first = policy.initial_state(layers)
     if not asked.state:
         return first
-    state = {name: unpack(packed, f"state.{name}") for name, packed in asked.state.items()}
+    state = {name: unpacked(packed, f"state.{name}") for name, packed in asked.state.items()}
     expected = {name: list(value.shape) for name, value in first.items()}
     got = {name: list(value.shape) for name, value in state.items()}
     if got != expected:

@@ -8,8 +8,9 @@ from fastapi import APIRouter
 from prometheus_client import Histogram
 
 from l2o.service.server.base import Context, Part
+from l2o.service.server.hot import HotRoute
 from l2o.service.server.policies.batches import Batcher, Question, decide
-from l2o.service.server.policies.routes import policy_routes
+from l2o.service.server.policies.routes import decider, policy_routes
 from l2o.service.server.policies.store import PolicyStore
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -41,6 +42,17 @@ class Policies(Part):
         self.decisions.inc(len(questions))
         return questions
 
+    async def start(self) -> None:
+        """Load the shipped policies now, so that no request has to wait for them."""
+        for name in self.store.names():
+            stored = self.store.versions(name)[0]
+            if stored.source == "shipped":
+                self.store.load(stored)
+
     def routes(self) -> APIRouter:
         """Return the routes below /v1/policies."""
         return policy_routes(self.store, self.batcher)
+
+    def hot(self) -> list[HotRoute]:
+        """Return the route that asks a policy."""
+        return [HotRoute("/v1/policies/", "/decisions", decider(self.store, self.batcher))]

@@ -12,16 +12,12 @@ from starlette.responses import Response
 
 from l2o.deciding.bundle import CARD, WEIGHTS
 from l2o.intervals.plain import as_plain
-from l2o.service.server.bodies import body_of, schema_of
+from l2o.remote.tensors import pack
+from l2o.service.server.bodies import body_of, parsed, schema_of
 from l2o.service.server.errors import Problem, shown
+from l2o.service.server.hot import Answering
 from l2o.service.server.policies.batches import Batcher, Question
-from l2o.service.server.policies.observations import (
-    Asked,
-    Decided,
-    observation_of,
-    pack,
-    state_of,
-)
+from l2o.service.server.policies.observations import Asked, Decided, observation_of, state_of
 from l2o.service.server.policies.store import PolicyStore, Stored
 
 Key = Annotated[
@@ -91,7 +87,8 @@ def policy_routes(store: PolicyStore, batcher: Batcher[Question, Question]) -> A
             raise Problem(
                 404, f"a bundle has no file {shown(file)}", f"ask for {CARD} or {WEIGHTS}"
             )
-        kind = "application/json" if file == CARD else "application/octet-stream"
+        # Its bytes are what the version is a hash of, so it is no JSON that may be written anew.
+        kind = "application/octet-stream"
         return _download(stored, stored.files()[file], kind, file)
 
     @router.get("/{key}/download", response_class=Response)
@@ -122,21 +119,30 @@ def policy_routes(store: PolicyStore, batcher: Batcher[Question, Question]) -> A
     @router.post("/{key}/decisions", response_model=Decided, openapi_extra=schema_of(Asked))
     async def decide(key: Key, request: Request) -> Response:
         """Ask a policy what to do at an observation; the same question has the same answer."""
-        asked = await body_of(request, Asked)
+        answer = await decider(store, batcher)(key, await body_of(request))
+        return Response(answer, media_type="application/json")
+
+    return router
+
+
+def decider(store: PolicyStore, batcher: Batcher[Question, Question]) -> Answering:
+    """Return what answers an observation, posted as JSON, by the policy of a key."""
+
+    async def answer(key: str, body: bytes) -> bytes:
+        asked = parsed(body, Asked)
         stored = store.find(key)
         policy = store.load(stored)
         seen = observation_of(asked, policy)
-        question = Question(policy, seen, state_of(asked, policy, len(seen)))
-        done = await batcher.ask(question)
+        done = await batcher.ask(Question(policy, seen, state_of(asked, policy, len(seen))))
         assert done.multipliers is not None
-        answer = Decided.model_construct(
+        told = Decided.model_construct(
             policy=stored.key,
             multipliers=done.multipliers.tolist(),
             state={name: pack(value) for name, value in (done.new_state or {}).items()},
         )
-        return Response(answer.model_dump_json(warnings=False), media_type="application/json")
+        return told.model_dump_json(warnings=False).encode()
 
-    return router
+    return answer
 
 
 def _listed(stored: Stored) -> Listed:

@@ -15,8 +15,9 @@ from l2o.deciding.bundle import CARD, WEIGHTS, list_policies, load_policy
 from l2o.deciding.learned import LearnedPolicy
 from l2o.files.atomic import write_atomically
 from l2o.registry import unknown_name
+from l2o.remote.bundles import version_of
 from l2o.service.server.errors import Problem, shown
-from l2o.service.server.policies.checks import check_bundle, version_of
+from l2o.service.server.policies.checks import check_bundle
 
 NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
 MOST_VERSIONS = 1_000

@@ -133,8 +133,8 @@ class Answering:
             return
         if step != due:
             raise out_of_order(step, due)
-        seen = session.observe(progress, post.measured, given, scalars)
-        post.question = Question(session.policy, seen, progress.memory or {})
+        rows = session.observe(progress, post.measured, given, scalars)
+        post.question = Question(session.policy, None, progress.memory or {}, rows)
 
     def _given_before(self, post: Post, due: int | None) -> Array:
         assert post.id is not None

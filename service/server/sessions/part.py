@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from fastapi import APIRouter
 
 from l2o.service.server.base import Context, Part
+from l2o.service.server.hot import HotRoute
 from l2o.service.server.logs import log
 from l2o.service.server.policies import Policies
 from l2o.service.server.policies.batches import Batcher
 from l2o.service.server.sessions.answering import Answering, Post
-from l2o.service.server.sessions.routes import session_routes
+from l2o.service.server.sessions.routes import decider, session_routes
 from l2o.service.server.sessions.signing import Signer
 from l2o.service.server.sessions.store import SessionStore
 from l2o.service.server.sessions.tables import TABLES
@@ -52,6 +53,10 @@ class Sessions(Part):
     def routes(self) -> APIRouter:
         """Return the routes below /v1/sessions, and /v1/decide."""
         return session_routes(self.store, self.answering, self.batcher, self.signer)
+
+    def hot(self) -> list[HotRoute]:
+        """Return the route of measurements."""
+        return [HotRoute("/v1/sessions/", "/decisions", decider(self.batcher))]
 
     async def start(self) -> None:
         """Begin to look for sessions that have expired."""

@@ -12,8 +12,9 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from l2o.service.server.bodies import body_of, schema_of
+from l2o.service.server.bodies import body_of, parsed, schema_of
 from l2o.service.server.errors import Problem
+from l2o.service.server.hot import Answering as Answer
 from l2o.service.server.policies.batches import Batcher
 from l2o.service.server.sessions.answering import Answering, Post, answered
 from l2o.service.server.sessions.models import (
@@ -52,7 +53,7 @@ def session_routes(
     )
     async def open_session(request: Request) -> Response:
         """Open a session for a run; the answer has the multipliers that it begins with."""
-        opening = await body_of(request, Opening)
+        opening = parsed(await body_of(request), Opening)
         session = answering.make(opening)
         progress, measured = session.begin()
         post = await batcher.ask(Post(measured, session=session, progress=progress))
@@ -79,8 +80,8 @@ def session_routes(
     )
     async def decide(session: Id, request: Request) -> Response:
         """Post what was measured; the same post again has the same answer."""
-        post = await batcher.ask(Post(await body_of(request, Measured), session))
-        return _json(_told(post))
+        answer = await decider(batcher)(session, await body_of(request))
+        return Response(answer, media_type="application/json")
 
     @router.post(
         "/sessions/decisions",
@@ -89,7 +90,8 @@ def session_routes(
     )
     async def decide_several(request: Request) -> Response:
         """Post what was measured in several sessions; each has an answer, or says why not."""
-        posts = [Post(each, each.session) for each in (await body_of(request, Several)).decisions]
+        asked = parsed(await body_of(request), Several)
+        posts = [Post(each, each.session) for each in asked.decisions]
         found = await asyncio.gather(*map(batcher.ask, posts), return_exceptions=True)
         texts = []
         for post, each in zip(posts, found, strict=True):
@@ -111,7 +113,7 @@ def session_routes(
     @router.post("/decide", response_model=Answered, openapi_extra=schema_of(Carried))
     async def decide_carried(request: Request) -> Response:
         """Post what was measured, and the state that the client keeps; nothing is kept here."""
-        asked = await body_of(request, Carried)
+        asked = parsed(await body_of(request), Carried)
         key, opening, state = signer.check(asked.state)
         # Runs with the same layer groups share what is laid out of them.
         session = answering.known(blake2b((key + opening).encode()).hexdigest(), opening, key)
@@ -123,6 +125,16 @@ def session_routes(
 
     _add_reading(router, store, answering)
     return router
+
+
+def decider(batcher: Batcher[Post, Post]) -> Answer:
+    """Return what answers a measurement, posted as JSON, in a session."""
+
+    async def answer(session: str, body: bytes) -> bytes:
+        post = await batcher.ask(Post(parsed(body, Measured), session))
+        return _told(post).model_dump_json(warnings=False).encode()
+
+    return answer
 
 
 def _add_reading(router: APIRouter, store: SessionStore, answering: Answering) -> None:

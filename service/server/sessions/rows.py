@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from l2o.service.server.errors import Problem
 from l2o.service.server.sessions.models import Group, Measured, Opening
 from l2o.signals.base import MISSING
-from l2o.signals.table import LAYER_FIELDS, ROW, ROWS
+from l2o.signals.table import ROW, ROWS, RUN_FIELDS, RUN_ROWS
 
 Array = NDArray[np.float32]
 NORMS = ("weight_norm", "gradient_norm", "update_norm", "drift_norm")
@@ -83,12 +83,19 @@ def given_rows(measured: Measured, count: int) -> Array:
     Raises:
         Problem: a value that cannot be.
     """
-    rows = np.full((len(GIVEN), count), MISSING, dtype=np.float32)
+    told = [getattr(measured, name) for name in GIVEN]
+    none = [None] * count
     with np.errstate(over="ignore"):  # what float32 cannot hold is inf, and that is meant
-        for index, name in enumerate(GIVEN):
-            values = getattr(measured, name)
+        try:
+            rows = np.array([none if each is None else each for each in told], dtype=np.float32)
+            fine = rows.shape[1] == count and not np.less(rows[: len(NORMS)], 0.0).any()
+        except ValueError:  # lists of different lengths
+            fine = False
+    if not fine or np.isnan(rows).any():
+        # What is wrong, if anything is: null became NaN, too.
+        for name, values in zip(GIVEN, told, strict=True):
             if values is not None:
-                rows[index] = per_group(name, values, count, 0.0 if name in NORMS else -math.inf)
+                per_group(name, values, count, 0.0 if name in NORMS else -math.inf)
     return rows
 
 
@@ -128,9 +135,8 @@ def fill(rows: Array, given: Array, sees_both: bool) -> None:
 
 def fill_run(rows: Array, run: dict[str, float]) -> None:
     """Write the fields of the run into a table; what is not named is missing."""
-    for name in ROWS[len(LAYER_FIELDS) : -1]:
-        with np.errstate(over="ignore"):
-            rows[ROW[name]] = run.get(name, MISSING)
+    with np.errstate(over="ignore"):
+        rows[RUN_ROWS] = np.array([[run.get(name, MISSING)] for name in RUN_FIELDS])
 
 
 def _or_missing(value: float | None) -> float:

@@ -6,7 +6,6 @@ from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from l2o.deciding.learned import LearnedPolicy
 from l2o.intervals import Windows
@@ -25,7 +24,7 @@ from l2o.service.server.sessions.rows import (
     given_scalars,
     per_group,
 )
-from l2o.signals.table import ROW, MeasuredTable
+from l2o.signals.table import ROW
 
 Array = NDArray[np.float32]
 
@@ -107,8 +106,8 @@ class Session:
 
     def observe(
         self, progress: Progress, measured: Measured, given: Array, scalars: dict[str, float]
-    ) -> Tensor:
-        """Take note of a measurement; return what the policy is shown of it."""
+    ) -> Array:
+        """Take note of a measurement; return the table of it, which signals are computed from."""
         step = measured.step
         if measured.base_lr is not None:
             progress.base_lr = self._rates(measured.base_lr)
@@ -123,7 +122,7 @@ class Session:
         fill_run(rows, self._run(progress, step, scalars))
         progress.loss, progress.proxy_kl = scalars["loss"], scalars["proxy_kl"]
         progress.step = step
-        return self.policy.signals.encode(MeasuredTable(rows))
+        return rows
 
     def _run(self, progress: Progress, step: int, scalars: dict[str, float]) -> dict[str, float]:
         """Return the fields of the run."""

@@ -1,0 +1,90 @@
+"""Paths that are asked thousands of times a second, answered without the web framework's detour.
+
+Each of them is a route of the framework, too, where its page tells of it: both call the same
+function, so that they answer the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from l2o.service.server.errors import Problem
+
+Answering = Callable[[str, bytes], Awaitable[bytes]]
+JSON = [(b"content-type", b"application/json")]
+
+
+@dataclass(frozen=True)
+class HotRoute:
+    """A path `prefix + KEY + suffix` to which JSON is posted.
+
+    Attributes:
+        prefix: before the key.
+        suffix: after it; a route without a suffix has no key.
+        answer: makes the answer, as JSON, of key and body; raises Problem.
+    """
+
+    prefix: str
+    suffix: str
+    answer: Answering
+
+    @property
+    def path(self) -> str:
+        """The pattern, for logs and counters."""
+        return f"{self.prefix}{{key}}{self.suffix}" if self.suffix else self.prefix
+
+    def key(self, path: str) -> str | None:
+        """Return the key of a path; None if it is another route's."""
+        if not self.suffix:
+            return "" if path == self.prefix else None
+        if not (path.startswith(self.prefix) and path.endswith(self.suffix)):
+            return None
+        key = path[len(self.prefix) : -len(self.suffix)]
+        return key if 0 < len(key) <= 100 and "/" not in key else None
+
+
+class Hot:
+    """Answers hot paths, and passes on all others."""
+
+    def __init__(self, app: ASGIApp, routes: Sequence[HotRoute]) -> None:
+        self.app, self.routes = app, routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] == "http" and scope["method"] == "POST":
+            for route in self.routes:
+                key = route.key(scope["path"])
+                if key is not None:
+                    scope["route"] = route
+                    await _answer(route, key, scope, receive, send)
+                    return
+        await self.app(scope, receive, send)
+
+
+async def _answer(route: HotRoute, key: str, scope: Scope, receive: Receive, send: Send) -> None:
+    kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+    try:
+        if kind and kind.partition(b";")[0].strip().lower() != b"application/json":
+            raise Problem(415, f"the body is {kind[:100].decode('latin-1')!r}", "send JSON")
+        answer = await route.answer(key, await whole_body(receive))
+    except Problem as problem:
+        await problem.response()(scope, receive, send)
+        return
+    length = (b"content-length", str(len(answer)).encode())
+    await send({"type": "http.response.start", "status": 200, "headers": [*JSON, length]})
+    await send({"type": "http.response.body", "body": answer})
+
+
+async def whole_body(receive: Receive) -> bytes:
+    """Return the body; Problem if the client left in the middle of it."""
+    parts = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Problem(400, "the client left before the body was whole", "send it again")
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)

@@ -1,0 +1,55 @@
+"""The part of a server that runs elsewhere tell what they do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from fastapi import APIRouter
+
+from l2o.service.server.base import Context, Part
+from l2o.service.server.logs import log
+from l2o.service.server.telemetry.routes import telemetry_routes
+from l2o.service.server.telemetry.store import TelemetryStore
+from l2o.service.server.telemetry.tables import TABLES
+
+SWEEP = 600.0
+"""Seconds between two looks for runs that may be forgotten."""
+
+
+class Telemetry(Part):
+    """Takes in events and shows them.
+
+    Attributes:
+        store: runs and events.
+    """
+
+    tables = TABLES
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.store = TelemetryStore(context.database)
+        self._sweeper: asyncio.Task[None] | None = None
+
+    def routes(self) -> APIRouter:
+        """Return the routes below /v1/telemetry."""
+        return telemetry_routes(self.store)
+
+    async def start(self) -> None:
+        """Begin to look for runs that may be forgotten."""
+        self._sweeper = asyncio.create_task(self._sweep())
+
+    async def stop(self) -> None:
+        """Stop looking."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweeper
+
+    async def _sweep(self) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(self.store.forget_old)
+            except Exception as error:  # whatever is wrong now, the next look may work
+                log("telemetry could not be looked through", error=str(error))
+            await asyncio.sleep(SWEEP)
