@@ -104,8 +104,10 @@ def test_reports_are_shown_and_networks_downloaded(server, done):
 
 @pytest.mark.parametrize(
     "path",
-    ["../config.yaml", "..%2Fconfig.yaml", "%2e%2e/log.txt", "/etc/passwd", "%2Fetc/passwd"]
-    + [".l2o.lock", "a/../../lock", "nothing", "figures", "x%00y", "..%5C..%5Cservice.db"],
+    [
+        *("../config.yaml", "..%2Fconfig.yaml", "%2e%2e/log.txt", "/etc/passwd", "%2Fetc/passwd"),
+        *(".l2o.lock", "a/../../lock", "nothing", "figures", "x%00y", "..%5C..%5Cservice.db"),
+    ],
 )
 def test_files_of_others_are_not_there(server, done, path):
     assert server.ask("GET", f"/v1/jobs/{done[0]}/files/{path}")[0] == 404

@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+
 @dataclass(frozen=True)
 class Measured:
     """A value with its interval.

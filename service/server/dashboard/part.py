@@ -9,6 +9,7 @@ from starlette.responses import FileResponse
 
 from l2o.service.server.base import Context, Part
 from l2o.service.server.dashboard.job_pages import job_pages
+from l2o.service.server.dashboard.live_pages import live_pages
 from l2o.service.server.dashboard.policy_pages import policy_pages
 from l2o.service.server.dashboard.rendering import Pages
 from l2o.service.server.dashboard.sign_in import sign_in_pages
@@ -17,6 +18,7 @@ from l2o.service.server.dashboard.upload_pages import upload_pages
 from l2o.service.server.errors import Problem
 from l2o.service.server.jobs import Jobs
 from l2o.service.server.policies import Policies
+from l2o.service.server.telemetry import Telemetry
 
 STATIC = Path(__file__).parent / "static"
 KINDS = {
@@ -36,11 +38,12 @@ class Dashboard(Part):
         self.pages = Pages(context)
 
     def bind(self, parts: dict[type[Part], Part]) -> None:
-        """Take note of jobs and policies."""
-        jobs, policies = parts[Jobs], parts[Policies]
+        """Take note of the parts that it shows."""
+        jobs, policies, telemetry = parts[Jobs], parts[Policies], parts[Telemetry]
         assert isinstance(jobs, Jobs)
         assert isinstance(policies, Policies)
-        self.jobs, self.policies = jobs, policies
+        assert isinstance(telemetry, Telemetry)
+        self.jobs, self.policies, self.telemetry = jobs, policies, telemetry
 
     def routes(self) -> APIRouter:
         """Return the routes of all pages."""
@@ -50,6 +53,7 @@ class Dashboard(Part):
         router.include_router(job_pages(self.pages, queue, store))
         router.include_router(policy_pages(self.pages, store))
         router.include_router(upload_pages(self.pages, self.jobs.uploads))
+        router.include_router(live_pages(self.pages, self.telemetry.store))
         router.include_router(system_pages(self.pages, queue))
 
         @router.get("/static/{name}")

@@ -176,6 +176,40 @@ function followSystem() {
   }, POLL);
 }
 
+function followLive() {
+  const page = document.querySelector("[data-live]");
+  if (!page) return;
+  const run = page.dataset.live, groups = JSON.parse(page.dataset.groups);
+  const charts = new Charts(page.querySelector("[data-charts]"));
+  const trouble = page.querySelector("[data-trouble]");
+  let after = -1;
+  const look = async () => {
+    if (document.hidden && after >= 0) { setTimeout(look, POLL); return; }
+    let more = false, ended = false;
+    try {
+      const events = await asked(`/v1/telemetry/runs/${run}/events?after=${after}&limit=1000`);
+      const found = new Map();
+      const put = (name, step, value) => { if (!found.has(name)) found.set(name, []); found.get(name).push([step, value]); };
+      for (const event of events) {
+        for (const [name, value] of Object.entries(event.values || {})) put(`train/${name}`, event.step, value);
+        (event.learning_rates || []).forEach((rate, index) => put(`lr/${groups[index] || index}`, event.step, rate));
+        (event.multipliers || []).forEach((factor, index) => put(`multiplier/${groups[index] || index}`, event.step, factor));
+        if (event.trouble) { trouble.hidden = false; trouble.textContent = `Step ${event.step}: ${event.trouble}`; }
+        after = event.number;
+      }
+      for (const [name, points] of found) charts.add(name, points);
+      if (found.size) page.querySelector("[data-no-curves]").hidden = true;
+      more = events.length === 1000;
+      const told = await asked(`/v1/telemetry/runs/${run}`);
+      page.querySelector("[data-told]").textContent = `${told.events} events`;
+      ended = told.ended !== null && after + 1 >= told.events;
+      if (told.ended !== null) { const badge = page.querySelector("[data-state]"); badge.textContent = "ended"; badge.className = "badge succeeded"; }
+    } catch { /* the server is gone for now; the next look may find it */ }
+    if (!ended) setTimeout(look, more ? 0 : POLL);
+  };
+  look();
+}
+
 function upload() {
   const form = document.querySelector("[data-upload]");
   if (!form) return;
@@ -209,6 +243,7 @@ function confirmations() {
 followTables();
 followJob();
 compare();
+followLive();
 followSystem();
 upload();
 confirmations();
