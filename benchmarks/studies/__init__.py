@@ -43,5 +43,6 @@ STUDIES: dict[str, tuple[str, str]] = {
     ),
     "attention": (f"{_HERE}.attention:Attention", "Where do fine-tuned networks look? Grad-CAM."),
     "damage": ("l2o.service.damage.study:Damage", "Are damaged files refused, or made anew?"),
+    "kills": ("l2o.service.kills.study:Kills", "Is anything lost when a server is killed?"),
 }
 """Name -> where the study is, and the question it answers; imported when used."""
