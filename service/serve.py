@@ -27,6 +27,14 @@ def serve(
     allow_code: Annotated[
         bool, typer.Option("--allow-code", help="Let jobs name code by dotted path.")
     ] = False,
+    more: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="key=value",
+            help="Limits to change, as max_upload=8e9, rate=100, session_seconds=3600.",
+            show_default=False,
+        ),
+    ] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Serve policies, control sessions, jobs and a dashboard over HTTP.
@@ -35,15 +43,17 @@ def serve(
     """
     with explained(command="serve"):
         from l2o.service.server.running import run
-        from l2o.service.server.settings import Settings
+        from l2o.service.server.settings import settings_of
 
-        settings = Settings(
-            host=host,
-            port=port,
-            data=data.resolve(),
-            token=token and token.resolve(),
-            workers=workers,
-            allow_code=allow_code,
-            log_level=log_level,
+        run(
+            settings_of(
+                more or (),
+                host=host,
+                port=port,
+                data=data.resolve(),
+                token=token and token.resolve(),
+                workers=workers,
+                allow_code=allow_code,
+                log_level=log_level,
+            )
         )
-        run(settings)

@@ -206,9 +206,7 @@ def test_wrong_measurements_are_refused_with_the_field_and_the_rule(server, name
 WRONG_OPENINGS = {
     "no groups": {"groups": []},
     "two of a name": {"groups": [{"name": "a", "size": 1}, {"name": "a", "size": 1}]},
-    "head first": {
-        "groups": [{"name": "a", "size": 1, "is_head": True}, {"name": "b", "size": 1}]
-    },
+    "head first": {"groups": [{"name": "a", "size": 1, "is_head": True}, {"name": "b", "size": 1}]},
     "size zero": {"groups": [{"name": "a", "size": 0}, {"name": "b", "size": 1}]},
     "norms of others": {"weight_norm": [1.0]},
     "negative norms": {"weight_norm": [1.0, -1.0]},

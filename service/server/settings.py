@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from l2o.configs.base import Strict
+from l2o.registry import lookup
 
 VARIABLE = "L2O_SERVE_SETTINGS"
 """Environment variable in which the processes of one server find its settings."""
@@ -79,3 +82,35 @@ class Settings(Strict):
                 "create_app(Settings(...))"
             )
         return cls.model_validate_json(text)
+
+
+def settings_of(more: Iterable[str], **given: Any) -> Settings:
+    """Return settings of the command's options and of `key=value` for others.
+
+    Raises:
+        ValueError: a field that there is not, or a value that it cannot have.
+
+    Example:
+        >>> settings_of(["rate=100"], data=Path("data")).rate
+        100.0
+    """
+    limits = {name: None for name in Settings.model_fields if name not in given}
+    for each in more:
+        name, found, value = each.partition("=")
+        if not found:
+            raise ValueError(f"{each!r} is no key=value, as max_body=1e6 is")
+        lookup("limit", limits, name)
+        given[name] = _number(name, value)
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{where}: {first['msg']}, got {first['input']!r}") from None
+
+
+def _number(name: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise ValueError(f"{name} must be a number, got {value!r}") from None
