@@ -39,6 +39,7 @@ EXTRA_OF = {
     "uvicorn": "serve",
     "starlette": "serve",
     "prometheus_client": "serve",
+    "psutil": "serve",
 }
 """Modules that are not in the base install, and the smallest extra that brings each."""
 

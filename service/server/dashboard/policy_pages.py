@@ -6,12 +6,11 @@ import json
 from typing import Any
 
 from fastapi import APIRouter
-from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
 from l2o.service.cards import FIRST, summary
-from l2o.service.server.dashboard.intervals_svg import Measured, intervals_svg
+from l2o.service.server.dashboard.measured import Line, Measured, lines
 from l2o.service.server.dashboard.page_route import page_route
 from l2o.service.server.dashboard.rendering import Pages
 from l2o.service.server.policies.store import PolicyStore
@@ -49,8 +48,8 @@ def policy_pages(pages: Pages, store: PolicyStore) -> APIRouter:
     return router
 
 
-def pictures(card: dict[str, Any]) -> list[tuple[str, Markup, list[Measured]]]:
-    """Return pictures of what a benchmark measured of a policy: unit, SVG, and the numbers."""
+def pictures(card: dict[str, Any]) -> list[tuple[str, list[Line]]]:
+    """Return what a benchmark measured of a policy: a picture's lines for each unit."""
     benchmark = card.get("results", {}) if isinstance(card.get("results"), dict) else {}
     benchmark = benchmark.get("benchmark") if isinstance(benchmark.get("benchmark"), dict) else {}
     by_unit: dict[str, list[Measured]] = {}
@@ -58,7 +57,7 @@ def pictures(card: dict[str, Any]) -> list[tuple[str, Markup, list[Measured]]]:
         found = Measured.of(figure)
         if found is not None:
             by_unit.setdefault(found.unit, []).append(found)
-    return [(unit, intervals_svg(of), of) for unit, of in by_unit.items()]
+    return [(unit, lines(of)) for unit, of in by_unit.items()]
 
 
 def _in_short(card: dict[str, Any]) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""A picture of measured values and their intervals, one line for each, as SVG."""
+"""Measured values and their intervals, and where a picture of them draws each."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-from markupsafe import Markup, escape
 
 
 @dataclass(frozen=True)
@@ -48,28 +46,41 @@ class Measured:
         )
 
 
-def intervals_svg(measured: Sequence[Measured]) -> Markup:
-    """Return a list with a line for each value: its label, a dot, its interval, a mark at zero.
+@dataclass(frozen=True)
+class Line:
+    """Where a picture of several values draws one of them: shares of its width, in percent.
 
-    Places are shares of the width, so that text has its own size on any screen.
+    Attributes:
+        measured: what is drawn.
+        kind: "holds", "fails" or "plain".
+        zero: where zero is.
+        low: where the interval begins, `high`, where it ends, and `value`, where the value is.
+    """
+
+    measured: Measured
+    kind: str
+    zero: float
+    low: float
+    high: float
+    value: float
+
+
+def lines(measured: Sequence[Measured]) -> list[Line]:
+    """Return a line for each value, on one scale that zero is on, too.
+
+    Example:
+        >>> [line.value for line in lines([Measured("a", 1.0, 0.5, 2.0, "points", True)])]
+        [50.0]
     """
     low = min(0.0, *(each.low for each in measured))
     high = max(0.0, *(each.high for each in measured))
     span = (high - low) or 1.0
 
-    def at(value: float) -> str:
-        return f"{2 + 96 * (value - low) / span:.2f}%"
+    def at(value: float) -> float:
+        return round(2 + 96 * (value - low) / span, 2)
 
-    lines = []
-    for each in measured:
-        # What is said by colour is said by shape, too: a dot that is filled, or a ring.
-        kind = {True: "holds", False: "fails", None: "plain"}[each.holds]
-        lines.append(
-            f"<li><span>{escape(each.label)}</span>"
-            f'<span class="value">{each.value:+.4g} [{each.low:.4g}, {each.high:.4g}]</span>'
-            '<svg aria-hidden="true">'
-            f'<line class="zero" x1="{at(0)}" x2="{at(0)}" y1="-6" y2="26"/>'
-            f'<g class="{kind}"><line x1="{at(each.low)}" x2="{at(each.high)}" y1="10" y2="10"/>'
-            f'<circle cx="{at(each.value)}" cy="10" r="5"/></g></svg></li>'
-        )
-    return Markup(f'<ul class="intervals">{"".join(lines)}</ul>')
+    kinds = {True: "holds", False: "fails", None: "plain"}
+    return [
+        Line(each, kinds[each.holds], at(0.0), at(each.low), at(each.high), at(each.value))
+        for each in measured
+    ]
