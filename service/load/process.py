@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import subprocess
 import sys
 import time
@@ -102,6 +103,15 @@ class ServerProcess:
             return 0
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
         return 1024 * int(line.split()[1])
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time that it has taken; 0 where the system does not tell."""
+        stat = Path(f"/proc/{self._process.pid}/stat")
+        if not stat.is_file():
+            return 0.0
+        told = stat.read_text().rpartition(")")[2].split()
+        return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
 
     def __enter__(self) -> ServerProcess:
         return self

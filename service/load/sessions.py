@@ -112,7 +112,7 @@ async def run_live(port: int, sessions: int, groups: int, rounds: int, warm_up: 
     for _ in range(sessions):
         _, made = await loop.create_connection(Connection, "127.0.0.1", port)
         connections.append(made)
-    names = await _open_all(connections, groups)
+    names = await open_all(connections, groups)
     bodies = [measurement(groups, seed) for seed in range(sessions)]
     texts = [json.dumps({k: v for k, v in body.items() if k != "step"})[1:] for body in bodies]
     live, begin = Live(), loop.time() + 1.0
@@ -137,7 +137,7 @@ async def run_live(port: int, sessions: int, groups: int, rounds: int, warm_up: 
     return live
 
 
-async def _open_all(connections: Sequence[Connection], groups: int) -> list[str]:
+async def open_all(connections: Sequence[Connection], groups: int) -> list[str]:
     """Open a session on each connection, a few at a time."""
     names = []
     for start in range(0, len(connections), 16):

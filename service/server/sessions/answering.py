@@ -211,7 +211,7 @@ class Answering:
         assert question is not None
         assert progress is not None
         assert question.multipliers is not None
-        progress.multipliers, progress.memory = question.multipliers.numpy(), question.new_state
+        progress.multipliers, progress.memory = question.multipliers, question.new_state
         post.answer = progress.answer
         if post.id is not None:
             self.store.advance(post.id, post.measured.step, post.digest, progress.to_bytes())
