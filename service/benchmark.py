@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from l2o.service.following import ServerOption, followed
 from l2o.service.outcomes import explained
 from l2o.service.texts import ConfigArgument, OverridesArgument
 
@@ -28,6 +29,7 @@ def benchmark(
             help="Processes; one per core if not given, one on a GPU.", min=1, metavar="N"
         ),
     ] = None,
+    server: ServerOption = None,
 ) -> None:
     """Compare policies and schedules.
 
@@ -50,9 +52,11 @@ def benchmark(
 
         with run_lock(folder):
             from l2o.benchmarks import print_table, run_benchmark
+            from l2o.benchmarks.cells.record_file import CELLS
 
             _tell_changes(folder, settings)
-            run_benchmark(settings, folder, workers=workers, progress=True)
+            with followed(server, "benchmark", folder / CELLS):
+                run_benchmark(settings, folder, workers=workers, progress=True)
             print_table(folder)
     typer.echo(f"report: {shlex.join(['l2o', 'report', str(folder)])}")
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from l2o.service.following import ServerOption
 from l2o.service.outcomes import explained
 from l2o.service.texts import ConfigArgument, OverridesArgument
 
@@ -26,6 +27,7 @@ def finetune(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in DIR, if there is one.")
     ] = False,
+    server: ServerOption = None,
 ) -> None:
     """Fine-tune a network, yours or ours.
 
@@ -63,7 +65,7 @@ def finetune(
             elif run_folder.is_used(folder):
                 run_folder.require_same(folder, "finetune", settings)
             run_folder.write_config(folder, settings)
-            path = run_finetune(settings, folder, resume=resume)
+            path = run_finetune(settings, folder, resume=resume, server=server)
         typer.echo(summary(path))
     typer.echo(f"results: {path}")
     typer.echo(f"network: {folder / 'model.safetensors'}")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from l2o.service.following import ServerOption, followed
 from l2o.service.outcomes import explained
 from l2o.service.texts import ConfigArgument, OverridesArgument
 
@@ -25,6 +26,7 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in DIR, if there is one.")
     ] = False,
+    server: ServerOption = None,
 ) -> None:
     """Learn a policy that sets learning rates.
 
@@ -44,6 +46,7 @@ def train(
         from l2o.files.seals import read_json
 
         with run_lock(folder):
+            from l2o.policies.common.metrics import METRICS
             from l2o.policies.train import train as run_training
 
             used = run_folder.is_used(folder)
@@ -51,7 +54,8 @@ def train(
                 run_folder.require_unused(folder, "add --resume to go on with the run in it, ")
             elif used:
                 run_folder.require_same(folder, "train", settings, changeable=CHANGEABLE)
-            path = run_training(settings, folder, resume=resume and used)
+            with followed(server, "train", folder / METRICS):
+                path = run_training(settings, folder, resume=resume and used)
         told = _told(read_json(path / "results.json", "resume the run, which writes it again"))
     typer.echo(told)
     typer.echo(f"policy: {path}")

@@ -10,6 +10,7 @@ from torch import nn
 
 import l2o
 from l2o.remote.telemetry import RemoteLog
+from l2o.service.following import followed
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +154,20 @@ def test_events_sent_again_count_once(server):
 def test_wrong_events_are_refused(server, wrong):
     server.ask("PUT", "/v1/telemetry/runs/wrong", {})
     assert server.ask("POST", "/v1/telemetry/runs/wrong/events", wrong)[0] == 422
+
+
+def test_a_file_that_grows_is_followed(server, tmp_path, monkeypatch):
+    monkeypatch.setattr("l2o.service.following.LOOKING", 0.05)
+    monkeypatch.setenv("L2O_TOKEN", TOKEN)
+    file = tmp_path / "a-run" / "metrics.jsonl"
+    file.parent.mkdir()
+    with followed(server.url, "train", file):
+        file.write_text('{"loss": 1.0, "of": {"test": 2}}\n{"loss": 0.5')
+        time.sleep(0.2)
+        with file.open("a") as opened:
+            opened.write("}\n")
+    runs = server.ask("GET", "/v1/telemetry/runs")[1]
+    run = next(each for each in runs if each["facts"]["name"] == "a-run")
+    assert run["ended"]
+    values = [event["values"] for event in events_of(server, run["run"])]
+    assert values == [{"loss": 1.0, "of/test": 2.0}, {"loss": 0.5}]

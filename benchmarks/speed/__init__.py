@@ -26,6 +26,10 @@ SPEED: dict[str, tuple[str, str]] = {
         "How fast is fine-tuning on image files, against a bare loop?",
     ),
     "precision": (f"{_HERE}.precision:Precision", "What does a number format cost in accuracy?"),
+    "service": (
+        "l2o.service.load.speed:Service",
+        "How fast does a server decide, and what does a policy elsewhere cost?",
+    ),
     "page": (f"{_HERE}.page:Page", "Tables of written results, as Markdown; a picture."),
 }
 """Name -> where the measurement is, and the question it answers; imported when used."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,13 +45,16 @@ _AT_ONCE = 10
 """Steps between looks at Ctrl-C and at the progress bar."""
 
 
-def run_finetune(config: FinetuneConfig, out: str | Path, resume: bool = False) -> Path:
+def run_finetune(
+    config: FinetuneConfig, out: str | Path, resume: bool = False, server: str | None = None
+) -> Path:
     """Fine-tune once; write network, predictions, results, figures and report into a folder.
 
     Args:
         config: task, loop, and the policy or schedule.
         out: the folder; made if missing.
         resume: go on from the folder's checkpoint, if there is one.
+        server: URL of a server that shows its decisions and losses, too.
 
     Returns:
         Path of `results.json`.
@@ -68,7 +71,11 @@ def run_finetune(config: FinetuneConfig, out: str | Path, resume: bool = False) 
         return out / "results.json"
     processes = find_processes("cpu" if config.finetuning.device == "cpu" else "cuda")
     with _locked(out, processes), _threads(config), deferred_interrupts():
-        return Finetuning(config, out, processes).go(resume)
+        tuning = Finetuning(config, out, processes)
+        if server is None or not processes.is_main:
+            return tuning.go(resume)
+        with closing(tuning.run.controller.log_to(server, name=out.name)):
+            return tuning.go(resume)
 
 
 def check(config: FinetuneConfig) -> None:

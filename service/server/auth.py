@@ -149,8 +149,7 @@ class Authentication:
         await self.app(scope, receive, send)
 
     def _admit(self, scope: Scope) -> None:
-        headers = Headers(scope=scope)
-        given, by_cookie = presented(headers)
+        given, by_cookie = presented(scope)
         if not given:
             raise Problem(
                 401,
@@ -176,7 +175,7 @@ class Authentication:
                     f"the token of {token.name} may read, and this writes",
                     "use a token with the right to write",
                 )
-            if by_cookie and not _from_here(headers):
+            if by_cookie and not _from_here(Headers(scope=scope)):
                 raise Problem(
                     403,
                     "the request comes from a page of another site",
@@ -196,13 +195,15 @@ def is_page(scope: Scope) -> bool:
     return scope["method"] == "GET" and "text/html" in accepted and "/v1/" not in scope["path"]
 
 
-def presented(headers: Headers) -> tuple[str, bool]:
+def presented(scope: Scope) -> tuple[str, bool]:
     """Return the token that a request brings, "" for none, and whether it is a cookie's."""
-    scheme, _, given = headers.get("authorization", "").partition(" ")
+    # Straight from the scope: this is asked at every decision.
+    told = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+    scheme, _, given = told.decode("latin-1").partition(" ")
     if scheme.lower() == "bearer" and given.strip():
         return given.strip(), False
     try:
-        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        cookie = SimpleCookie(Headers(scope=scope).get("cookie", "")).get(COOKIE)
     except CookieError:
         cookie = None
     return ("", False) if cookie is None else (cookie.value, True)

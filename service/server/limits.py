@@ -7,7 +7,6 @@ import math
 from collections import OrderedDict
 from time import monotonic
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from l2o.service.server.errors import Problem
@@ -95,7 +94,7 @@ class Limits:
         try:
             if "token" in scope:
                 self._rates.require(scope["token"].name)
-            body.check_length(Headers(scope=scope))
+            body.check_length(scope)
             await self.app(scope, body.receive, watched)
         except Problem as problem:
             if started:
@@ -121,11 +120,11 @@ class Body:
         self._read = 0
         self._whole = False
 
-    def check_length(self, headers: Headers) -> None:
+    def check_length(self, scope: Scope) -> None:
         """Refuse a body that says itself that it is too large, before any of it is read."""
-        told = headers.get("content-length", "0")
-        if told.isdigit() and int(told) > self._most:
-            raise self._too_large(f"{told} bytes")
+        told = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if told.isdigit() and int(told[:20]) > self._most:
+            raise self._too_large(f"{told[:20].decode()} bytes")
 
     async def receive(self) -> Message:
         """Receive the next part; once the body is whole, wait without a limit for the client."""

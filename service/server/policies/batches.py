@@ -19,7 +19,7 @@ from l2o.deciding.policy import State
 from l2o.signals.table import MeasuredTable
 
 Array = NDArray[np.float32]
-CHUNK = 32
+CHUNK = 64
 """Runs in one call of a network: what it computes with then still fits the processor's caches."""
 MOST = 512
 """Requests that are answered at once; more wait, so that the server goes on hearing others."""
@@ -45,7 +45,7 @@ class Question:
     observation: Tensor | None
     state: State
     rows: Array | None = None
-    multipliers: Tensor | None = None
+    multipliers: Array | None = None
     new_state: State | None = None
 
     @property
@@ -77,11 +77,12 @@ def _decide_alike(asked: Sequence[Question]) -> None:
     if len(asked) == 1:
         only, seen = asked[0], _seen(asked)[0]
         with torch.no_grad():
-            only.multipliers, only.new_state = policy(seen, only.state)
+            chosen, only.new_state = policy(seen, only.state)
+        only.multipliers = chosen.numpy()
         return
     seen = _seen(asked)
     chosen, states = policy.many(seen, [question.state for question in asked])
-    for question, multipliers, state in zip(asked, chosen, states, strict=True):
+    for question, multipliers, state in zip(asked, chosen.numpy(), states, strict=True):
         question.multipliers, question.new_state = multipliers, state
 
 

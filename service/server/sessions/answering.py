@@ -6,6 +6,8 @@ import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import time
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from l2o.service.server.policies.store import PolicyStore
 from l2o.service.server.sessions.models import Answered, Measured, Opening
 from l2o.service.server.sessions.progress import Progress
 from l2o.service.server.sessions.session import Session
-from l2o.service.server.sessions.store import SessionStore
+from l2o.service.server.sessions.store import SessionStore, expired
 
 Array = NDArray[np.float32]
 MOST_REMEMBERED = 2_048
@@ -45,7 +47,20 @@ class Post:
     digest: bytes = b""
     question: Question | None = None
     answer: Array | None = None
-    failure: Exception | None = None
+    failure: Problem | None = None
+
+    def again(self) -> Post:
+        """Return it as it came."""
+        return self if self.id is None else Post(self.measured, self.id)
+
+
+@dataclass
+class Live:
+    """A session in memory, how far it is, and when it expires."""
+
+    session: Session
+    progress: Progress
+    expires: float
 
 
 class Answering:
@@ -55,46 +70,69 @@ class Answering:
         store: the sessions.
         policies: the policies.
         count: called with how many decisions were taken.
+        alone: whether no other process answers: then what is in memory is what is on disk, too.
     """
 
     def __init__(
-        self, store: SessionStore, policies: PolicyStore, count: Callable[[int], None]
+        self,
+        store: SessionStore,
+        policies: PolicyStore,
+        count: Callable[[int], None],
+        alone: bool,
     ) -> None:
-        self.store, self.policies, self._count = store, policies, count
+        self.store, self.policies, self.alone = store, policies, alone
+        self._count = count
         self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._live: OrderedDict[str, Live] = OrderedDict()
 
     def make(self, opening: Opening) -> Session:
         """Return the session of an opening, with the newest version of its policy."""
         stored = self.policies.find(opening.policy)
         return Session(opening, self.policies.load(stored), stored.key)
 
-    def known(self, session: str, opening: str, key: str) -> Session:
-        """Return a session that was opened, laid out."""
-        found = self._sessions.get(session)
+    def known(self, opening: str, key: str) -> Session:
+        """Return what never changes in a session; runs with the same opening share it."""
+        name = key + opening
+        found = self._sessions.get(name)
         if found is None:
             policy = self.policies.load(self.policies.find(key))
-            found = Session(Opening.model_validate_json(opening), policy, key)
-            self._sessions[session] = found
-            if len(self._sessions) > MOST_REMEMBERED:
-                self._sessions.popitem(last=False)
+            found = self._sessions[name] = Session(
+                Opening.model_validate_json(opening), policy, key
+            )
+            _limit(self._sessions)
         else:
-            self._sessions.move_to_end(session)
+            self._sessions.move_to_end(name)
         return found
+
+    def forget(self, session: str) -> None:
+        """Forget what is in memory of a session."""
+        self._live.pop(session, None)
 
     def __call__(self, posts: Sequence[Post]) -> list[Post | Exception]:
         """Answer posts; what was answered is kept before anybody hears of it."""
-        waiting = list(posts)
         try:
-            if any(post.id is not None for post in waiting):
-                with self.store.database.writing():
-                    self._answer_rounds(waiting)
-            else:
-                self._answer_rounds(waiting)
-        except sqlite3.OperationalError as error:
+            try:
+                found = self._answer(posts)
+            except sqlite3.IntegrityError:  # a session in memory was deleted: look at the disk
+                self._live.clear()
+                found = self._answer([post.again() for post in posts])
+        except sqlite3.Error as error:
+            self._live.clear()
             trouble = Problem(503, f"the database: {error}", "try again")
-            return [trouble] * len(waiting)
-        self._count(sum(post.question is not None for post in posts))
-        return [post.failure or post for post in posts]
+            return [trouble] * len(posts)
+        except BaseException:
+            self._live.clear()  # it may be ahead of what is on disk
+            raise
+        self._count(sum(post.question is not None for post in found))
+        return [post.failure or post for post in found]
+
+    def _answer(self, posts: Sequence[Post]) -> list[Post]:
+        if any(post.id is not None for post in posts):
+            with self.store.database.writing():
+                self._answer_rounds(list(posts))
+        else:
+            self._answer_rounds(list(posts))
+        return list(posts)
 
     def _answer_rounds(self, waiting: list[Post]) -> None:
         while waiting:
@@ -119,9 +157,8 @@ class Answering:
     def _prepare(self, post: Post) -> None:
         """Look up the session; make a question of the post, or find the answer given before."""
         if post.id is not None:
-            kept = self.store.read(post.id)
-            post.session = self.known(post.id, kept.opening, kept.policy)
-            post.progress = Progress.from_bytes(kept.progress, post.session.policy)
+            live = self._look_up(post.id)
+            post.session, post.progress = live.session, live.progress
         session, progress = post.session, post.progress
         assert session is not None
         assert progress is not None
@@ -129,19 +166,34 @@ class Answering:
         due = session.next_step(progress.step)
         post.digest, given, scalars = session.digest(post.measured)
         if step <= progress.step and post.id is not None:
-            post.answer = self._given_before(post, due)
+            post.answer = self._given_before(post, session, due)
             return
         if step != due:
             raise out_of_order(step, due)
         rows = session.observe(progress, post.measured, given, scalars)
         post.question = Question(session.policy, None, progress.memory or {}, rows)
 
-    def _given_before(self, post: Post, due: int | None) -> Array:
+    def _look_up(self, name: str) -> Live:
+        live = self._live.get(name) if self.alone else None
+        if live is None:
+            kept = self.store.read(name)
+            session = self.known(kept.opening, kept.policy)
+            progress = Progress.from_bytes(self.store.newest(name), session.policy)
+            live = Live(session, progress, kept.expires)
+            self._live[name] = live
+            _limit(self._live)
+        elif live.expires < time():
+            raise expired(name)
+        self._live.move_to_end(name)
+        live.expires = self.store.prolong(name, live.expires)
+        return live
+
+    def _given_before(self, post: Post, session: Session, due: int | None) -> Array:
         assert post.id is not None
-        before = self.store.answer(post.id, post.measured.step)
+        before = self.store.decision(post.id, post.measured.step)
         if before is None:
             raise out_of_order(post.measured.step, due)
-        digest, answer = before
+        digest, progress = before
         # The first decision is taken when a session is opened: whoever asks for it again need not
         # know what was measured then.
         if digest != post.digest and post.measured.step:
@@ -152,20 +204,22 @@ class Answering:
                 "checkpoint, open a new session",
                 next_step=due,
             )
-        return answer
+        return Progress.from_bytes(progress, session.policy).answer
 
     def _conclude(self, post: Post) -> None:
         question, progress = post.question, post.progress
         assert question is not None
         assert progress is not None
         assert question.multipliers is not None
-        chosen = question.multipliers.numpy()
-        with np.errstate(over="ignore"):
-            post.answer = np.stack([chosen, chosen * progress.base_lr]).astype(np.float32)
-        progress.multipliers, progress.memory = post.answer[0], question.new_state
+        progress.multipliers, progress.memory = question.multipliers, question.new_state
+        post.answer = progress.answer
         if post.id is not None:
-            step = post.measured.step
-            self.store.advance(post.id, step, post.digest, post.answer, progress.to_bytes())
+            self.store.advance(post.id, post.measured.step, post.digest, progress.to_bytes())
+
+
+def _limit(remembered: OrderedDict[str, Any]) -> None:
+    if len(remembered) > MOST_REMEMBERED:
+        remembered.popitem(last=False)
 
 
 def out_of_order(step: int, due: int | None) -> Problem:

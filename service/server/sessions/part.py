@@ -44,7 +44,9 @@ class Sessions(Part):
         """Take note of the policies."""
         policies = parts[Policies]
         assert isinstance(policies, Policies)
-        self.answering = Answering(self.store, policies.store, policies.decisions.inc)
+        self.answering = Answering(
+            self.store, policies.store, policies.decisions.inc, self.context.settings.workers == 1
+        )
         self.batcher: Batcher[Post, Post] = Batcher(self._answer, policies.sizes)
 
     def _answer(self, posts: Sequence[Post]) -> Sequence[Post | Exception]:

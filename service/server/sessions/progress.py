@@ -44,6 +44,12 @@ class Progress:
     previous_validation_loss: float = MISSING
     memory: State | None = None
 
+    @property
+    def answer(self) -> Array:
+        """Multipliers and learning rates `[2, L]`."""
+        with np.errstate(over="ignore"):
+            return np.stack([self.multipliers, self.multipliers * self.base_lr])
+
     def to_bytes(self) -> bytes:
         """Return it as bytes."""
         head = _HEAD.pack(

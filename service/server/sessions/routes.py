@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from hashlib import blake2b
 from time import time
 from typing import Annotated, Any
 
@@ -64,9 +63,9 @@ def session_routes(
         expires = None
         if name is not None:
             expires = store.expiry()
-            owner, state = request.scope["token"].name, progress.to_bytes()
-            kept = Kept(name, session.key, text, owner, time(), expires, state)
-            store.add(kept, post.answer, post.digest)
+            owner = request.scope["token"].name
+            kept = Kept(name, session.key, text, owner, time(), expires)
+            store.add(kept, post.digest, progress.to_bytes())
         else:
             first.state = signer.sign(text, session.key, progress)
         needs = sorted(session.policy.signals.needs)
@@ -115,8 +114,7 @@ def session_routes(
         """Post what was measured, and the state that the client keeps; nothing is kept here."""
         asked = parsed(await body_of(request), Carried)
         key, opening, state = signer.check(asked.state)
-        # Runs with the same layer groups share what is laid out of them.
-        session = answering.known(blake2b((key + opening).encode()).hexdigest(), opening, key)
+        session = answering.known(opening, key)
         progress = Progress.from_bytes(state, session.policy)
         post = await batcher.ask(Post(asked, session=session, progress=progress))
         told = _told(post)
@@ -160,13 +158,16 @@ def _add_reading(router: APIRouter, store: SessionStore, answering: Answering) -
         session: Id, after: Annotated[int, Query(ge=-1, le=1 << 40)] = -1, limit: Most = 1000
     ) -> list[Decision]:
         """List the decisions that were taken in a session."""
-        found = store.answers(store.read(session).id, after, limit)
-        return [Decision(step=step, multipliers=chosen[0].tolist()) for step, chosen in found]
+        kept = store.read(session)
+        policy = answering.known(kept.opening, kept.policy).policy
+        found = [Progress.from_bytes(b, policy) for b in store.decisions(session, after, limit)]
+        return [Decision(step=each.step, multipliers=each.multipliers.tolist()) for each in found]
 
     @router.delete("/sessions/{session}", status_code=204)
     def close(session: Id) -> None:
         """Forget a session."""
         store.remove(session)
+        answering.forget(session)
 
 
 def _told(post: Post) -> Answered:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import time
-
-import numpy as np
-from numpy.typing import NDArray
 
 from l2o.service.server.database import Database
 from l2o.service.server.errors import Problem, shown
 from l2o.service.server.sessions.models import Opening, Told
 
-Array = NDArray[np.float32]
 AT_ONCE = 500
 """Sessions that are forgotten in one transaction, so that decisions need not wait for long."""
 _REMEDY = "open a new one with POST /v1/sessions"
@@ -30,7 +25,6 @@ class Kept:
     owner: str
     created: float
     expires: float
-    progress: bytes
 
 
 class SessionStore:
@@ -49,8 +43,8 @@ class SessionStore:
         """Return when a session that is asked now expires."""
         return time() + self.seconds
 
-    def add(self, kept: Kept, answer: Array, digest: bytes) -> None:
-        """Keep a new session and its first answer.
+    def add(self, kept: Kept, digest: bytes, progress: bytes) -> None:
+        """Keep a new session and its first decision.
 
         Raises:
             Problem: with status 503: there are too many.
@@ -64,9 +58,9 @@ class SessionStore:
                     "delete some, or wait until some expire",
                 )
             connection.execute(
-                "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?)", tuple(vars(kept).values())
+                "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?)", tuple(vars(kept).values())
             )
-            _insert_answer(connection, kept.id, 0, digest, answer)
+            self.advance(kept.id, 0, digest, progress)
 
     def read(self, session: str) -> Kept:
         """Return a session.
@@ -81,36 +75,52 @@ class SessionStore:
             raise Problem(404, f"there is no session {shown(session)}", _REMEDY)
         kept = Kept(*row)
         if kept.expires < time():
-            raise Problem(410, f"session {session} has expired", _REMEDY)
+            raise expired(session)
         return kept
 
-    def answer(self, session: str, step: int) -> tuple[bytes, Array] | None:
-        """Return digest, multipliers and rates of a decision that was taken, if it was."""
+    def newest(self, session: str) -> bytes:
+        """Return how far a session is after its newest decision."""
+        (progress,) = self.database.connection.execute(
+            "SELECT progress FROM decisions WHERE session = ? ORDER BY step DESC LIMIT 1",
+            (session,),
+        ).fetchone()
+        found: bytes = progress
+        return found
+
+    def decision(self, session: str, step: int) -> tuple[bytes, bytes] | None:
+        """Return what a decision was asked, as a digest, and how far the session was after it."""
         row = self.database.connection.execute(
-            "SELECT digest, answer FROM decisions WHERE session = ? AND step = ?",
+            "SELECT digest, progress FROM decisions WHERE session = ? AND step = ?",
             (session, step),
         ).fetchone()
-        return None if row is None else (row[0], _numbers(row[1]))
+        return None if row is None else (row[0], row[1])
 
-    def answers(self, session: str, after: int, most: int) -> list[tuple[int, Array]]:
-        """Return steps, multipliers and rates of decisions, in order."""
+    def decisions(self, session: str, after: int, most: int) -> list[bytes]:
+        """Return how far a session was after each of its decisions, in order."""
         rows = self.database.connection.execute(
-            "SELECT step, answer FROM decisions WHERE session = ? AND step > ? "
-            "ORDER BY step LIMIT ?",
+            "SELECT progress FROM decisions WHERE session = ? AND step > ? ORDER BY step LIMIT ?",
             (session, after, most),
         )
-        return [(row[0], _numbers(row[1])) for row in rows]
+        return [row[0] for row in rows]
 
-    def advance(
-        self, session: str, step: int, digest: bytes, answer: Array, progress: bytes
-    ) -> None:
-        """Keep an answer and how far the session is now; within a transaction."""
-        connection = self.database.connection
-        _insert_answer(connection, session, step, digest, answer)
-        connection.execute(
-            "UPDATE sessions SET progress = ?, expires = ? WHERE id = ?",
-            (progress, self.expiry(), session),
+    def advance(self, session: str, step: int, digest: bytes, progress: bytes) -> None:
+        """Keep a decision: what was asked, and how far the session is; within a transaction."""
+        self.database.connection.execute(
+            "INSERT INTO decisions VALUES (?, ?, ?, ?)", (session, step, digest, progress)
         )
+
+    def prolong(self, session: str, expires: float) -> float:
+        """Let a session that is asked expire later; return when it does.
+
+        It is written down once in a while, not at every decision.
+        """
+        later = self.expiry()
+        if later - expires < 0.02 * self.seconds:
+            return expires
+        self.database.connection.execute(
+            "UPDATE sessions SET expires = ? WHERE id = ?", (later, session)
+        )
+        return later
 
     def listing(self, most: int, offset: int) -> list[Told]:
         """Return sessions, the newest first."""
@@ -169,12 +179,6 @@ class SessionStore:
         return row[0]
 
 
-def _insert_answer(
-    connection: sqlite3.Connection, session: str, step: int, digest: bytes, answer: Array
-) -> None:
-    packed = answer.astype("<f4", copy=False).tobytes()
-    connection.execute("INSERT INTO decisions VALUES (?, ?, ?, ?)", (session, step, digest, packed))
-
-
-def _numbers(data: bytes) -> Array:
-    return np.frombuffer(data, dtype="<f4").astype(np.float32).reshape(2, -1)
+def expired(session: str) -> Problem:
+    """Return the problem of a session that was not asked for too long."""
+    return Problem(410, f"session {shown(session)} has expired", _REMEDY)
