@@ -71,9 +71,7 @@ def _operation(
         for each in told.get("parameters", ())
     )
     bodies = told.get("requestBody", {}).get("content", {})
-    body = "\n".join(
-        f"{kind}\n{_told(schema, of.get('schema', {}))}" for kind, of in bodies.items()
-    )
+    shown = (f"{kind}\n{_told(schema, of.get('schema', {}))}" for kind, of in bodies.items())
     answers = tuple((code, of.get("description", "")) for code, of in told["responses"].items())
     about = told.get("description") or told.get("summary", "")
     tag = (told.get("tags") or ["other"])[0]
