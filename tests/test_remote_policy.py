@@ -161,6 +161,7 @@ def test_an_answer_that_trickles_is_given_up_in_time(remote):
         b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\r\n{]}x",
         b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 3\r\n\r\n<p>",
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n",
         b"no HTTP at all\r\n\r\n",
@@ -177,6 +178,24 @@ def test_answers_that_are_none_are_failures(remote, answer):
         assert torch.isfinite(chosen).all()
     finally:
         silent.close()
+
+
+def test_an_answer_that_is_cut_short_is_none():
+    # As when a server is killed while it answers: what is there may even be whole JSON.
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve():
+            for _ in range(2):
+                connection, _ = listening.accept()
+                connection.recv(65536)
+                connection.sendall(head + b"{}")
+                connection.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        client = Client(f"http://127.0.0.1:{listening.getsockname()[1]}", TOKEN, 5.0)
+        with pytest.raises(RemoteError, match="does not answer"):
+            client.ask("GET", "/v1/policies")
 
 
 def dead_url():

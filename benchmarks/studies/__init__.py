@@ -42,6 +42,10 @@ STUDIES: dict[str, tuple[str, str]] = {
         "What does the guard cost on tasks of the families?",
     ),
     "attention": (f"{_HERE}.attention:Attention", "Where do fine-tuned networks look? Grad-CAM."),
+    "service": (
+        "l2o.service.load.study:ServiceStudy",
+        "What of a server that is killed, fed with nonsense, filled with sessions?",
+    ),
     "damage": ("l2o.service.damage.study:Damage", "Are damaged files refused, or made anew?"),
     "kills": ("l2o.service.kills.study:Kills", "Is anything lost when a server is killed?"),
 }

@@ -124,6 +124,8 @@ class Client:
             if len(whole) > MOST_ANSWERED:
                 raise RemoteError(f"{self.url}{path} answers more than {MOST_ANSWERED} bytes")
             _limit(connection, _left(end))
+        if answer.length:  # `read1` says nothing of an answer that is cut short
+            raise http.client.IncompleteRead(bytes(whole), answer.length)
         answer.close()
         return self._read(answer, bytes(whole), path)
 
@@ -143,7 +145,7 @@ class Client:
     def _read(self, answer: http.client.HTTPResponse, data: bytes, path: str) -> Any:
         is_json = "json" in (answer.headers.get("content-type") or "")
         try:
-            told = json.loads(data) if is_json and data else data
+            told = json.loads(data) if is_json and (data or answer.status == 200) else data
         except ValueError as error:
             raise RemoteError(f"{self.url}{path} answers no JSON: {error}") from error
         if answer.status < 300:

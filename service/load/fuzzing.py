@@ -1,0 +1,110 @@
+"""Requests drawn from a server's own schema: does any of them make it fail?"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from l2o.extras import needed_by
+from l2o.service.load.process import TOKEN, ServerProcess
+
+SLOW = ("/v1/jobs",)
+"""Paths that begin work of minutes: they are asked to read, not to begin it."""
+
+
+@dataclass
+class Fuzzed:
+    """What came of it.
+
+    Attributes:
+        requests: sent.
+        statuses: answers, by status.
+        failures: requests that were answered with status 500 or more, or not at all.
+        tracebacks: answers that have one.
+        logged: tracebacks in the server's log.
+        by_path: requests, by method and path.
+    """
+
+    requests: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    tracebacks: int = 0
+    logged: int = 0
+    by_path: Counter[str] = field(default_factory=Counter)
+
+
+def fuzz(server: ServerProcess, requests: int, seed: int) -> Fuzzed:
+    """Send so many requests, to all paths alike, valid by the schema and not.
+
+    Raises:
+        MissingExtraError: schemathesis is not installed.
+    """
+    with needed_by("the study of drawn requests"):
+        import schemathesis
+    found = Fuzzed()
+    schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
+    operations = [each.ok() for each in schema.get_all_operations()]
+    operations = [each for each in operations if _wanted(each.method.upper(), each.path)]
+    each_time = -(-requests // (len(operations) * 2))
+    for operation in operations:
+        for mode in (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE):
+            for case in _drawn(operation, mode, each_time, seed):
+                _send(server, case, found)
+    found.logged = server.log.read_text(errors="replace").count("Traceback")
+    return found
+
+
+def _wanted(method: str, path: str) -> bool:
+    return method in ("GET", "HEAD") or not path.startswith(SLOW)
+
+
+def _drawn(operation: Any, mode: Any, count: int, seed: int) -> Iterator[Any]:
+    """Yield cases; fewer where there are no more, as for a path without any parameter."""
+    import hypothesis
+    from hypothesis import HealthCheck, given, settings
+
+    cases: list[Any] = []
+
+    @hypothesis.seed(seed)
+    @settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[hypothesis.Phase.generate],
+    )
+    @given(operation.as_strategy(generation_mode=mode))
+    def collect(case: Any) -> None:
+        cases.append(case)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            collect()
+        except Exception:  # nothing that breaks the schema can be drawn, as without parameters
+            return
+    yield from cases
+
+
+def _send(server: ServerProcess, case: Any, found: Fuzzed) -> None:
+    path = f"{case.operation.method.upper()} {case.operation.path}"
+    found.requests += 1
+    found.by_path[path] += 1
+    try:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        answer = case.call(base_url=server.url, headers=headers, timeout=30)
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}"
+        if "InvalidHeader" not in told and "UnicodeEncodeError" not in told:
+            found.failures.append(f"{path}: {told[:300]}")
+        return
+    found.statuses[answer.status_code] += 1
+    text = answer.content or b""
+    found.tracebacks += b"Traceback (most recent" in text
+    if answer.status_code >= 500 and answer.status_code != 503:
+        shown = json.dumps(str(case.body)[:200])
+        found.failures.append(f"{path}: {answer.status_code} {text[:300]!r} for {shown}")
