@@ -47,6 +47,9 @@ STUDIES: dict[str, tuple[str, str]] = {
         "What of a server that is killed, fed with nonsense, filled with sessions?",
     ),
     "damage": ("l2o.service.damage.study:Damage", "Are damaged files refused, or made anew?"),
-    "kills": ("l2o.service.kills.study:Kills", "Is anything lost when a server is killed?"),
+    "jobs": (
+        "l2o.service.load.job_kills:JobKills",
+        "Is a job lost when its server is killed, or the machine?",
+    ),
 }
 """Name -> where the study is, and the question it answers; imported when used."""

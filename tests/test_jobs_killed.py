@@ -1,18 +1,16 @@
-"""`l2o study kills`, small: a server is killed under jobs, once alone and once with them."""
+"""`l2o study jobs`, small: a server is killed under jobs, alone, and then with them."""
 
 import json
 
-import pytest
 from commands import run
 
-from l2o.service.kills.study import Answer, Kills, check_database, outcome
+from l2o.service.load.job_kills import Answer, JobKills, check_database, outcome
 
 
-@pytest.mark.parametrize(("kills", "machine"), [(1, 0), (0, 1)], ids=["server", "machine"])
-def test_nothing_is_lost(tmp_path, kills, machine):
+def test_nothing_is_lost(tmp_path):
     path = tmp_path / "kills.json"
-    words = ["--kills", max(kills, 1), "--machine", machine, "--jobs", 1, "--steps", 600]
-    result = run("study", "kills", *words, "--json", path)
+    words = ["--kills", 1, "--machine", 1, "--jobs", 1, "--steps", 600]
+    result = run("study", "jobs", *words, "--json", path)
     assert result.exit_code == 0, result.output
     found = json.loads(path.read_text())
     assert found["lost"] == found["twice"] == found["wrong"] == found["steps_lost"] == 0
@@ -20,7 +18,7 @@ def test_nothing_is_lost(tmp_path, kills, machine):
 
 
 def test_what_is_lost_is_told():
-    study = Kills()
+    study = JobKills()
     assert study.holds(Answer())
     for name in ("lost", "twice", "restarted", "wrong", "steps_lost"):
         assert not study.holds(Answer(**{name: 1}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import random
@@ -24,11 +25,13 @@ from l2o.benchmarks.report.tables import Table
 from l2o.benchmarks.studies.base import Study
 from l2o.benchmarks.studies.options import Json, Seed, count
 from l2o.service.finetuning.progress import read_progress
-from l2o.service.kills.served import Served
+from l2o.service.load.process import TOKEN, ServerProcess
 from l2o.service.server.jobs.folder import JobFolder
 
 UP_TO = 10.0
 """Seconds after its start within which a server is killed; it takes some of them to start."""
+PATIENCE = 300.0
+"""Seconds that an answer is waited for."""
 _TIMED = ("seconds", "images_per_second", "sha256")
 
 
@@ -64,15 +67,15 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kills(Study[Answer]):
+class JobKills(Study[Answer]):
     """Kill a server at random moments while it takes and runs jobs, and look for what was lost.
 
     Every job must be there once, succeed, and end in the numbers of an undisturbed run; the
     database must be whole after each kill. Ends with exit code 1 if anything was lost.
     """
 
-    examples = ("l2o study kills --json kills.json", "l2o study kills --kills 2 --jobs 1")
-    kills: Annotated[int, count("How often the server is killed.")] = 20
+    examples = ("l2o study jobs --json jobs.json", "l2o study jobs --kills 2 --jobs 1")
+    kills: Annotated[int, count("How often the server is killed.", 0)] = 20
     machine: Annotated[
         int, count("How often the server is killed with the jobs, as by a power cut.", 0)
     ] = 5
@@ -100,7 +103,7 @@ class Kills(Study[Answer]):
             ("databases damaged", str(len(answer.damaged))),
             ("seconds until it answered again", f"{seconds[len(seconds) // 2]:.1f} (median)"),
         ]
-        found = [Table("Kills", ("what", "found"), rows)]
+        found = [Table("Jobs of a killed server", ("what", "found"), rows)]
         if answer.notes:
             found.append(Table("Gone wrong", ("what",), [(note,) for note in answer.notes]))
         return found
@@ -114,10 +117,10 @@ class Kills(Study[Answer]):
 class _Trial:
     """One server, its jobs, and what happens to them."""
 
-    def __init__(self, study: Kills, folder: Path) -> None:
+    def __init__(self, study: JobKills, folder: Path) -> None:
         self.study, self.folder = study, folder
         self.draw = random.Random(study.seed)
-        self.served = Served(folder / "server")
+        self.data = folder / "server" / "data"
         self.found = Answer(jobs=study.jobs)
         self._over = threading.Event()
 
@@ -128,11 +131,10 @@ class _Trial:
 
     def run(self) -> Answer:
         """Do all of it."""
-        self.served.start()
+        self.server = ServerProcess(self.folder / "server")
         asking = threading.Thread(target=self._ask_along, daemon=True)
         submitting = threading.Thread(target=self._submit, daemon=True)
         try:
-            self.served.wait()
             asking.start()
             submitting.start()
             total = self.study.kills + self.study.machine
@@ -148,6 +150,37 @@ class _Trial:
         self._judge(jobs)
         return self.found
 
+    def _ask_once(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """Return status and answer of one request; OSError if there was none, or half of one."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=10)
+        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            answer = connection.getresponse()
+            data = answer.read()
+            return answer.status, json.loads(data) if data else None
+        except (http.client.HTTPException, ValueError) as error:
+            raise ConnectionError(f"half an answer: {error}") from error
+        finally:
+            connection.close()
+
+    def _ask(self, method: str, path: str, body: Any = None) -> Any:
+        """Return the answer of a request, asked until there is one.
+
+        Raises:
+            RuntimeError: there was none in time, or the server refuses the request.
+        """
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            with suppress(OSError):
+                status, answer = self._ask_once(method, path, body)
+                if status < 300:
+                    return answer
+                if status != 503:
+                    raise RuntimeError(f"{method} {path}: {status}, {answer}")
+            time.sleep(0.05)
+        raise RuntimeError(f"{method} {path} was not answered within {PATIENCE:g} s")
+
     def _submit(self) -> None:
         """Submit jobs one by one, each under its key until it is heard, over all the kills."""
         for number in range(self.study.jobs):
@@ -158,14 +191,14 @@ class _Trial:
                 "max_resumes": 100,
                 "needs": {"memory_gib": 1.0},
             }
-            self.served.ask("POST", "/v1/jobs", asked)
+            self._ask("POST", "/v1/jobs", asked)
             self._over.wait(self.draw.uniform(0.0, 0.5 * UP_TO))
 
     def _ask_along(self) -> None:
         """Ask for the list of jobs all the time; whatever is answered must be whole."""
         while not self._over.is_set():
             with suppress(OSError):
-                status, answer = self.served.ask_once("GET", "/v1/jobs?limit=100")
+                status, answer = self._ask_once("GET", "/v1/jobs?limit=100")
                 if status not in (200, 503) or (status == 200 and "jobs" not in answer):
                     self.found.notes.append(f"the list of jobs was answered with {status}")
                     self.found.wrong += 1
@@ -173,7 +206,7 @@ class _Trial:
 
     def _kill(self, machine: bool) -> None:
         time.sleep(self.draw.uniform(0.0, UP_TO))
-        self.served.kill()
+        self.server.kill()
         if machine:
             self.found.machine_kills += 1
             for group in self._groups():
@@ -181,20 +214,20 @@ class _Trial:
                     os.killpg(group, signal.SIGKILL)
         else:
             self.found.kills += 1
-        damage = check_database(self.served.data / "service.db")
+        damage = check_database(self.data / "service.db")
         if damage != "ok":
             self.found.damaged.append(damage)
         begun = time.monotonic()
-        self.served.start()
+        self.server.begin()
         # Every other time it is killed while it starts.
         if self.draw.random() < 0.5:
-            self.served.wait()
+            self.server.wait()
             self.found.seconds.append(time.monotonic() - begun)
 
     def _groups(self) -> list[int]:
         """Return the process groups of jobs that run."""
         found = []
-        for path in (self.served.data / "jobs").glob("*/process.json"):
+        for path in (self.data / "jobs").glob("*/process.json"):
             folder = JobFolder(path.parent)
             if folder.is_alive:
                 found.append(int(json.loads(path.read_text())["pid"]))
@@ -202,7 +235,7 @@ class _Trial:
 
     def _wait_for_jobs(self) -> list[dict[str, Any]]:
         while True:
-            told = self.served.ask("GET", "/v1/jobs?limit=500")
+            told = self._ask("GET", "/v1/jobs?limit=500")
             counts = told["counts"]
             if not counts.get("queued") and not counts.get("running"):
                 return list(told["jobs"])
@@ -212,7 +245,7 @@ class _Trial:
         for group in self._groups():
             with suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
-        self.served.kill()
+        self.server.kill()
 
     def _judge(self, jobs: list[dict[str, Any]]) -> None:
         """Hold each job to an undisturbed run of the command line."""
@@ -223,7 +256,7 @@ class _Trial:
         if not self.study.machine:
             self.found.restarted = sum(job["attempt"] - 1 for job in jobs)
         for job in good:
-            run = self.served.data / job["folder"]
+            run = self.data / job["folder"]
             steps = [row["step"] for row in read_progress(run) if "train/loss" in row]
             if steps != sorted(set(steps)) or not steps or steps[-1] != self.study.steps:
                 self.found.steps_lost += self.study.steps - max(steps, default=0)

@@ -1,1 +1,0 @@
-"""Kills a server again and again while it runs jobs, and looks for what was lost."""
