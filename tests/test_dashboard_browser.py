@@ -12,7 +12,7 @@ require_browser()
 
 CONFIG = "extends: digits\nevaluations: 4\nfinetuning: {steps: STEPS}\nchoice: {policy: asg-base}\n"
 PAGES = ("/", "/jobs", "/jobs/new", "/policies", "/policies/asg-base", "/live", "/uploads")
-PAGES += ("/system", "/docs")
+PAGES += ("/system",)
 
 
 @pytest.fixture(scope="module")

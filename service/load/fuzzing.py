@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,11 +29,11 @@ class Fuzzed:
     """
 
     requests: int = 0
-    statuses: Counter[int] = field(default_factory=Counter)
+    statuses: dict[int, int] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     tracebacks: int = 0
     logged: int = 0
-    by_path: Counter[str] = field(default_factory=Counter)
+    by_path: dict[str, int] = field(default_factory=dict)
 
 
 def fuzz(server: ServerProcess, requests: int, seed: int) -> Fuzzed:
@@ -93,7 +92,7 @@ def _drawn(operation: Any, mode: Any, count: int, seed: int) -> Iterator[Any]:
 def _send(server: ServerProcess, case: Any, found: Fuzzed) -> None:
     path = f"{case.operation.method.upper()} {case.operation.path}"
     found.requests += 1
-    found.by_path[path] += 1
+    found.by_path[path] = found.by_path.get(path, 0) + 1
     try:
         headers = {"Authorization": f"Bearer {TOKEN}"}
         answer = case.call(base_url=server.url, headers=headers, timeout=30)
@@ -102,9 +101,10 @@ def _send(server: ServerProcess, case: Any, found: Fuzzed) -> None:
         if "InvalidHeader" not in told and "UnicodeEncodeError" not in told:
             found.failures.append(f"{path}: {told[:300]}")
         return
-    found.statuses[answer.status_code] += 1
+    status = answer.status_code
+    found.statuses[status] = found.statuses.get(status, 0) + 1
     text = answer.content or b""
     found.tracebacks += b"Traceback (most recent" in text
-    if answer.status_code >= 500 and answer.status_code != 503:
+    if status >= 500 and status != 503:
         shown = json.dumps(str(case.body)[:200])
-        found.failures.append(f"{path}: {answer.status_code} {text[:300]!r} for {shown}")
+        found.failures.append(f"{path}: {status} {text[:300]!r} for {shown}")

@@ -19,6 +19,7 @@ from l2o.service.server.limits import Limits
 from l2o.service.server.logs import begin_logging, log
 from l2o.service.server.metrics import Metrics
 from l2o.service.server.parts import PARTS
+from l2o.service.server.schema_page import page_routes
 from l2o.service.server.settings import Settings
 from l2o.service.server.watching import Watching
 
@@ -60,6 +61,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     add_handlers(app)
     app.include_router(health.routes(context, parts))
     app.include_router(context.metrics.routes())
+    app.include_router(page_routes(app))
     for part in parts:
         app.include_router(part.routes())
     # The last one added is the outermost.

@@ -8,7 +8,6 @@ from fastapi import APIRouter
 from starlette.responses import FileResponse
 
 from l2o.service.server.base import Context, Part
-from l2o.service.server.dashboard.api_page import api_page
 from l2o.service.server.dashboard.job_pages import job_pages
 from l2o.service.server.dashboard.live_pages import live_pages
 from l2o.service.server.dashboard.policy_pages import policy_pages
@@ -51,7 +50,6 @@ class Dashboard(Part):
         router = APIRouter(include_in_schema=False)
         queue, store = self.jobs.queue, self.policies.store
         router.include_router(sign_in_pages(self.pages))
-        router.include_router(api_page(self.pages))
         router.include_router(job_pages(self.pages, queue, store))
         router.include_router(policy_pages(self.pages, store))
         router.include_router(upload_pages(self.pages, self.jobs.uploads))

@@ -97,6 +97,13 @@ def policy_routes(store: PolicyStore, batcher: Batcher[Question, Question]) -> A
         stored = store.find(key)
         return _download(stored, _zipped(stored), "application/zip", f"{stored.name}.zip")
 
+    _add_writing(router, store, batcher)
+    return router
+
+
+def _add_writing(
+    router: APIRouter, store: PolicyStore, batcher: Batcher[Question, Question]
+) -> None:
     @router.put("/{name}", status_code=201)
     def upload(
         name: Annotated[str, Path(max_length=100)],
@@ -121,8 +128,6 @@ def policy_routes(store: PolicyStore, batcher: Batcher[Question, Question]) -> A
         """Ask a policy what to do at an observation; the same question has the same answer."""
         answer = await decider(store, batcher)(key, await body_of(request))
         return Response(answer, media_type="application/json")
-
-    return router
 
 
 def decider(store: PolicyStore, batcher: Batcher[Question, Question]) -> Answering:

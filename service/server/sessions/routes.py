@@ -56,21 +56,16 @@ def session_routes(
         session = answering.make(opening)
         progress, measured = session.begin()
         post = await batcher.ask(Post(measured, session=session, progress=progress))
-        assert post.answer is not None
+        told = _opened(post)
         text = opening.model_dump_json(exclude_defaults=True)
-        name = secrets.token_urlsafe(16) if opening.keep == "server" else None
-        first = answered(session, 0, post.answer, name)
-        expires = None
-        if name is not None:
-            expires = store.expiry()
-            owner = request.scope["token"].name
-            kept = Kept(name, session.key, text, owner, time(), expires)
-            store.add(kept, post.digest, progress.to_bytes())
+        if opening.keep == "client":
+            told.state = signer.sign(text, session.key, progress)
         else:
-            first.state = signer.sign(text, session.key, progress)
-        needs = sorted(session.policy.signals.needs)
-        told = vars(first) | {"policy": session.key, "expires": expires, "needs": needs}
-        return _json(Opened.model_construct(**told), 201)
+            told.session, told.expires = secrets.token_urlsafe(16), store.expiry()
+            owner = request.scope["token"].name
+            kept = Kept(told.session, session.key, text, owner, time(), told.expires)
+            store.add(kept, post.digest, progress.to_bytes())
+        return _json(told, 201)
 
     @router.post(
         "/sessions/{session}/decisions",
@@ -92,21 +87,7 @@ def session_routes(
         asked = parsed(await body_of(request), Several)
         posts = [Post(each, each.session) for each in asked.decisions]
         found = await asyncio.gather(*map(batcher.ask, posts), return_exceptions=True)
-        texts = []
-        for post, each in zip(posts, found, strict=True):
-            told: BaseModel
-            if isinstance(each, Problem):
-                told = Failed(
-                    session=str(post.id),
-                    status=each.status,
-                    detail=each.detail,
-                    remedy=each.remedy,
-                )
-            elif isinstance(each, BaseException):
-                raise each
-            else:
-                told = _told(each)
-            texts.append(told.model_dump_json(warnings=False))
+        texts = [_each(*pair) for pair in zip(posts, found, strict=True)]
         return Response(f"[{','.join(texts)}]", media_type="application/json")
 
     @router.post("/decide", response_model=Answered, openapi_extra=schema_of(Carried))
@@ -168,6 +149,27 @@ def _add_reading(router: APIRouter, store: SessionStore, answering: Answering) -
         """Forget a session."""
         store.remove(session)
         answering.forget(session)
+
+
+def _opened(post: Post) -> Opened:
+    """Return what is told of a session's first decision."""
+    session = post.session
+    assert session is not None
+    needs = sorted(session.policy.signals.needs)
+    known = vars(_told(post)) | {"policy": session.key, "expires": None, "needs": needs}
+    return Opened.model_construct(**known)
+
+
+def _each(post: Post, found: Post | BaseException) -> str:
+    """Return one of several answers, or why there is none, as JSON."""
+    if isinstance(found, Problem):
+        told = Failed(
+            session=str(post.id), status=found.status, detail=found.detail, remedy=found.remedy
+        )
+        return told.model_dump_json()
+    if isinstance(found, BaseException):
+        raise found
+    return _told(found).model_dump_json(warnings=False)
 
 
 def _told(post: Post) -> Answered:
