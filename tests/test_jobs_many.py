@@ -38,11 +38,11 @@ def run_many(folder, count, cores=4):
             runner.store.cancel(job.id)
     queued = megabytes()
     for _ in tick(runner, 1800):
-        if not runner.store.list(["queued", "running"], 1):
+        if not runner.store.select(["queued", "running"], 1):
             break
     seconds = time.monotonic() - begun
     asked = time.monotonic()
-    listed = runner.store.list(limit=50)
+    listed = runner.store.select(limit=50)
     told = [job_answer(job, runner.folder(job.id)).model_dump_json() for job in listed]
     list_seconds = time.monotonic() - asked
     asked = time.monotonic()

@@ -21,7 +21,7 @@ def runner(tmp_path, monkeypatch):
     use_scripts(monkeypatch)
     found = ScriptRunner(tmp_path)
     yield found
-    for job in found.store.list(["queued", "running"]):
+    for job in found.store.select(["queued", "running"]):
         found.store.cancel(job.id)
         group = found.folder(job.id).process(job.attempt)
         if group is not None and found.folder(job.id).is_alive:
@@ -224,14 +224,14 @@ def test_a_key_gives_the_same_job_again(runner):
     one = runner.submit("pass", key="mine")
     two = runner.submit("pass", key="mine")
     assert one.id == two.id
-    assert len(runner.store.list()) == 1
+    assert len(runner.store.select()) == 1
 
 
 def test_pages_and_counts(runner):
     ids = [runner.submit("pass", after=[]).id for _ in range(5)]
-    newest = runner.store.list(limit=2)
+    newest = runner.store.select(limit=2)
     assert [job.id for job in newest] == ids[:2:-1]
-    older = runner.store.list(limit=2, before=newest[-1].id)
+    older = runner.store.select(limit=2, before=newest[-1].id)
     assert [job.id for job in older] == ids[2:0:-1]
     assert runner.store.count() == {"queued": 5}
 

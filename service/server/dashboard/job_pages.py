@@ -44,9 +44,9 @@ def _told(queue: Queue, job: Job) -> JobAnswer:
 def _add_lists(router: APIRouter, pages: Pages, queue: Queue) -> None:
     @router.get("/")
     def overview(request: Request) -> Response:
-        running = [_told(queue, job) for job in queue.store.list(["running", "queued"], 20)]
+        running = [_told(queue, job) for job in queue.store.select(["running", "queued"], 20)]
         ended = [
-            _told(queue, job) for job in queue.store.list(["succeeded", "failed", "cancelled"], 8)
+            _told(queue, job) for job in queue.store.select(["succeeded", "failed", "cancelled"], 8)
         ]
         system = system_answer(queue.runner)
         return pages.show(request, "overview", running=running, ended=ended, system=system)
@@ -58,7 +58,7 @@ def _add_lists(router: APIRouter, pages: Pages, queue: Queue) -> None:
         before: Annotated[str | None, Query(pattern="^[0-9a-f]{12}$")] = None,
     ) -> Response:
         with answered():
-            found = queue.store.list([state] if state else [], 51, before)
+            found = queue.store.select([state] if state else [], 51, before)
         return pages.show(
             request,
             "jobs",

@@ -31,8 +31,9 @@ class Measured:
         """Return what a card says of a figure, None where that is no number."""
         if not isinstance(figure, Mapping):
             return None
-        value = figure.get("value")
-        low, high = figure.get("low", value), figure.get("high", value)
+        value: Any = figure.get("value")
+        low: Any = figure.get("low", value)
+        high: Any = figure.get("high", value)
         if not all(isinstance(x, int | float) and math.isfinite(x) for x in (value, low, high)):
             return None
         holds = figure.get("holds")

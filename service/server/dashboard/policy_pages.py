@@ -50,10 +50,11 @@ def policy_pages(pages: Pages, store: PolicyStore) -> APIRouter:
 
 def pictures(card: dict[str, Any]) -> list[tuple[str, list[Line]]]:
     """Return what a benchmark measured of a policy: a picture's lines for each unit."""
-    benchmark = card.get("results", {}) if isinstance(card.get("results"), dict) else {}
-    benchmark = benchmark.get("benchmark") if isinstance(benchmark.get("benchmark"), dict) else {}
+    results = card.get("results")
+    benchmark = results.get("benchmark") if isinstance(results, dict) else None
+    figures = benchmark.get("figures") if isinstance(benchmark, dict) else None
     by_unit: dict[str, list[Measured]] = {}
-    for figure in benchmark.get("figures") or ():
+    for figure in figures if isinstance(figures, list) else ():
         found = Measured.of(figure)
         if found is not None:
             by_unit.setdefault(found.unit, []).append(found)

@@ -20,7 +20,7 @@ def upload_pages(pages: Pages, uploads: Uploads) -> APIRouter:
     @router.get("/uploads")
     def all_uploads(request: Request) -> Response:
         most = pages.context.settings.max_upload
-        return pages.show(request, "uploads", uploads=uploads.list(), most=most)
+        return pages.show(request, "uploads", uploads=uploads.all(), most=most)
 
     @router.post("/uploads/{name}/delete")
     def delete(name: Name) -> Response:

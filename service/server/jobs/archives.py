@@ -8,6 +8,7 @@ whatever the archive says of itself; a refused archive leaves nothing behind.
 from __future__ import annotations
 
 import bz2
+import copy
 import gzip
 import io
 import os
@@ -119,7 +120,7 @@ class _Room:
         self.bounds, self.most = bounds, bounds.most(packed)
         self.disk = shutil.disk_usage(folder).free - bounds.disk
 
-    def copy(self, content: IO[bytes], out: IO[bytes]) -> None:
+    def copy(self, content: Any, out: IO[bytes]) -> None:
         while chunk := content.read(_CHUNK):
             self.most -= len(chunk)
             self.disk -= len(chunk)
@@ -177,26 +178,23 @@ def _entries(archive: Path, room: _Room) -> Iterator[Entry]:
         # A tar is decompressed first, so that what its headers claim is held to what there is.
         with tempfile.TemporaryFile(dir=archive.parent) as plain:
             if start[:2] == b"\x1f\x8b":
-                room_of_tar(room).copy(gzip.GzipFile(fileobj=file), plain)
+                _room_of_tar(room).copy(gzip.GzipFile(fileobj=file), plain)
             elif start[:3] == b"BZh":
-                room_of_tar(room).copy(bz2.BZ2File(file), plain)
-            else:
-                plain = file
-            plain.seek(0)
-            yield from _of_tar(_Bounded(plain, room.bounds.listing))
+                _room_of_tar(room).copy(bz2.BZ2File(file), plain)
+            packed: IO[bytes] = plain if plain.tell() else file
+            packed.seek(0)
+            yield from _of_tar(_Bounded(packed, room.bounds.listing))
 
 
-def room_of_tar(room: _Room) -> _Room:
+def _room_of_tar(room: _Room) -> _Room:
     """Return the bounds of a tar as such: those of its files, and room for headers."""
-    import copy
-
     more = copy.copy(room)
     more.most = 2 * room.most
     return more
 
 
 def _of_zip(file: _Bounded) -> Iterator[Entry]:
-    with zipfile.ZipFile(file) as packed:  # type: ignore[arg-type]
+    with zipfile.ZipFile(file) as packed:
         for info in packed.infolist():
             kind = stat.S_IFMT(info.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -211,14 +209,14 @@ def _of_zip(file: _Bounded) -> Iterator[Entry]:
 
 
 def _of_tar(file: _Bounded) -> Iterator[Entry]:
-    with tarfile.open(fileobj=file, mode="r:") as packed:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=file, mode="r:") as packed:
         for info in packed:
             if not (info.isreg() or info.isdir()) or info.issparse():
                 raise ArchiveError(
                     f"{info.name!r} is a link, a device or a sparse file; pack plain files only"
                 )
             yield Entry(info.name, info.isdir(), lambda info=info: packed.extractfile(info))
-            packed.members = []  # or all headers would be kept
+            packed.members = []  # type: ignore[attr-defined]  # or all headers would be kept
 
 
 def _place(folder: Path, name: str) -> Path:

@@ -63,7 +63,7 @@ def _add_asking(router: APIRouter, queue: Queue) -> None:
     ) -> JobList:
         """List jobs, the newest first."""
         with answered():
-            found = queue.store.list(state or (), limit + 1, before)
+            found = queue.store.select(state or (), limit + 1, before)
         more = len(found) > limit
         found = found[:limit]
         return JobList(

@@ -6,7 +6,7 @@ import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from l2o.service.server.database import Database
@@ -93,7 +93,7 @@ class JobStore:
             raise UnknownJobError(id)
         return self._jobs(rows)[0]
 
-    def list(
+    def select(
         self, states: Iterable[State] = (), limit: int = 100, before: str | None = None
     ) -> list[Job]:
         """Return jobs, the newest first.
@@ -237,7 +237,7 @@ class JobStore:
         return [_job(row, after[row["id"]]) for row in rows]
 
 
-def _job(row: Mapping[str, Any], after: Sequence[str]) -> Job:
+def _job(row: sqlite3.Row, after: Sequence[str]) -> Job:
     return Job(
         id=row["id"],
         command=row["command"],

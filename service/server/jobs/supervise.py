@@ -7,6 +7,8 @@ lock, and the command inherits it: while the lock is held, something of the job 
     python supervise.py FOLDER ATTEMPT COMMAND...
 """
 
+from __future__ import annotations
+
 import fcntl
 import json
 import os
@@ -19,7 +21,7 @@ LOCK, PROCESS, EXIT, LOG = "lock", "process.json", "exit.json", "log.txt"
 _TRIES, _PAUSE = 100, 0.05
 
 
-def write(path, content):
+def write(path: str, content: dict[str, float]) -> None:
     """Write a file whole: beside its place first, then moved."""
     beside = f"{path}.{os.getpid()}.part"
     with open(beside, "w", encoding="utf-8") as file:
@@ -29,7 +31,7 @@ def write(path, content):
     os.replace(beside, path)
 
 
-def take_lock(folder):
+def take_lock(folder: str) -> int | None:
     """Return the descriptor of the job's lock, None where another process has it."""
     descriptor = os.open(os.path.join(folder, LOCK), os.O_RDWR | os.O_CREAT, 0o600)
     for _ in range(_TRIES):  # whoever looks whether it is held holds it for a moment
@@ -41,16 +43,16 @@ def take_lock(folder):
     return None
 
 
-def has_begun(folder, attempt):
+def has_begun(folder: str, attempt: int) -> bool:
     """Tell whether another process began this attempt, for a server that was killed meanwhile."""
     try:
         with open(os.path.join(folder, PROCESS), encoding="utf-8") as file:
-            return json.load(file)["attempt"] >= attempt
+            return int(json.load(file)["attempt"]) >= attempt
     except (OSError, ValueError, LookupError):
         return False
 
 
-def main(folder, attempt, command):
+def main(folder: str, attempt: int, command: list[str]) -> None:
     """Run the command; write `process.json` when it begins, `exit.json` when it has ended."""
     lock = take_lock(folder)
     if lock is None or has_begun(folder, attempt):

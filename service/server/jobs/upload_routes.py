@@ -26,7 +26,7 @@ def upload_routes(uploads: Uploads) -> APIRouter:
     @router.get("")
     def list_uploads() -> list[UploadAnswer]:
         """List uploaded folders."""
-        return [upload_answer(each) for each in uploads.list()]
+        return [upload_answer(each) for each in uploads.all()]
 
     @router.put("/{name}", status_code=201, openapi_extra=_BODY)
     async def upload(name: Name, request: Request) -> UploadAnswer:

@@ -110,7 +110,7 @@ class Uploads:
         if (self.folder / name).exists():
             raise UploadError(f"there is an upload {name!r} already; delete it, or take another")
 
-    def list(self) -> list[Upload]:
+    def all(self) -> list[Upload]:
         """Return the uploads, by name."""
         if not self.folder.is_dir():
             return []
