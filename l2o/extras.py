@@ -39,6 +39,8 @@ EXTRA_OF = {
     "uvicorn": "serve",
     "starlette": "serve",
     "prometheus_client": "serve",
+    "hypothesis": "dev",
+    "schemathesis": "dev",
 }
 """Modules that are not in the base install, and the smallest extra that brings each."""
 
