@@ -13,6 +13,7 @@ from l2o.benchmarks.cells.quantities import QUANTITIES
 from l2o.benchmarks.comparisons.claims import GROUPS
 from l2o.configs.schema import BenchmarkConfig, FineTuning, Grid, Named, Options, PolicyChoice, Row
 from l2o.deciding.bundle import read_card
+from l2o.deciding.by_name import find_rule
 from l2o.registry import unknown_name
 
 LEARNED = "learned policy"
@@ -118,12 +119,12 @@ def describe(thing: Named | str) -> str:
 def fingerprint(policy: str | None) -> str:
     """Return a hash of what a learned policy does, so that retraining it makes new cells.
 
-    A policy given by a dotted path has none.
+    A policy given by a dotted path has none, nor has a rule.
 
     Raises:
         BundleError: no such policy, or an unusable one.
     """
-    if policy is None or ":" in policy:
+    if policy is None or ":" in policy or find_rule(policy):
         return ""
     card = read_card(policy)
     facts = {key: card.get(key) for key in _FACTS}
