@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -171,6 +172,8 @@ def _cells(
             fingerprint=mark,
             precision=config.precision,
             base_lr=row.base_lr,
+            guard=row.guard,
+            groups=json.dumps(row.groups) if row.groups else None,
         )
 
 
@@ -185,6 +188,7 @@ def _choice(row: Row) -> PolicyChoice:
         schedule=schedule,
         profile=profile,
         early_stopping=row.early_stopping,
+        sample=row.sample,
     )
 
 
