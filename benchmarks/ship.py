@@ -15,7 +15,7 @@ from l2o.benchmarks.comparisons.table.plan import fingerprint
 from l2o.benchmarks.comparisons.zero_shot.summary import training_cost
 from l2o.configs.load import config_data, load_config
 from l2o.configs.schema import Options
-from l2o.deciding.bundle import CARD, load_policy, read_card, save_policy
+from l2o.deciding.bundle import CARD, load_bundle, read_card, save_policy
 from l2o.files.seals import read_json
 from l2o.files.streams import forgive_encodings
 
@@ -48,7 +48,7 @@ def ship(
         ValueError: the benchmark is of another policy, a limit is no sentence, or the bundle is
             too large.
     """
-    policy, card = load_policy(run), read_card(run)
+    policy, card = load_bundle(run), read_card(run)
     # The run's budget may have been changed on a resume, after the card was written.
     card["config"] = config_data(load_config("train", run / "config.yaml"))
     card["trained_on"] |= whole_run(run, card["config"])

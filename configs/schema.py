@@ -272,6 +272,12 @@ class Row(PolicyChoice):
     """Base LR of this row, whatever the factor; null takes the task's, times the factor."""
     base_lr_factors: tuple[Factor, ...] | None = None
     """Factors on the task's base LR; null takes the benchmark's."""
+    guard: bool = False
+    """Whether the controller's guard watches over the fine-tunes of this row, as it does in a loop
+    of your own; they are then run one by one."""
+    groups: Number | dict[str, str] | None = None
+    """Layer groups of this row: so many at most (neighbours are merged), or name -> regular
+    expression on the parameters' names; null: one for each block. Run one by one unless null."""
     published: dict[str, float] = {}
     """Published figures of the row that this one stands for: metric -> value, any unit."""
 

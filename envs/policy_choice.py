@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from l2o.configs.schema import Named, PolicyChoice
-from l2o.deciding.bundle import load_policy
+from l2o.deciding.by_name import load_policy
 from l2o.deciding.early_stopping import EarlyStopping
 from l2o.deciding.policy import Policy
 from l2o.deciding.sampled import Sampled

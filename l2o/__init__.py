@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from l2o.control.controller import LRController
-    from l2o.deciding.bundle import BundleError, list_policies, load_policy, read_card, save_policy
+    from l2o.deciding.bundle import BundleError, list_policies, read_card, save_policy
+    from l2o.deciding.by_name import load_policy
     from l2o.deciding.learned import LearnedPolicy
     from l2o.deciding.policy import Policy
     from l2o.deciding.schedule_policy import SchedulePolicy
@@ -38,7 +39,7 @@ _HOMES = {
     "SignalSpec": "signals.spec",
     "group_layers": "layers.groups",
     "list_policies": "deciding.bundle",
-    "load_policy": "deciding.bundle",
+    "load_policy": "deciding.by_name",
     "param_groups": "layers.groups",
     "read_card": "deciding.bundle",
     "save_policy": "deciding.bundle",

@@ -40,6 +40,8 @@ EXTRA_OF = {
     "starlette": "serve",
     "prometheus_client": "serve",
     "psutil": "serve",
+    "hypothesis": "dev",
+    "schemathesis": "dev",
 }
 """Modules that are not in the base install, and the smallest extra that brings each."""
 

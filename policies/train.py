@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from l2o.configs.load import dump_config
 from l2o.configs.schema import TrainConfig
-from l2o.deciding.bundle import BundleError, load_policy, read_card, save_policy
+from l2o.deciding.bundle import BundleError, load_bundle, read_card, save_policy
 from l2o.envs.build import build
 from l2o.envs.episode_rules import EpisodeRules
 from l2o.envs.runtime.executor.choose import choose_executor
@@ -139,11 +139,11 @@ class Training:
         if self.best is None:
             return
         try:
-            load_policy(self.out)
+            load_bundle(self.out)
         except BundleError as error:
             kept = snapshot_folder(self.out, int(self.best["episodes"]))
             try:
-                save_policy(self.out, load_policy(kept), read_card(kept))
+                save_policy(self.out, load_bundle(kept), read_card(kept))
             except BundleError:
                 raise error from None
             logger.warning("l2o: %s; put back from %s", error, kept)

@@ -79,11 +79,10 @@ def _install(extra: str) -> str:
 
 
 def _policies(name: str | None = None) -> int:
-    from l2o.deciding.bundle import read_card
-    from l2o.service.cards import card_text, listing
+    from l2o.service.cards import described, listing
 
     try:
-        print(listing() if name is None else card_text(read_card(name)).rstrip("\n"))
+        print(listing() if name is None else described(name).rstrip("\n"))
     except ValueError as error:
         return _fail(str(error))
     return 0

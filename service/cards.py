@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 from l2o.deciding.bundle import list_policies, read_card
+from l2o.deciding.by_name import NAMED_RULES, find_rule
 from l2o.extras import MissingExtraError
 
 FIRST = ("name", "description", "task_family", "licence", "limits", "known_limits")
@@ -14,14 +17,25 @@ FIRST = ("name", "description", "task_family", "licence", "limits", "known_limit
 
 
 def listing() -> str:
-    """Return one line for each policy at hand: its name and what it is."""
-    found = list_policies()
-    if not found:
-        return "No policies here yet; `l2o train demo` makes one in runs/train-demo."
+    """Return one line for each policy at hand, learned ones first: its name and what it is."""
+    found = {name: summary(read_card(folder)) for name, folder in list_policies().items()}
+    found |= {name: f"rule: {rule_text(name)[0]}" for name in NAMED_RULES}
     width = max(map(len, found))
-    return "\n".join(
-        f"{name:{width}}  {summary(read_card(folder))}" for name, folder in found.items()
-    )
+    return "\n".join(f"{name:{width}}  {text}" for name, text in found.items())
+
+
+def rule_text(name: str) -> tuple[str, str]:
+    """Return what a rule does in a line, and all that its documentation says."""
+    kind = NAMED_RULES[name]
+    about = inspect.getdoc(sys.modules[kind.__module__]) or ""
+    return about.splitlines()[0], f"{about}\n\n{inspect.getdoc(kind)}\n"
+
+
+def described(name: str) -> str:
+    """Return the text of a policy: a learned one's card, a rule's documentation."""
+    if find_rule(name):
+        return rule_text(name.replace("_", "-"))[1]
+    return card_text(read_card(name))
 
 
 def card_text(card: Mapping[str, Any]) -> str:

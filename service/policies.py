@@ -17,10 +17,9 @@ def policies(
 ) -> None:
     """List the policies, or show one's card."""
     with explained(command="policies"):
-        from l2o.deciding.bundle import read_card
-        from l2o.service.cards import card_text, listing
+        from l2o.service.cards import described, listing
 
         if name is None:
             typer.echo(listing())
         else:
-            typer.echo(card_text(read_card(name)), nl=False)
+            typer.echo(described(name), nl=False)

@@ -9,7 +9,7 @@ from tiny import TinyFamily
 
 import l2o
 from l2o.configs.schema import FineTuning, TrainConfig
-from l2o.deciding.bundle import load_policy, save_policy
+from l2o.deciding.bundle import load_bundle, save_policy
 from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.networks.anchor import RATIO, START
 from l2o.networks.multipliers import LogRange
@@ -116,7 +116,7 @@ def test_a_bundle_keeps_the_anchor(tmp_path):
     network = build("update")
     policy = l2o.LearnedPolicy(network, LogRange(RANGE["low"], RANGE["high"]), l2o.SignalSpec())
     save_policy(tmp_path, policy, {"name": "anchored"})
-    again = load_policy(tmp_path)
+    again = load_bundle(tmp_path)
     seen = observe(0.3, 2.0, 0.01)
     torch.testing.assert_close(again(seen, {})[0], policy(seen, {})[0])
 

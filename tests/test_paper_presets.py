@@ -10,7 +10,7 @@ import torch
 
 from l2o.configs.load import load_config
 from l2o.configs.schema import PolicyChoice
-from l2o.deciding.bundle import load_policy
+from l2o.deciding.bundle import load_bundle
 from l2o.deciding.sampled import Sampled
 from l2o.envs.fine_tuning.flip_average import flip_averaged, mean_of_sigmoids
 from l2o.envs.fine_tuning.inner_loop import InnerLoop
@@ -266,7 +266,7 @@ def drawn(policy, decisions, state=None):
 
 
 def test_factors_are_drawn_from_the_categorical():
-    policy = load_policy("asg-2020-memoryless")
+    policy = load_bundle("asg-2020-memoryless")
     probabilities = torch.rand(6, 11).softmax(dim=-1)
     policy.network.forward = lambda observation, state: (probabilities.log(), None, None)
     factors, _ = drawn(Sampled(policy, seed=1), 2000)
@@ -276,7 +276,7 @@ def test_factors_are_drawn_from_the_categorical():
 
 
 def test_draws_follow_seed_run_and_decision():
-    policy = load_policy("asg-2020")
+    policy = load_bundle("asg-2020")
     whole, _ = drawn(Sampled(policy), 6)
     first, state = drawn(Sampled(policy), 3)
     rest, _ = drawn(Sampled(policy), 3, state)
@@ -293,7 +293,7 @@ def test_only_policies_that_choose_among_factors_draw():
     with pytest.raises(ValueError, match=r"choice\.sample=false"):
         build_policy(PolicyChoice(policy="asg-base", sample=True))
     with pytest.raises(ValueError, match="seed must be"):
-        Sampled(load_policy("asg-2020"), seed=-1)
+        Sampled(load_bundle("asg-2020"), seed=-1)
 
 
 # Views ------------------------------------------------------------------------------------------

@@ -74,15 +74,18 @@ def test_schedule_free_sgd_equals_a_plain_loop_where_it_is_judged():
     torch.testing.assert_close(torch.stack([weight.detach() for weight in held]), x)
 
 
-def test_dog_equals_a_plain_loop_over_all_layers_and_is_judged_at_the_mean():
+@pytest.mark.parametrize("name", ["dog", "l_dog"])
+def test_dog_equals_a_plain_loop_and_is_judged_at_the_mean(name):
     held = two_weights()
-    optimizer = OPTIMIZERS["dog"](reps_rel=0.01).build(groups_of(held, 1.0))
+    optimizer = OPTIMIZERS[name](reps_rel=0.01).build(groups_of(held, 1.0))
+    # One vector of all layers, or each tensor, a row here, on its own.
+    over = {"dim": (0, 1) if name == "dog" else 1, "keepdim": True}
     found = trained(optimizer, held)
     start = theta = torch.stack([weight.detach() for weight in two_weights()])
-    distance, squares, mean = 0.01 * (1 + start.norm()), 1e-8, None
+    distance, squares, mean = 0.01 * (1 + start.norm(**over)), 1e-8, None
     for step, rows in enumerate(gradients(6, (2, 4)), start=1):
-        distance = torch.maximum(distance, (theta - start).norm())
-        squares = squares + rows.square().sum()
+        distance = torch.maximum(distance, (theta - start).norm(**over))
+        squares = squares + rows.square().sum(**over)
         theta = theta - distance / squares**0.5 * rows
         mean = theta if mean is None else mean + 9 / (8 + step) * (theta - mean)
     torch.testing.assert_close(found, theta)
@@ -91,7 +94,7 @@ def test_dog_equals_a_plain_loop_over_all_layers_and_is_judged_at_the_mean():
     optimizer.train()
     assert torch.equal(torch.stack([weight.detach() for weight in held]), found)
     with pytest.raises(ValueError, match="one learning rate for all layers"):
-        OPTIMIZERS["dog"]().build([*groups_of(held[:1], 1.0), *groups_of(held[1:], 0.1)])
+        OPTIMIZERS[name]().build([*groups_of(held[:1], 1.0), *groups_of(held[1:], 0.1)])
 
 
 @pytest.mark.parametrize("name", ["prodigy", "dadapt_adam"])
@@ -112,7 +115,7 @@ def test_settings_reach_the_library(name):
 @pytest.mark.parametrize("name", [*EXTRA, "hypergradient_sgd"])
 def test_fine_tunes_and_evaluations_leave_the_training_as_it_is(name):
     config = FineTuning(interval=5, optimizer=Named(name=name), guidance={})
-    rate = 1.0 if name in ("prodigy", "dadapt_adam", "dog") else None
+    rate = 1.0 if name in ("prodigy", "dadapt_adam", "dog", "l_dog") else None
     runs = [FineTune(TinyFamily().sample(0), config, base_lr=rate) for _ in range(2)]
     for part in (5, 15):
         for run in runs:

@@ -17,9 +17,10 @@ from l2o.benchmarks import make_plan
 from l2o.benchmarks.cells.cell import run_cell
 from l2o.benchmarks.comparisons.kinds import run_benchmark
 from l2o.configs.schema import FineTuning, Named, PolicyChoice, Row
+from l2o.deciding.by_name import NAMED_RULES
 from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.envs.policy_choice import build_policy
-from l2o.rules import RULES, AutoRGN, ConstantLayers, Random
+from l2o.rules import LAMB, LARS, RULES, AutoRGN, ConstantLayers, Random, TrustRatio
 
 OPTIONS = {"constant_layers": {"multipliers": (0.1, 0.5, 1.0)}}
 
@@ -63,6 +64,107 @@ def test_auto_rgn_follows_the_gradients_of_a_fine_tune():
         assert run.controller.multipliers == pytest.approx(expected, rel=1e-4)
 
 
+class Watched:
+    """Runs a fine-tune step by step and tells each group's norms of weights, gradient, update."""
+
+    def __init__(self, policy, **options):
+        task = TinyFamily(steps=8).sample(0)
+        config = FineTuning(interval=1, **options)
+        self.run = FineTune(task, config, policy=policy, base_lr=0.01)
+        self.groups = self.run.controller.groups
+        self.gradients = {}
+        step = self.run.optimizer.step
+
+        def watched():
+            for group in self.groups:
+                self.gradients[group.name] = norm(p.grad for p in group.parameters)
+            step()
+
+        self.run.optimizer.step = watched
+
+    def multipliers(self):
+        return self.run.controller.multipliers
+
+    def advance(self):
+        """Return the norms (‖θ‖ after the step, ‖g‖, ‖Δθ‖) by group."""
+        before = [[p.detach().clone() for p in group.parameters] for group in self.groups]
+        self.run.advance(1)
+        norms = {}
+        for group, old in zip(self.groups, before, strict=True):
+            moved = norm(p - q for p, q in zip(group.parameters, old, strict=True))
+            norms[group.name] = norm(group.parameters), self.gradients[group.name], moved
+        return norms
+
+
+def norm(tensors):
+    return torch.cat([tensor.detach().flatten() for tensor in tensors]).norm().item()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        TrustRatio(change=1e6),
+        TrustRatio(size=3e-3, depth_factor=0.5, head=10.0, anneal=False, change=1e6),
+        TrustRatio(change=2.0),
+        LAMB(change=1e6),
+    ],
+    ids=["trust ratio", "by depth", "slow", "lamb"],
+)
+def test_relative_steps_follow_the_updates_of_a_fine_tune(rule, optimizer):
+    watched = Watched(rule, optimizer=Named(name=optimizer))
+    groups = watched.groups
+    expected = {group.name: rule.first_lr / 0.01 for group in groups}
+    for step in range(1, 5):
+        norms = watched.advance()
+        size = 0.01 if isinstance(rule, LAMB) else rule.size
+        for group in groups:
+            weight, _, update = norms[group.name]
+            depth = 1.0 if isinstance(rule, LAMB) else rule.depth_factor ** (1 - group.depth)
+            wanted = size * depth * (rule.head if group.is_head else 1.0)
+            wanted *= 0.5 * (1 + np.cos(np.pi * step / 8)) if rule.anneal else 1.0
+            old = expected[group.name]
+            new = old * wanted * weight / update
+            expected[group.name] = min(max(new, old / rule.change), old * rule.change)
+        assert watched.multipliers() == pytest.approx(expected, rel=1e-3)
+
+
+def test_lars_follows_the_gradients_of_a_fine_tune():
+    rule = LARS(trust=0.02, weight_decay=0.1, head=5.0)
+    watched = Watched(rule)
+    for step in range(1, 5):
+        norms = watched.advance()
+        fall = 0.5 * (1 + np.cos(np.pi * step / 8))
+        expected = {}
+        for group in watched.groups:
+            weight, gradient, _ = norms[group.name]
+            factor = 0.02 * fall * (5.0 if group.is_head else 1.0)
+            expected[group.name] = factor * weight / (gradient + 0.1 * weight)
+        assert watched.multipliers() == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_layer_that_does_not_move_keeps_its_multiplier():
+    rule = TrustRatio()
+    row = dict.fromkeys(rule.signals.names, 0.0) | {"present": 1.0, "has_gradient": 1.0}
+    seen = torch.tensor([list((row | {"multiplier": -1.0, "update_norm": -2.0}).values())])
+    torch.testing.assert_close(rule(seen, {})[0], torch.tensor([1e-3]))
+
+
+@pytest.mark.parametrize("name", sorted(NAMED_RULES))
+def test_rules_without_arguments_have_names(name):
+    assert l2o.load_policy(name) == RULES[name.replace("-", "_")]()
+    assert l2o.load_policy(name.replace("-", "_")) == l2o.load_policy(name)
+    assert l2o.Guard(fallback=name).fallback == l2o.load_policy(name)
+
+
+def test_names_hold_every_rule_that_can_be_made_without_arguments():
+    assert {name.replace("-", "_") for name in NAMED_RULES} == RULES.keys() - OPTIONS.keys()
+    with pytest.raises(ValueError, match=r"unknown policy 'trust-ration'.*mean 'trust-ratio'"):
+        l2o.load_policy("trust-ration")
+    with pytest.raises(ValueError, match=r"unknown fallback 'cosin'.*Did you mean 'cosine'"):
+        l2o.Guard(fallback="cosin")
+
+
 def test_auto_rgn_leaves_out_padding_and_layers_without_a_gradient():
     #                     present, log10(r) / 4, has_gradient
     seen = torch.tensor([[1.0, 0.25, 1.0], [1.0, 0.0, 0.0], [1.0, -0.25, 1.0], [0.0, 0.0, 0.0]])
@@ -102,6 +204,12 @@ def test_random_is_log_uniform():
         (lambda: Random(low=0.0), "low"),
         (lambda: Random(low=1.0, high=0.5), "high"),
         (lambda: Random(seed=-1), "seed"),
+        (lambda: TrustRatio(size=-1.0), "size"),
+        (lambda: TrustRatio(depth_factor=0.0), "depth_factor"),
+        (lambda: TrustRatio(head=-1.0), "head"),
+        (lambda: TrustRatio(change=1.0), "change"),
+        (lambda: LAMB(first_lr=0.0), "first_lr"),
+        (lambda: LARS(trust=-1.0), "trust"),
         (lambda: ConstantLayers(()), "empty"),
         (lambda: ConstantLayers((1.0, -1.0)), "multipliers"),
         (lambda: ConstantLayers((1.0,))(torch.ones(2, 1), {}), "1 multipliers.*2 layer groups"),
@@ -125,6 +233,8 @@ def test_rows_under_rules_are_the_same_stacked_and_alone():
         tasks=1,
         rows=(
             Row(label="auto-rgn", rule="auto_rgn"),
+            Row(label="trust ratio", policy="trust-ratio"),
+            Row(label="lars", rule="lars"),
             Row(label="drawn", rule="random"),
             Row(label="anew", rule=Named(name="random", options={"redraw": True, "high": 1.0})),
             Row(label="given", rule=Named(name="constant_layers", options=multipliers)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 import traceback
@@ -40,6 +41,8 @@ class Cell:
         fingerprint: hash of the learned policy's files; a retrained policy makes a new cell.
         precision: number format of the network. Whether it is computed alone or stacked with others
             is no part of a cell: its numbers are the same but for rounding.
+        guard: whether the controller's guard watches over it.
+        groups: how layers are grouped, as JSON (`FineTune`); None: one group for each block.
     """
 
     task: Named
@@ -52,6 +55,8 @@ class Cell:
     fingerprint: str = ""
     precision: str = "float32"
     base_lr: float | None = None
+    guard: bool = False
+    groups: str | None = None
 
     def rate(self, task_base_lr: float) -> float:
         """Return the base learning rate on a task."""
@@ -87,6 +92,11 @@ class Cell:
         if self.base_lr is not None:
             # One fine-tune stands for all factors.
             content |= {"base_lr": self.base_lr, "base_lr_factor": 1.0}
+        # Only where there are some: cells of earlier releases keep their ids.
+        if self.guard:
+            content["guard"] = True
+        if self.groups is not None:
+            content["groups"] = json.loads(self.groups)
         if code := hash_code(content):
             content["code"] = code
         return hash_settings(content)
@@ -171,6 +181,7 @@ def begin(cell: Cell) -> FineTune:
     from l2o.envs.fine_tuning.fine_tune import FineTune
     from l2o.envs.fine_tuning.inner_loop import InnerLoop
     from l2o.envs.policy_choice import build_policy
+    from l2o.guarding.guard import Guard
 
     task = load_task(cell.task.model_dump_json(), cell.task_seed)
     loop = InnerLoop.of(cell.finetuning)
@@ -181,6 +192,8 @@ def begin(cell: Cell) -> FineTune:
         base_lr=cell.rate(task.base_lr),
         seed=cell.seed,
         validate=cell.validates,
+        guard=Guard() if cell.guard else None,
+        grouping=None if cell.groups is None else json.loads(cell.groups),
     )
 
 

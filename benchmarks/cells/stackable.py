@@ -37,7 +37,9 @@ def why_alone(cell: Cell) -> str:
         ValueError: an unknown task, optimizer or guidance.
     """
     family = load_family(cell.task.model_dump_json())
-    data = "" if family.in_memory else f"task {cell.task.name}, whose data are not in memory"
+    if cell.guard or cell.groups is not None:
+        return "guard or groups of its row"
+    data = "" if family.in_memory else f"task {cell.task.name} (its data are not in memory)"
     return data or _why_alone(cell.finetuning.model_dump_json())
 
 

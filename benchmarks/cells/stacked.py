@@ -279,7 +279,7 @@ def _policy(cell: Cell) -> Policy:
 
 @lru_cache(maxsize=16)
 def _learned(source: str, fingerprint: str) -> Policy:
-    from l2o.deciding.bundle import load_policy
+    from l2o.deciding.by_name import load_policy
 
     del fingerprint  # of a bundle that is written anew another one is loaded
     return load_policy(source)

@@ -16,7 +16,7 @@ from l2o.benchmarks.speed.base import Measured, Measurement, Numbers, numbers_of
 from l2o.benchmarks.speed.training import POLICY
 from l2o.benchmarks.studies.options import Device, count
 from l2o.control.controller import LRController
-from l2o.deciding.bundle import load_policy
+from l2o.deciding.bundle import load_bundle
 
 GROUPS = (8, 32, 128)
 _WARM_UP = 20
@@ -97,7 +97,7 @@ def time_decision(groups: int, device: torch.device, repeats: int) -> Decided:
     for parameter in model.parameters():
         parameter.grad = torch.randn_like(parameter)
     optimizer = Still(model.parameters())
-    policy, steps = load_policy(POLICY), 100 * repeats
+    policy, steps = load_bundle(POLICY), 100 * repeats
     controller = LRController(
         policy, optimizer, model, total_steps=steps, interval=2, mode="groups"
     )

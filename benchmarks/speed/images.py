@@ -29,7 +29,7 @@ from l2o.benchmarks.speed.training import POLICY
 from l2o.benchmarks.studies.base import Columns
 from l2o.benchmarks.studies.options import Device, Quick, count, text
 from l2o.configs.schema import FineTuning, Options
-from l2o.deciding.bundle import load_policy
+from l2o.deciding.by_name import load_policy
 from l2o.envs.fine_tuning.compute import DTYPES, Precision
 from l2o.envs.fine_tuning.fine_tune import FineTune, fresh_model
 from l2o.envs.runtime.executor import Processes

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from l2o.configs.schema import Options
 from l2o.control.controller import LRController
-from l2o.deciding.bundle import load_policy
+from l2o.deciding.bundle import load_bundle
 
 POLICY, TOTAL_STEPS = "asg-base", 10_000
 
@@ -100,7 +100,7 @@ class Training:
         self.optimizer = OPTIMIZERS[optimizer](self.model.parameters())
         self.controller = None
         if mode is not None:
-            given = (load_policy(POLICY), self.optimizer, self.model)
+            given = (load_bundle(POLICY), self.optimizer, self.model)
             told: Options = {"total_steps": TOTAL_STEPS, "interval": interval, "mode": mode}
             self.controller = LRController(*given, **told)
 

@@ -16,7 +16,8 @@ from l2o.benchmarks.studies.base import Study
 from l2o.benchmarks.studies.options import Json, PolicyNames, count, text
 from l2o.configs.load import load_config
 from l2o.configs.schema import TrainConfig
-from l2o.deciding.bundle import load_policy, read_card
+from l2o.deciding.bundle import read_card
+from l2o.deciding.by_name import load_policy
 from l2o.deciding.learned import LearnedPolicy
 from l2o.envs.episode_rules import TASK_SEEDS
 from l2o.envs.runtime.interrupts import deferred_interrupts

@@ -17,7 +17,7 @@ from l2o.benchmarks.studies.base import KeptStudy
 from l2o.benchmarks.studies.options import Json, Workers, count, names
 from l2o.configs.load import load_config
 from l2o.configs.zero_shot import ZeroShotConfig
-from l2o.deciding.bundle import load_policy
+from l2o.deciding.by_name import load_policy
 from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.guarding.guard import Guard
 

@@ -7,6 +7,7 @@ from l2o.envs.optimizers.dadapt_adam import DAdaptAdam
 from l2o.envs.optimizers.dog import DoG
 from l2o.envs.optimizers.extra import ExtraOptimizer
 from l2o.envs.optimizers.hypergradient_sgd import HypergradientDescent
+from l2o.envs.optimizers.l_dog import LDoG
 from l2o.envs.optimizers.prodigy import Prodigy
 from l2o.envs.optimizers.rmsprop import RMSprop
 from l2o.envs.optimizers.schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
@@ -25,6 +26,7 @@ OPTIMIZERS: dict[str, type[InnerOptimizer]] = {
     "prodigy": Prodigy,
     "dadapt_adam": DAdaptAdam,
     "dog": DoG,
+    "l_dog": LDoG,
 }
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "ExtraOptimizer",
     "HypergradientDescent",
     "InnerOptimizer",
+    "LDoG",
     "Prodigy",
     "RMSprop",
     "SGD",

@@ -37,6 +37,7 @@ class DoG(ExtraOptimizer):
     """
 
     module: ClassVar[str] = "dog"
+    kind: ClassVar[str] = "DoG"
     weight_decay: float = 0.0
     reps_rel: float = 1e-6
     gamma: float | None = 8.0
@@ -49,14 +50,16 @@ class DoG(ExtraOptimizer):
             check_number("gamma", self.gamma)
 
     def make(self, param_groups: list[dict[str, Any]]) -> Optimizer:
-        """Return a `dog.DoG` of one param group."""
+        """Return the package's optimizer of one param group."""
         rates = {float(group["lr"]) for group in param_groups}
         if len(rates) > 1:
-            raise ValueError(f"DoG takes one learning rate for all layers, got {sorted(rates)}")
+            raise ValueError(
+                f"{self.kind} takes one learning rate for all layers, got {sorted(rates)}"
+            )
         # Given several groups, it would measure distances for each.
         one = param_groups[0] | {"params": [p for group in param_groups for p in group["params"]]}
         one.pop("name", None)
-        kind: Any = self.load().DoG
+        kind: Any = getattr(self.load(), self.kind)
         if self.gamma is not None:
             kind = _averaged(kind, self.gamma)
         made: Optimizer = kind([one], reps_rel=self.reps_rel, weight_decay=self.weight_decay)

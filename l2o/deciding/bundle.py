@@ -81,14 +81,14 @@ def save_policy(folder: str | Path, policy: LearnedPolicy, about: Mapping[str, A
     return folder
 
 
-def load_policy(source: str | Path) -> LearnedPolicy:
+def load_bundle(source: str | Path) -> LearnedPolicy:
     """Load a policy by the name of a shipped one, or from a bundle's folder.
 
     Raises:
         BundleError: no such policy, or a bundle that is damaged, foreign or of a newer format.
 
     Example:
-        >>> load_policy("no-such-policy")  # doctest: +ELLIPSIS
+        >>> load_bundle("no-such-policy")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         l2o.deciding.bundle.BundleError: unknown policy 'no-such-policy'...
     """

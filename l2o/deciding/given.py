@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from l2o.deciding.bundle import load_policy
+from l2o.deciding.by_name import load_policy
 from l2o.deciding.policy import Policy
 
 

@@ -82,8 +82,8 @@ class LearnedPolicy(Policy):
             Multipliers `[N, L]`, and the new states.
 
         Example:
-            >>> from l2o.deciding.bundle import load_policy
-            >>> policy = load_policy("asg-base")
+            >>> from l2o.deciding.bundle import load_bundle
+            >>> policy = load_bundle("asg-base")
             >>> seen = torch.zeros(5, 3, len(policy.signals))
             >>> policy.many(seen, [{}] * 5)[0].shape
             torch.Size([5, 3])

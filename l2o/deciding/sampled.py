@@ -34,7 +34,7 @@ class Sampled(Policy):
             seed is no whole number.
 
     Example:
-        >>> from l2o.deciding.bundle import load_policy
+        >>> from l2o.deciding.by_name import load_policy
         >>> policy = Sampled(load_policy("asg-2020"))
         >>> factors, state = policy(torch.ones(6, 7), policy.initial_state(6))
         >>> factors.shape, int(state["decisions"])

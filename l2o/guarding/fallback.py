@@ -8,11 +8,15 @@ from dataclasses import fields
 import torch
 from torch import Tensor
 
+from l2o.deciding.bundle import list_policies
+from l2o.deciding.by_name import NAMED_RULES, find_rule, load_policy
 from l2o.deciding.given import as_policy
 from l2o.deciding.policy import Policy
 from l2o.deciding.schedule_policy import SchedulePolicy
 from l2o.layers.facts import facts_by_name
 from l2o.layers.groups import LayerGroup
+from l2o.registry import unknown_name
+from l2o.schedules import SCHEDULES
 from l2o.signals import MISSING, Measurement
 from l2o.tensors import on_host
 
@@ -23,7 +27,9 @@ _OF_LAYERS = frozenset(
 
 
 def as_fallback(fallback: str | Policy | None) -> Policy | None:
-    """Return a fallback as a policy; a name is a schedule's, with one rate for all layers.
+    """Return a fallback as a policy.
+
+    A name is a schedule's, with one rate for all layers, or one that `load_policy` takes.
 
     Raises:
         ValueError: an unknown name; TypeError: neither a name nor a policy.
@@ -34,8 +40,17 @@ def as_fallback(fallback: str | Policy | None) -> Policy | None:
     """
     if fallback is None:
         return None
-    names = "the name of a schedule ('cosine', ...), or None"
-    return as_policy(fallback, "fallback", SchedulePolicy, names)
+    names = "the name of a schedule ('cosine', ...) or of a policy ('trust-ratio', ...), or None"
+    return as_policy(fallback, "fallback", _named, names)
+
+
+def _named(name: str) -> Policy:
+    if name in SCHEDULES or ":" in name:
+        return SchedulePolicy(name)
+    if find_rule(name) or name in list_policies():
+        return load_policy(name)
+    known = [*SCHEDULES, *NAMED_RULES, *list_policies()]
+    raise ValueError(unknown_name("fallback", name, known))
 
 
 def unmeasured(

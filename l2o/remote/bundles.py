@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from l2o.deciding.bundle import CARD, WEIGHTS, load_policy
+from l2o.deciding.bundle import CARD, WEIGHTS, load_bundle
 from l2o.deciding.learned import LearnedPolicy
 from l2o.files.atomic import write_atomically
 from l2o.remote.http import Client, RemoteError
@@ -95,7 +95,7 @@ class Bundles:
                 f"the server's policy names code by its path, {code!r}, and code of a server is "
                 "not run; copy the bundle and load it with l2o.load_policy if you trust it"
             )
-        return load_policy(folder)
+        return load_bundle(folder)
 
     def _index(self, name: str) -> Path:
         digest = hashlib.sha256(f"{self.client.url} {name}".encode()).hexdigest()[:32]

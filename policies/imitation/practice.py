@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from l2o.configs.schema import TrainConfig
-from l2o.deciding.bundle import load_policy
+from l2o.deciding.bundle import load_bundle
 from l2o.envs.stacked import StackedFineTuneEnv
 from l2o.envs.tasks.build import build_task
 from l2o.networks.layer_shared import LayerPolicyNetwork
@@ -73,7 +73,7 @@ class Scene:
         assert isinstance(multipliers, LogRange)
         self.multipliers = multipliers
         pupil = signal_spec(config).names
-        policy = None if self.imitation.policy is None else load_policy(self.imitation.policy)
+        policy = None if self.imitation.policy is None else load_bundle(self.imitation.policy)
         teacher = pupil if policy is None else policy.signals.names
         # The teacher's columns first, then what the pupil sees besides.
         seen = (*teacher, *(name for name in pupil if name not in teacher))

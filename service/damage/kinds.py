@@ -81,9 +81,9 @@ def resume(config: Path, folder: Path, path: Path) -> Any:
 
 def weights(folder: Path, path: Path) -> Any:
     """Load a policy."""
-    from l2o.deciding.bundle import load_policy
+    from l2o.deciding.bundle import load_bundle
 
-    state = load_policy(folder).network.state_dict()
+    state = load_bundle(folder).network.state_dict()
     return {name: value.tolist() for name, value in state.items()}
 
 

@@ -24,6 +24,7 @@ from l2o.envs.policy_choice import build_policy
 from l2o.envs.runtime.interrupts import check_interrupts, deferred_interrupts
 from l2o.envs.runtime.run_lock import run_lock
 from l2o.envs.runtime.threads import one_thread
+from l2o.extras import require
 from l2o.guarding.guard import Guard
 from l2o.guidance.rows import GuidanceRows
 from l2o.policies.common.checkpoint import (
@@ -37,7 +38,6 @@ from l2o.schedules import SCHEDULES, Schedule
 from l2o.service.finetuning.progress import Progress
 from l2o.service.finetuning.selection import BestNetwork
 from l2o.service.finetuning.tracking import Tracker
-from l2o.service.finetuning.written import write_all
 
 FIELDS = frozenset({"run", "curve", "best", "decisions", "iteration", "seconds"})
 """What a checkpoint of a fine-tune holds."""
@@ -82,9 +82,10 @@ def check(config: FinetuneConfig) -> None:
     """Refuse a config that cannot run, before anything is written.
 
     Raises:
-        ValueError: unknown names or impossible values.
+        ValueError: unknown names or impossible values, or what draws the report is not installed.
     """
     config = config.in_full()
+    require("l2o finetune", "jinja2", "scipy", "matplotlib", extra="bench")
     GuidanceRows.of(InnerLoop.of(config.finetuning).guidance, build_policy(config.choice))
     load_family(config.task.model_dump_json())
     base_schedule(config)
@@ -246,6 +247,8 @@ class Finetuning:
         else:
             scores = {}
         if self.processes.is_main:
+            from l2o.service.finetuning.written import write_all  # it loads what draws
+
             write_all(self, scores)
             for checkpoint in (CHECKPOINT, PREVIOUS):
                 (self.out / checkpoint).unlink(missing_ok=True)

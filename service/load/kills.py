@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from l2o.control.controller import LRController
-from l2o.deciding.bundle import load_policy
+from l2o.deciding.bundle import load_bundle
 from l2o.deciding.policy import Policy
 from l2o.remote.http import RemoteError
 from l2o.remote.policy import RemotePolicy
@@ -105,7 +105,7 @@ class Follower(threading.Thread):
 def reference(groups: int, seed: int, steps: Sequence[int]) -> list[list[float]]:
     """Return the answers of a session in this process."""
     opened = Opening.model_validate(opening(groups, seed))
-    session = Session(opened, load_policy(POLICY), POLICY)
+    session = Session(opened, load_bundle(POLICY), POLICY)
     progress, measured = session.begin()
     found = []
     for step in steps:
@@ -136,7 +136,7 @@ class Trainer(threading.Thread):
 
     def others(self) -> int:
         """Count decisions that the policy here takes otherwise."""
-        _, _, expected = train(load_policy(POLICY), self.seed, steps=self.steps)
+        _, _, expected = train(load_bundle(POLICY), self.seed, steps=self.steps)
         return sum(a != b for a, b in zip(self.decisions, expected, strict=True))
 
 

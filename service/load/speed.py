@@ -22,7 +22,7 @@ from l2o.benchmarks.speed.base import Figure, Measured, Measurement, hold
 from l2o.benchmarks.speed.training import POLICY
 from l2o.benchmarks.studies.options import Quick, count
 from l2o.configs.load import load_config
-from l2o.deciding.bundle import load_policy
+from l2o.deciding.bundle import load_bundle
 from l2o.deciding.policy import Policy
 from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.remote.policy import RemotePolicy
@@ -120,7 +120,7 @@ class Service(Measurement[Row]):
 
 def decided_alone_and_together(groups: int, repeats: int) -> Iterator[Row]:
     """Time `policy()` on one observation after the other, and the server's way with many."""
-    policy = load_policy(POLICY)
+    policy = load_bundle(POLICY)
     seen = torch.rand(CHUNK * 4, groups, len(policy.signals)) * 2 - 1
     seen[..., 0] = 1.0
     alone, together = [], []
@@ -206,7 +206,7 @@ def fine_tunes(server: ServerProcess, folder: Path, pairs: int, quick: bool) -> 
     task = load_task(config.task.model_dump_json(), 0)
     remote = RemotePolicy(server.url, POLICY, token=TOKEN, timeout=10.0, cache=folder / "cache")
     ways: dict[str, Callable[[], Policy]] = {
-        HERE: partial(load_policy, POLICY),
+        HERE: partial(load_bundle, POLICY),
         THERE: lambda: remote,
     }
     seconds: dict[str, list[float]] = {what: [] for what in ways}

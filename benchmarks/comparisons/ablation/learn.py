@@ -10,7 +10,7 @@ from l2o.benchmarks.cells.record import finite
 from l2o.benchmarks.comparisons.ablation.plan import Run
 from l2o.benchmarks.comparisons.ablation.result_models import RunRecord
 from l2o.configs.schema import TrainConfig
-from l2o.deciding.bundle import load_policy
+from l2o.deciding.bundle import load_bundle
 from l2o.deciding.learned import LearnedPolicy
 from l2o.envs.objectives.base import Metric
 from l2o.files.atomic import DamagedFileError
@@ -62,7 +62,7 @@ def score(
         evaluator: of the base's training config.
         metric: that it is scored by.
     """
-    policy = load_policy(folder)
+    policy = load_bundle(folder)
     assert isinstance(policy, LearnedPolicy)
     numbers = range(FIRST_EPISODE, FIRST_EPISODE + run.episodes)
     ended = evaluator.drawn(policy, numbers, scoring_config(run, policy))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -13,6 +14,7 @@ from l2o.benchmarks.cells.quantities import QUANTITIES
 from l2o.benchmarks.comparisons.claims import GROUPS
 from l2o.configs.schema import BenchmarkConfig, FineTuning, Grid, Named, Options, PolicyChoice, Row
 from l2o.deciding.bundle import read_card
+from l2o.deciding.by_name import find_rule
 from l2o.registry import unknown_name
 
 LEARNED = "learned policy"
@@ -118,12 +120,12 @@ def describe(thing: Named | str) -> str:
 def fingerprint(policy: str | None) -> str:
     """Return a hash of what a learned policy does, so that retraining it makes new cells.
 
-    A policy given by a dotted path has none.
+    A policy given by a dotted path has none, nor has a rule.
 
     Raises:
         BundleError: no such policy, or an unusable one.
     """
-    if policy is None or ":" in policy:
+    if policy is None or ":" in policy or find_rule(policy):
         return ""
     card = read_card(policy)
     facts = {key: card.get(key) for key in _FACTS}
@@ -170,11 +172,15 @@ def _cells(
             fingerprint=mark,
             precision=config.precision,
             base_lr=row.base_lr,
+            guard=row.guard,
+            groups=json.dumps(row.groups) if row.groups else None,
         )
 
 
 def _choice(row: Row) -> PolicyChoice:
     """Reduce a row to what sets its learning rates, in one spelling, so that equals are equal."""
+    if (rule := _rule_of(row)) is not None:
+        row = row.model_copy(update={"policy": None, "rule": rule})
     schedule, profile = _named(row.schedule), _named(row.profile)
     if row.policy is not None or row.rule is not None:
         schedule, profile = Named(name="constant"), Named(name="flat")
@@ -184,6 +190,7 @@ def _choice(row: Row) -> PolicyChoice:
         schedule=schedule,
         profile=profile,
         early_stopping=row.early_stopping,
+        sample=row.sample,
     )
 
 
@@ -192,7 +199,14 @@ def _named(thing: Named | str) -> Named:
 
 
 def _kind(row: Row) -> Kind:
-    return "row" if row.policy is None else "policy"
+    return "row" if row.policy is None or _rule_of(row) is not None else "policy"
+
+
+def _rule_of(row: Row) -> str | None:
+    """Return the rule that a row names as its policy."""
+    if row.policy is None or ":" in row.policy or find_rule(row.policy) is None:
+        return None
+    return row.policy.replace("-", "_")
 
 
 def _grid_label(

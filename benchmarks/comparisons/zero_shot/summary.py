@@ -24,6 +24,7 @@ from l2o.benchmarks.comparisons.zero_shot.plan import LITE, contender_label, tas
 from l2o.benchmarks.statistics import TASKS, Estimate, Matrix, Strata, estimate
 from l2o.configs.zero_shot import ZeroShotConfig
 from l2o.deciding.bundle import read_card
+from l2o.deciding.by_name import find_rule
 
 
 def summarise(config: ZeroShotConfig, families: Families, workers: int) -> models.ZeroShotResults:
@@ -93,7 +94,7 @@ def training_cost(policy: str) -> int | None:
     """
     if ":" in policy:
         return None
-    told = dict(read_card(policy).get("trained_on") or {})
+    told = {} if find_rule(policy) else dict(read_card(policy).get("trained_on") or {})
     fine_tunes = told.get("fine_tunes_of_the_run", told.get("fine_tunes"))
     if fine_tunes is None:
         return None

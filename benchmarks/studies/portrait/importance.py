@@ -24,7 +24,7 @@ from l2o.benchmarks.studies.portrait.study import add_sections
 from l2o.configs.load import check_config, config_data, load_config
 from l2o.configs.overrides import apply_overrides
 from l2o.configs.schema import TrainConfig
-from l2o.deciding.bundle import load_policy, read_card
+from l2o.deciding.bundle import load_bundle, read_card
 from l2o.files.atomic import write_atomically
 
 QUICK_FINE_TUNES, QUICK_STEPS = 4, 40
@@ -97,7 +97,7 @@ class Importance(SharedStudy[Variant | None, Outcome, Answer]):
 
     def plan(self) -> list[Variant | None]:
         """Return nothing permuted, then each group of signals, then each signal."""
-        signals = load_policy(self.policy).signals
+        signals = load_bundle(self.policy).signals
         return [None, *list_variants(signals, singles=not self.quick)]
 
     def run(self, piece: Variant | None) -> Outcome:
@@ -154,7 +154,7 @@ class Importance(SharedStudy[Variant | None, Outcome, Answer]):
 
 @lru_cache(maxsize=1)
 def _player(study: Importance) -> Player:
-    return Player(study.training(), load_policy(study.policy), study.count, study.seed)
+    return Player(study.training(), load_bundle(study.policy), study.count, study.seed)
 
 
 def training_config(

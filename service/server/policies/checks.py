@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 
 from l2o.deciding.architectures import make_network
-from l2o.deciding.bundle import CARD, WEIGHTS, BundleError, load_policy
+from l2o.deciding.bundle import CARD, WEIGHTS, BundleError, load_bundle
 from l2o.remote.bundles import code_named
 from l2o.service.server.errors import Problem, shown
 
@@ -47,7 +47,7 @@ def check_bundle(card: bytes, weights: bytes, allow_code: bool = False) -> None:
         Path(folder, CARD).write_bytes(card)
         Path(folder, WEIGHTS).write_bytes(weights)
         try:
-            load_policy(folder)
+            load_bundle(folder)
         except (BundleError, ValueError, RecursionError) as error:
             raise Problem(422, str(error).replace(f"{folder}/", ""), REMEDY) from error
 

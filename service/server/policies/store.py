@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from l2o.deciding.bundle import CARD, WEIGHTS, list_policies, load_policy
+from l2o.deciding.bundle import CARD, WEIGHTS, list_policies, load_bundle
 from l2o.deciding.learned import LearnedPolicy
 from l2o.files.atomic import write_atomically
 from l2o.registry import unknown_name
@@ -122,7 +122,7 @@ class PolicyStore:
     def load(self, stored: Stored) -> LearnedPolicy:
         """Return the policy itself; the last ones that were asked for stay in memory."""
         with self._lock:
-            policy = self._loaded.get(stored.key) or load_policy(stored.folder)
+            policy = self._loaded.get(stored.key) or load_bundle(stored.folder)
             self._loaded[stored.key] = policy
             self._loaded.move_to_end(stored.key)
             if len(self._loaded) > MOST_LOADED:

@@ -90,18 +90,7 @@ def session_routes(
         texts = [_each(*pair) for pair in zip(posts, found, strict=True)]
         return Response(f"[{','.join(texts)}]", media_type="application/json")
 
-    @router.post("/decide", response_model=Answered, openapi_extra=schema_of(Carried))
-    async def decide_carried(request: Request) -> Response:
-        """Post what was measured, and the state that the client keeps; nothing is kept here."""
-        asked = parsed(await body_of(request), Carried)
-        key, opening, state = signer.check(asked.state)
-        session = answering.known(opening, key)
-        progress = Progress.from_bytes(state, session.policy)
-        post = await batcher.ask(Post(asked, session=session, progress=progress))
-        told = _told(post)
-        told.state = signer.sign(opening, key, progress)
-        return _json(told)
-
+    _add_carried(router, answering, batcher, signer)
     _add_reading(router, store, answering)
     return router
 
@@ -114,6 +103,22 @@ def decider(batcher: Batcher[Post, Post]) -> Answer:
         return _told(post).model_dump_json(warnings=False).encode()
 
     return answer
+
+
+def _add_carried(
+    router: APIRouter, answering: Answering, batcher: Batcher[Post, Post], signer: Signer
+) -> None:
+    @router.post("/decide", response_model=Answered, openapi_extra=schema_of(Carried))
+    async def decide_carried(request: Request) -> Response:
+        """Post what was measured, and the state that the client keeps; nothing is kept here."""
+        asked = parsed(await body_of(request), Carried)
+        key, opening, state = signer.check(asked.state)
+        session = answering.known(opening, key)
+        progress = Progress.from_bytes(state, session.policy)
+        post = await batcher.ask(Post(asked, session=session, progress=progress))
+        told = _told(post)
+        told.state = signer.sign(opening, key, progress)
+        return _json(told)
 
 
 def _add_reading(router: APIRouter, store: SessionStore, answering: Answering) -> None:
