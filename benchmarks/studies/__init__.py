@@ -44,7 +44,7 @@ STUDIES: dict[str, tuple[str, str]] = {
     "attention": (f"{_HERE}.attention:Attention", "Where do fine-tuned networks look? Grad-CAM."),
     "service": (
         "l2o.service.load.study:ServiceStudy",
-        "What of a server that is killed, fed with nonsense, filled with sessions?",
+        "What of a server that is killed, fed nonsense, filled with sessions?",
     ),
     "damage": ("l2o.service.damage.study:Damage", "Are damaged files refused, or made anew?"),
     "jobs": (
