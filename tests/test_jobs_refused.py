@@ -226,6 +226,19 @@ def test_predict_takes_no_options_for_paths(runner):
     assert words.index("--") < words.index("--allow-code")
 
 
+@pytest.mark.parametrize(
+    ("results", "out"), [("{}", "predictions.csv"), ('{"overlap": []}', "masks"), ("[", None)]
+)
+def test_predictions_are_a_table_or_masks(runner, results, out):
+    run = runner.data / "jobs" / "0123456789ab" / "run"
+    run.mkdir(parents=True)
+    (run / "results.json").write_text(results)
+    config = {"run": "jobs/0123456789ab/run", "images": "uploads/photos"}
+    folder = runner.folder(ask(runner, "predict", config).id)
+    words = COMMANDS["predict"].words(folder)
+    assert f"--out={folder.run / (out or 'predictions.csv')}" in words
+
+
 def test_the_environment_of_a_job_holds_in_a_process_of_its_own(tmp_path):
     code = "import l2o.registry as r; r.lookup('thing', {}, 'math:sqrt')"
     done = subprocess.run(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
@@ -54,6 +56,17 @@ class Predict(Command):
         data = parse_yaml(folder.config.read_text(encoding="utf-8"), str(folder.config))
         config = check_config(PredictConfig, data, str(folder.config))
         words = [f"--top={config.top}", f"--device={config.device}"]
-        words += [f"--batch-size={config.batch_size}", f"--out={folder.run / 'predictions.csv'}"]
+        words += [f"--batch-size={config.batch_size}", f"--out={_out(folder, config.run)}"]
         code = ["--allow-code"] if config.allow_code else []
         return ["predict", *words, *code, "--", config.run, config.images]
+
+
+def _out(folder: JobFolder, run: str) -> Path:
+    """Return where predictions go: a table of classes, or a folder of masks."""
+    try:
+        # Jobs run in the data folder, which paths are relative to.
+        results = json.loads((folder.path.parents[1] / run / "results.json").read_text())
+    except (OSError, ValueError):
+        results = {}  # the command says what the run lacks
+    masks = isinstance(results, dict) and "overlap" in results
+    return folder.run / ("masks" if masks else "predictions.csv")
