@@ -7,6 +7,7 @@ import pytest
 from jobs_cases import ScriptRunner, tick, use_scripts
 
 from l2o.service.server.jobs.base import JobStateError, Needs, UnknownJobError
+from l2o.service.server.jobs.process import memory
 
 WAIT = "import time\nopen('begun', 'w').close()\ntime.sleep(60)\n"
 STOPPABLE = (
@@ -99,6 +100,21 @@ def test_too_much_memory_stops_a_job(runner):
     text = "x = bytearray(400_000_000)\nimport time\ntime.sleep(60)"
     job = runner.until(runner.submit(text, needs=Needs(memory_gib=0.2)).id, "failed")
     assert "more than its memory_gib=0.2" in job.reason
+
+
+def test_memory_that_processes_share_counts_once(runner):
+    text = (
+        "import time\nx = bytearray(200_000_000)\n"
+        "for n in range(4):\n    if os.fork() == 0:\n        time.sleep(60)\n"
+        "open('begun', 'w').close()\ntime.sleep(60)\n"
+    )
+    job = runner.submit(text, needs=Needs(memory_gib=0.5))
+    runner.until_file(job.id, "begun")
+    folder = runner.folder(job.id)
+    assert memory(folder, 1, enough=1e12) > 1.0e9, "five times 200 MB, each by itself"
+    assert 2.0e8 < memory(folder, 1) < 3.5e8
+    for _ in tick(runner, 1.5):
+        assert runner.store.get(job.id).state == "running"
 
 
 def test_a_job_waits_for_those_it_comes_after(runner):

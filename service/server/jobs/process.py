@@ -93,15 +93,34 @@ def signal_group(folder: JobFolder, attempt: int, number: signal.Signals) -> Non
             os.killpg(group, number)
 
 
-def memory(folder: JobFolder, attempt: int) -> int:
-    """Return the bytes that all processes of a job hold together, 0 where none lives."""
+def memory(folder: JobFolder, attempt: int, enough: float = 0.0) -> int:
+    """Return the bytes that all processes of a job hold together, 0 where none lives.
+
+    What several of them share counts once, where the system tells (Linux); that takes longer to
+    find out, and is only looked at where what each holds by itself adds up to more than `enough`.
+    """
     pid = folder.process(attempt)
     if pid is None:
         return 0
-    total = 0
+    processes: list[psutil.Process] = []
     with suppress(psutil.Error):
         root = psutil.Process(pid)
-        for process in (root, *root.children(recursive=True)):
-            with suppress(psutil.Error):
-                total += process.memory_info().rss
-    return total
+        processes = [root, *root.children(recursive=True)]
+    held = sum(map(_resident, processes))
+    return held if held <= enough else sum(map(_share, processes))
+
+
+def _resident(process: psutil.Process) -> int:
+    """Return what a process has in memory, what it shares with others included."""
+    with suppress(psutil.Error):
+        return int(process.memory_info().rss)
+    return 0
+
+
+def _share(process: psutil.Process) -> int:
+    """Return a process's share of memory: of pages that N processes have in common, an Nth."""
+    try:
+        told = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
+        return 1024 * int(told.partition("\nPss:")[2].split()[0])
+    except (OSError, ValueError, IndexError):
+        return _resident(process)

@@ -129,7 +129,7 @@ class Runner:
         self._looked = time.monotonic()
         for job in running:
             folder = self.folder(job.id)
-            held = memory(folder, job.attempt) / GIBIBYTE
+            held = memory(folder, job.attempt, job.needs.memory_gib * GIBIBYTE) / GIBIBYTE
             if held > job.needs.memory_gib and job.id not in self._too_large:
                 self._too_large[job.id] = (
                     f"held {held:.1f} GiB of memory, more than its memory_gib="
