@@ -46,7 +46,8 @@ def fuzz(server: ServerProcess, requests: int, seed: int) -> Fuzzed:
         import schemathesis
     found = Fuzzed()
     schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
-    operations = [each.ok() for each in schema.get_all_operations()]
+    found_operations: list[Any] = list(schema.get_all_operations())
+    operations = [each.ok() for each in found_operations]
     operations = [each for each in operations if _wanted(each.method.upper(), each.path)]
     each_time = -(-requests // (len(operations) * 2))
     for operation in operations:

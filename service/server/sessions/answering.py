@@ -136,7 +136,9 @@ class Answering:
 
     def _answer_rounds(self, waiting: list[Post]) -> None:
         while waiting:
-            now, later, seen = [], [], set()
+            now: list[Post] = []
+            later: list[Post] = []
+            seen: set[str | None] = set()
             for post in waiting:
                 (later if post.id is not None and post.id in seen else now).append(post)
                 seen.add(post.id)
