@@ -90,9 +90,17 @@ class Connection(asyncio.Protocol):
 
 @dataclass
 class Live:
-    """What came of live sessions: seconds of each decision, how late it was sent, and failures."""
+    """What came of live sessions.
+
+    Attributes:
+        seconds: until each decision was there.
+        whole: from the first of them to the last.
+        late: how late each was sent.
+        failures: what was answered otherwise.
+    """
 
     seconds: list[float] = field(default_factory=list)
+    whole: float = 0.0
     late: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
@@ -132,6 +140,7 @@ async def run_live(port: int, sessions: int, groups: int, rounds: int, warm_up: 
                 live.late.append(late)
 
     await asyncio.gather(*map(follow, range(sessions)))
+    live.whole = loop.time() - begin - warm_up
     for connection in connections:
         connection.close()
     return live

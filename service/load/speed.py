@@ -155,7 +155,7 @@ def live_sessions(server: ServerProcess, sessions: int, groups: int, rounds: int
         raise RuntimeError(f"{len(live.failures)} decisions failed, as {live.failures[0]}")
     p50, p99 = np.percentile(live.seconds, (50, 99)) * 1e3
     cpu = 1e3 * (server.cpu_seconds - before) / len(live.seconds)
-    rate = len(live.seconds) / rounds
+    rate = len(live.seconds) / live.whole
     return Row(LIVE, len(live.seconds), rate, float(p50), float(p99), cpu)
 
 

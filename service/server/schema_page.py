@@ -56,8 +56,9 @@ def _operation(method: str, path: str, told: dict[str, Any], schema: dict[str, A
         (each["name"], each["in"], each.get("description", ""), each.get("required", False))
         for each in told.get("parameters", ())
     ]
-    body = next(iter(told.get("requestBody", {}).get("content", {}).values()), {}).get("schema", {})
-    body = _resolved(body, schema)
+    content: dict[str, Any] = told.get("requestBody", {}).get("content", {})
+    bodies = [_resolved(each.get("schema", {}), schema) for each in content.values()]
+    body = bodies[0] if bodies else {}
     required = body.get("required", ())
     for name, field in body.get("properties", {}).items():
         rows.append((name, "body", field.get("description", ""), name in required))

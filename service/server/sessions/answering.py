@@ -104,6 +104,11 @@ class Answering:
             self._sessions.move_to_end(name)
         return found
 
+    def remember(self, name: str, live: Live) -> None:
+        """Keep a session in memory that was just opened."""
+        self._live[name] = live
+        _limit(self._live)
+
     def forget(self, session: str) -> None:
         """Forget what is in memory of a session."""
         self._live.pop(session, None)
@@ -136,7 +141,9 @@ class Answering:
 
     def _answer_rounds(self, waiting: list[Post]) -> None:
         while waiting:
-            now, later, seen = [], [], set()
+            now: list[Post] = []
+            later: list[Post] = []
+            seen: set[str | None] = set()
             for post in waiting:
                 (later if post.id is not None and post.id in seen else now).append(post)
                 seen.add(post.id)
@@ -180,8 +187,7 @@ class Answering:
             session = self.known(kept.opening, kept.policy)
             progress = Progress.from_bytes(self.store.newest(name), session.policy)
             live = Live(session, progress, kept.expires)
-            self._live[name] = live
-            _limit(self._live)
+            self.remember(name, live)
         elif live.expires < time():
             raise expired(name)
         self._live.move_to_end(name)

@@ -89,4 +89,5 @@ class Progress:
             memory[name] = torch.from_numpy(part.copy()).view_as(value)
             at += value.numel()
         multipliers, start, base = numbers[: 3 * layers].reshape(3, layers)
-        return cls(step, multipliers, start, base, *losses, memory=memory)
+        loss, proxy_kl, newest, before = losses
+        return cls(step, multipliers, start, base, loss, proxy_kl, newest, before, memory)

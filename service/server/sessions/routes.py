@@ -15,7 +15,7 @@ from l2o.service.server.bodies import body_of, parsed, schema_of
 from l2o.service.server.errors import Problem
 from l2o.service.server.hot import Answering as Answer
 from l2o.service.server.policies.batches import Batcher
-from l2o.service.server.sessions.answering import Answering, Post, answered
+from l2o.service.server.sessions.answering import Answering, Live, Post, answered
 from l2o.service.server.sessions.models import (
     Answered,
     Carried,
@@ -65,6 +65,7 @@ def session_routes(
             owner = request.scope["token"].name
             kept = Kept(told.session, session.key, text, owner, time(), told.expires)
             store.add(kept, post.digest, progress.to_bytes())
+            answering.remember(told.session, Live(session, progress, told.expires))
         return _json(told, 201)
 
     @router.post(

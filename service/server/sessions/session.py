@@ -148,5 +148,5 @@ class Session:
 
     def _rates(self, given: float | list[float]) -> Array:
         if isinstance(given, list):
-            given = per_group("base_lr", list(given), self.count, 0.0)  # type: ignore[assignment]
+            given = per_group("base_lr", list(given), self.count, 0.0)
         return np.full(self.count, given, dtype=np.float32)
