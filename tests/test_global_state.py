@@ -10,7 +10,8 @@ import pytest
 
 TESTS = Path(__file__).parent
 
-# One after the other in a program of their own, with a thread count and start method that are not the defaults.
+# One after the other in a program of its own, with a thread count and start method that are not the
+# defaults.
 AROUND = """
 import multiprocessing, os, signal, sys, json, pathlib, torch
 from at_work import state
