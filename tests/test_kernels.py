@@ -259,7 +259,7 @@ def test_without_a_compiler_torch_does_the_work(setting, said, tmp_path, monkeyp
 
 
 def compiled_library():
-    """Return where the kernels of this process are: compiling them takes long."""
+    """Return where the kernels of this process are; compiling them takes long."""
     path = Path(load_kernels()._name)
     if not path.is_file():
         pytest.skip("the kernels cannot be cached here")
@@ -267,10 +267,10 @@ def compiled_library():
 
 
 def test_a_damaged_library_is_compiled_anew(monkeypatch, tmp_path):
+    compiled = compiled_library()
     monkeypatch.setenv("L2O_CACHE", str(tmp_path))
-    library = tmp_path / "kernels" / compiled_library().name
-    library.parent.mkdir()
-    shutil.copy(compiled_library(), library)
+    (tmp_path / "kernels").mkdir()
+    library = Path(shutil.copy(compiled, tmp_path / "kernels"))
     kernel_library.open_library()
     assert list(library.parent.iterdir()) == [library], "it is taken as it is"
     whole = library.read_bytes()

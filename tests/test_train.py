@@ -167,7 +167,8 @@ def test_resume_goes_on_from_the_checkpoint(tmp_path):
 
 def start(tmp_path, **fields):
     """Run a training as a program of its own, its workers in processes of theirs."""
-    fields = {"executor": {"name": "processes"}, **fields}
+    never = {"every": 100_000, "tasks": 1, "base_lrs": [0.05]}
+    fields = {"executor": {"name": "processes"}, "evaluation": never, **fields}
     script = f"""
 from l2o.configs.schema import TrainConfig
 from l2o.policies.train import Training, train
