@@ -1,5 +1,6 @@
 """Shared test settings: one torch thread, Ctrl-C heard, seeds, helpers importable, `--quick`."""
 
+import gc
 import random
 import signal
 import sys
@@ -39,6 +40,12 @@ def pytest_collection_modifyitems(config, items):
         slow = [item for item in items if item.originalname in quick.BUT]
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item.originalname not in quick.BUT]
+
+
+def pytest_collection_finish(session):
+    """Leave what is imported by now out of garbage collections: it stays, and it is much."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
