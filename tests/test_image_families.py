@@ -6,6 +6,7 @@ import json
 import image_sets as sets
 import pytest
 import torch
+from documented import documented_fields
 from image_families import FAMILIES, make, paths_of
 
 from l2o.configs.schema import FineTuning, Named
@@ -74,20 +75,9 @@ def test_every_family_can_be_fine_tuned_on(name, tmp_path):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_options_are_one_documented_thing(name):
     """A line for each field, right below it."""
-    import ast
-    import inspect
-    import itertools
-    import textwrap
-
     kind = TASKS[name].Options
     assert issubclass(kind, ImageOptions)
-    told = set()
-    for part in kind.__mro__[:-1]:
-        body = ast.parse(textwrap.dedent(inspect.getsource(part))).body[0].body
-        for field, after in itertools.pairwise(body):
-            if isinstance(field, ast.AnnAssign) and isinstance(after, ast.Expr):
-                told.add(field.target.id)
-    assert told == {field.name for field in dataclasses.fields(kind)}
+    assert documented_fields(kind) == {field.name for field in dataclasses.fields(kind)}
 
 
 @pytest.mark.parametrize("name", FAMILIES)

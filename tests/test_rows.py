@@ -48,6 +48,15 @@ def test_groups_of_a_row_are_those_of_its_controller():
     assert named == ["early", "late"]
 
 
+def test_a_rule_is_the_same_row_as_a_policy_and_as_a_rule():
+    named, ruled = (
+        make_plan(settings(tasks=1, rows=(Row(label="a", **given),)))
+        for given in ({"policy": "trust-ratio"}, {"rule": "trust_ratio"})
+    )
+    assert [cell.id for cell in named.cells] == [cell.id for cell in ruled.cells]
+    assert named.rows[0].kind == ruled.rows[0].kind == "row"
+
+
 def test_a_row_that_samples_draws():
     assert cells_of(policy="asg-2020", sample=True)[0].choice.sample
 

@@ -179,6 +179,8 @@ def _cells(
 
 def _choice(row: Row) -> PolicyChoice:
     """Reduce a row to what sets its learning rates, in one spelling, so that equals are equal."""
+    if (rule := _rule_of(row)) is not None:
+        row = row.model_copy(update={"policy": None, "rule": rule})
     schedule, profile = _named(row.schedule), _named(row.profile)
     if row.policy is not None or row.rule is not None:
         schedule, profile = Named(name="constant"), Named(name="flat")
@@ -197,7 +199,14 @@ def _named(thing: Named | str) -> Named:
 
 
 def _kind(row: Row) -> Kind:
-    return "row" if row.policy is None else "policy"
+    return "row" if row.policy is None or _rule_of(row) is not None else "policy"
+
+
+def _rule_of(row: Row) -> str | None:
+    """Return the rule that a row names as its policy."""
+    if row.policy is None or ":" in row.policy or find_rule(row.policy) is None:
+        return None
+    return row.policy.replace("-", "_")
 
 
 def _grid_label(

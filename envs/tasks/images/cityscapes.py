@@ -119,6 +119,22 @@ class CityscapesFamily(ImageFamily[Chosen]):
     def find_source(self) -> tuple[MaskListing, dict[str, Any]]:
         """Return the source's images and masks, and facts of them for the card."""
 
+    def source_root(self, *folders: str, layout: str) -> Path:
+        """Return the folder of the source's data set.
+
+        Args:
+            folders: that must be in it.
+            layout: what is expected and where it is to be had, for the error.
+
+        Raises:
+            ValueError: one of the folders is missing.
+        """
+        root = Path(self.options.root).expanduser()
+        for folder in folders:
+            if not (root / folder).is_dir():
+                raise ValueError(f"{root / folder} is missing; {layout}")
+        return root
+
     def find(self) -> Domains:
         """List the source, and training and validation images of Cityscapes."""
         if isinstance(self.options.validation, str):

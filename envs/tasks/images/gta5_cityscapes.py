@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from typing import Any, ClassVar
 
 from l2o.envs.tasks.images.cityscapes import CODING, CityscapesFamily, CityscapesOptions
@@ -43,10 +42,7 @@ class GTA5CityscapesFamily(CityscapesFamily[CityscapesOptions]):
         Raises:
             ValueError: a folder, an image or a mask is missing.
         """
-        root = Path(self.options.root).expanduser()
-        for folder in ("images", "labels"):
-            if not (root / folder).is_dir():
-                raise ValueError(f"{root / folder} is missing; {LAYOUT}")
+        root = self.source_root("images", "labels", layout=LAYOUT)
         pairs, odd = drop_odd_sizes(
             pair_by_stem(root, "images", "labels", CODING, self.options.listed())
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -106,9 +105,6 @@ class SynthiaCityscapesFamily(CityscapesFamily[CityscapesOptions]):
         Raises:
             ValueError: a folder, an image or a mask is missing.
         """
-        root = Path(self.options.root).expanduser()
-        for folder in ("RGB", "GT/LABELS"):
-            if not (root / folder).is_dir():
-                raise ValueError(f"{root / folder} is missing; {LAYOUT}")
+        root = self.source_root("RGB", "GT/LABELS", layout=LAYOUT)
         pairs = pair_by_stem(root, "RGB", "GT/LABELS", CODING, self.options.listed())
         return check_sizes(pairs), {}
