@@ -16,6 +16,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import quick
 
+LONGEST = {"test_tutorials", "test_executor_choice", "test_examples", "test_finetune_folder"}
+"""Files with single tests that take half a minute and more."""
+
 torch.set_num_threads(1)
 # A shell that runs the tests in the background has it ignored, for all programs they start, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -36,6 +39,8 @@ def pytest_ignore_collect(collection_path, config):
 
 
 def pytest_collection_modifyitems(config, items):
+    # Two processes share the tests: what takes longest is not to begin when all else has ended.
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
     if config.getoption("quick"):
         slow = [item for item in items if item.originalname in quick.BUT]
         config.hook.pytest_deselected(items=slow)
