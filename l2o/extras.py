@@ -39,6 +39,7 @@ EXTRA_OF = {
     "uvicorn": "serve",
     "starlette": "serve",
     "prometheus_client": "serve",
+    "psutil": "serve",
     "hypothesis": "dev",
     "schemathesis": "dev",
 }

@@ -5,12 +5,16 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from l2o.extras import MissingExtraError
 
 T = TypeVar("T")
+NO_CODE = "L2O_NO_CODE"
+"""Environment variable that, when set, refuses names of code: what a server's jobs run under."""
+
 _VARIABLE = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 
 
@@ -34,8 +38,7 @@ class ImportedTable(Mapping[str, T]):
         self.paths = dict(paths)
 
     def __getitem__(self, name: str) -> T:
-        module, _, attribute = self.paths[name].partition(":")
-        found: T = getattr(importlib.import_module(module), attribute)
+        found: T = import_path(self.paths[name])
         return found
 
     def __contains__(self, name: object) -> bool:
@@ -48,6 +51,23 @@ class ImportedTable(Mapping[str, T]):
         return len(self.paths)
 
 
+def import_path(path: str) -> Any:
+    """Return what a path of our own names; what a config names goes through `lookup`.
+
+    Args:
+        path: `package.module:Name`.
+
+    Raises:
+        ImportError: what the module needs is not installed.
+
+    Example:
+        >>> import_path("math:sqrt")(9.0)
+        3.0
+    """
+    module, _, attribute = path.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
 def lookup(kind: str, table: Mapping[str, T], name: str) -> T:
     """Return `table[name]`, or import `package.module:Name` when the name holds a colon.
 
@@ -57,7 +77,8 @@ def lookup(kind: str, table: Mapping[str, T], name: str) -> T:
         name: a key of the table, or a dotted path to an object of the user's own.
 
     Raises:
-        ValueError: the name is neither; the message lists the table and the nearest match.
+        ValueError: the name is neither, the message lists the table and the nearest match; or it is
+            a dotted path, and the environment has `L2O_NO_CODE`.
 
     Example:
         >>> lookup("fruit", {"apple": 1, "pear": 2}, "pear")
@@ -135,6 +156,11 @@ def unknown_name(kind: str, name: str, known: Mapping[str, object] | list[str]) 
 
 
 def _import_dotted(kind: str, path: str) -> T:  # type: ignore[type-var]
+    if os.environ.get(NO_CODE):
+        raise ValueError(
+            f"{kind} {path!r} names code by its path, which is refused here ({NO_CODE} is set); "
+            "take a member of the table, or start the server with --allow-code"
+        )
     module_name, _, attribute = path.partition(":")
     try:
         found: T = getattr(importlib.import_module(module_name), attribute)

@@ -1,4 +1,4 @@
-"""What workers of executors do in tests: importable by name, in any process."""
+"""What workers of executors do in tests: importable by name, in any process, and light."""
 
 import contextlib
 import multiprocessing
@@ -7,9 +7,6 @@ import signal
 import sys
 import threading
 import time
-
-import numpy as np
-import torch
 
 from l2o.envs.runtime.executor import EXECUTORS, Processes, in_order
 
@@ -111,6 +108,8 @@ def give_what_cannot_be_sent(value):
 
 
 def fail_in_a_library(value):
+    import numpy as np
+
     return np.zeros(3).reshape(2, value)
 
 
@@ -133,12 +132,18 @@ def hit_own_process(value):
 
 
 def facts_of_worker(value):
+    import torch
     from threadpoolctl import threadpool_info
 
     threads = {each["num_threads"] for each in threadpool_info()}
-    environment = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "L2O_SET_HERE")}
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "L2O_SET_HERE")
+    environment = {name: os.environ.get(name) for name in names}
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     return torch.get_num_threads(), threads, environment, signal.SIGINT in blocked
+
+
+def is_loaded(module):
+    return module in sys.modules
 
 
 def flip(array):
@@ -171,6 +176,8 @@ class Counter:
         return os.getpid()
 
     def threads(self):
+        import torch
+
         return torch.get_num_threads()
 
     def echo(self, value):
@@ -192,6 +199,8 @@ def state():
     But for what libraries do once when they are first used: torch's compiler notes its cache in the
     environment, and tqdm has a thread that watches its bars.
     """
+    import torch
+
     kept = {name: value for name, value in os.environ.items() if "TORCHINDUCTOR" not in name}
     return {
         "threads": torch.get_num_threads(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import functools
 import re
 import subprocess
 import sys
@@ -70,10 +71,14 @@ def brought_by(*names):
     return found
 
 
+installed = functools.cache(packages_distributions)
+"""Top-level modules -> the distributions that bring them; looked up once, which takes long."""
+
+
 def hidden_modules(*allowed):
     """Return the top-level modules that are installed here and that `allowed` do not bring."""
     base = brought_by(*BASE, *allowed) | {"l2o", "pip"}
-    places = packages_distributions().items()
+    places = installed().items()
     return sorted(
         module
         for module, distributions in places

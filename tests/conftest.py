@@ -1,5 +1,6 @@
 """Shared test settings: one torch thread, Ctrl-C heard, seeds, helpers importable, `--quick`."""
 
+import gc
 import random
 import signal
 import sys
@@ -14,6 +15,9 @@ from hypothesis import settings
 sys.path.insert(0, str(Path(__file__).parent))
 
 import quick
+
+LONGEST = {"test_tutorials", "test_executor_choice", "test_examples", "test_finetune_folder"}
+"""Files with single tests that take half a minute and more."""
 
 torch.set_num_threads(1)
 # A shell that runs the tests in the background has it ignored, for all programs they start, too.
@@ -35,10 +39,18 @@ def pytest_ignore_collect(collection_path, config):
 
 
 def pytest_collection_modifyitems(config, items):
+    # Two processes share the tests: what takes longest is not to begin when all else has ended.
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
     if config.getoption("quick"):
         slow = [item for item in items if item.originalname in quick.BUT]
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item.originalname not in quick.BUT]
+
+
+def pytest_collection_finish(session):
+    """Leave what is imported by now out of garbage collections: it stays, and it is much."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

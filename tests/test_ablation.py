@@ -36,7 +36,7 @@ from l2o.signals import DEFAULT_SIGNALS, KIND_SIGNALS
 @pytest.fixture
 def config(tmp_path):
     path = tmp_path / "train.yaml"
-    path.write_text(TRAIN)
+    path.write_text(f"{TRAIN}\nexecutor: {{name: here}}\n")
 
     def make(**changes):
         data = {

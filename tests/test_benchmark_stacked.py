@@ -197,20 +197,26 @@ def test_the_queue_shares_a_kind_among_its_takers():
     assert single.take(None, 1) == (ALONE, cells[:1])
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_benchmark_is_the_same_stacked_and_not(workers, tmp_path):
+@pytest.fixture(scope="module")
+def one_by_one(tmp_path_factory):
+    """A benchmark whose cells are not stacked, and its records."""
+    folder = tmp_path_factory.mktemp("apart")
     seen = SignalSpec(("present", "depth", "progress", "loss"))
     config = settings(
-        rows=(Row(label="a", policy=bundle(tmp_path / "policy", Bins(), signals=seen)),),
+        rows=(Row(label="a", policy=bundle(folder / "policy", Bins(), signals=seen)),),
         grid=Grid(schedules=("cosine",), profiles=("flat", "frozen_backbone")),
+        stacked=False,
     )
-    apart = config.model_copy(update={"stacked": False})
-    for name, chosen in (("stacked", config), ("apart", apart)):
-        there = workers if name == "stacked" else 1
-        run_benchmark(chosen, tmp_path / name, workers=there, progress=False)
-    records, others = (
-        read_records(tmp_path / name / "cells.jsonl", Record) for name in ("stacked", "apart")
-    )
+    run_benchmark(config, folder / "run", workers=1, progress=False)
+    return config, read_records(folder / "run" / "cells.jsonl", Record)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_benchmark_is_the_same_stacked_and_not(workers, tmp_path, one_by_one):
+    apart, others = one_by_one
+    config = apart.model_copy(update={"stacked": True})
+    run_benchmark(config, tmp_path / "stacked", workers=workers, progress=False)
+    records = read_records(tmp_path / "stacked" / "cells.jsonl", Record)
     assert records.keys() == others.keys()
     for id, record in records.items():
         assert_alike(record, others[id], 1e-5)

@@ -1,29 +1,23 @@
 """Every script of `examples/` runs as its first lines say, and the README lists it."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from forked import programs
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
 
 
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    with programs(tmp_path_factory.mktemp("told")) as run:
+        yield run
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
-def test_example_runs(script, tmp_path):
-    # A script finds its neighbours, whatever the tests' own Python was told.
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
-    environment |= {"MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
-    run = subprocess.run(
-        [sys.executable, str(script)],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
+def test_example_runs(script, tmp_path, start):
+    run = start(script, tmp_path)
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-4000:]
     assert run.stdout.strip(), "an example says what came out"
 

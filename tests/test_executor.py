@@ -26,6 +26,7 @@ from at_work import (
     give_what_cannot_be_sent,
     grow,
     hit_own_process,
+    is_loaded,
     leave_at_three,
     map_inside,
     meet,
@@ -318,13 +319,17 @@ def test_an_actor_that_dies_says_at_what(apart):
 # --- what workers are
 
 
-def test_workers_have_one_thread_and_the_environment(apart, monkeypatch):
+def test_workers_load_what_is_needed_on_one_thread_in_this_environment(apart, monkeypatch):
     monkeypatch.setenv("L2O_SET_HERE", "now")
+    monkeypatch.setenv("MKL_NUM_THREADS", "3")
+    heavy = ["torch", "pydantic", "stable_baselines3"]
     with type(apart)(1) as executor:
+        assert dict(executor.map(is_loaded, heavy)) == dict.fromkeys(range(3), False)
         [(_, (threads, pools, environment, blocked))] = executor.map(facts_of_worker, [0])
     assert threads == 1
     assert pools <= {1}
-    assert environment == {"OMP_NUM_THREADS": "1", "L2O_SET_HERE": "now"}
+    ones = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    assert environment == {**ones, "L2O_SET_HERE": "now"}
     assert not blocked
 
 

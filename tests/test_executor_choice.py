@@ -103,7 +103,9 @@ def training(**fields):
 
 @pytest.mark.parametrize("stacked", [True, False])
 def test_a_training_learns_the_same_wherever_its_workers_are(stacked, tmp_path, asked):
-    fields = {} if stacked else {"stacked": False, "imitation": None}
+    evaluation = {"every": 2, "tasks": 2 if stacked else 1, "base_lrs": [0.05]}
+    fields = {"evaluation": evaluation}
+    fields |= {} if stacked else {"stacked": False, "imitation": None}
 
     def learned(name, executor):
         out = train(training(executor=executor, **fields), tmp_path / name)

@@ -3,11 +3,10 @@
 import ast
 import re
 import sys
-from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
-from bare import BASE, EXTRAS, canonical, packages, run_bare
+from bare import BASE, EXTRAS, canonical, installed, packages, run_bare
 
 from l2o.extras import EXTRA_OF, INCLUDED, PACKAGES, MissingExtraError, missing, needed_by, require
 from l2o.registry import lookup
@@ -55,10 +54,9 @@ def test_extras_of_setup_cfg_bring_what_the_table_says():
 
 
 def test_packages_are_called_as_they_are_installed():
-    installed = packages_distributions()
     for module in EXTRA_OF:
-        if module in installed:
-            assert canonical(PACKAGES.get(module, module)) in map(canonical, installed[module])
+        if module in installed():
+            assert canonical(PACKAGES.get(module, module)) in map(canonical, installed()[module])
 
 
 def test_all_has_every_extra_and_dev_the_tools():

@@ -10,7 +10,8 @@ import pytest
 
 TESTS = Path(__file__).parent
 
-# In a program of its own, with a thread count and start method that are not the defaults.
+# One after the other in a program of its own, with a thread count and start method that are not the
+# defaults.
 AROUND = """
 import multiprocessing, os, signal, sys, json, pathlib, torch
 from at_work import state
@@ -18,17 +19,18 @@ from at_work import state
 def difference(before, after):
     return sorted(key for key in before if before[key] != after[key])
 
-def main(act, folder):
+def main(folder):
     torch.set_num_threads(3)
     multiprocessing.set_start_method("forkserver")
     os.environ["OMP_NUM_THREADS"] = "5"
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    actions = {"executor": executor, "train": train, "benchmark": benchmark, "fails": fails,
-               "finetune": finetune}
     prepare()
-    before = state()
-    actions[act](pathlib.Path(folder))
-    print(json.dumps(difference(before, state())))
+    found = {}
+    for act in (executor, fails, train, benchmark, finetune):
+        before = state()
+        act(pathlib.Path(folder) / act.__name__)
+        found[act.__name__] = difference(before, state())
+    print(json.dumps(found))
 
 def prepare():
     # What is loaded for good: libraries with state of their own.
@@ -58,7 +60,7 @@ def fails(folder):
 def train(folder):
     from test_train import config
     from l2o.policies.train import train
-    train(config(episodes=2), folder)
+    train(config(episodes=2, executor={"name": "processes"}), folder)
 
 def benchmark(folder):
     from benchmark_cases import config
@@ -78,12 +80,14 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("act", ["executor", "fails", "train", "benchmark", "finetune"])
-def test_a_call_leaves_what_is_global_alone(act, tmp_path):
-    script = tmp_path / "script.py"
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory):
+    """What each call has changed, by its name."""
+    folder = tmp_path_factory.mktemp("calls")
+    script = folder / "script.py"
     script.write_text(AROUND)
     done = subprocess.run(
-        [sys.executable, str(script), act, str(tmp_path / "out")],
+        [sys.executable, str(script), str(folder / "out")],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])},
         capture_output=True,
         text=True,
@@ -91,4 +95,9 @@ def test_a_call_leaves_what_is_global_alone(act, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == []
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("act", ["executor", "fails", "train", "benchmark", "finetune"])
+def test_a_call_leaves_what_is_global_alone(act, changed):
+    assert changed[act] == []

@@ -1,11 +1,10 @@
 """The README's code runs as it stands, and its commands exist."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from forked import programs
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -13,13 +12,17 @@ PAGES = [(ROOT / "docs" / name).read_text() for name in ("guidance.md", "pluggin
 BLOCKS = re.findall(r"```python\n(.*?)```", "".join([README, *PAGES]), flags=re.DOTALL)
 
 
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    with programs(tmp_path_factory.mktemp("told")) as run:
+        yield run
+
+
 @pytest.mark.parametrize("code", BLOCKS, ids=range(len(BLOCKS)))
-def test_python_blocks_run(code, tmp_path):
+def test_python_blocks_run(code, tmp_path, start):
     script = tmp_path / "script.py"
     script.write_text(code)
-    run = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=200, cwd=tmp_path
-    )
+    run = start(script, tmp_path)
     assert run.returncode == 0, run.stderr
 
 

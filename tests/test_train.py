@@ -32,6 +32,7 @@ TESTS = Path(__file__).parent
 
 
 def config(**fields):
+    """Return a small training in this process: where workers are changes nothing it learns."""
     base = {
         "task": {"name": "tiny:TinyFamily"},
         "finetuning": {"interval": 5},
@@ -40,6 +41,7 @@ def config(**fields):
         "algorithm": {"name": "ppo", "options": {"decisions": 16, "minibatches": 2, "epochs": 2}},
         "episodes": 12,
         "workers": 1,
+        "executor": {"name": "here"},
         "environments": 4,
         "checkpoint_every": 1,
         "evaluation": {"every": 2, "tasks": 2, "base_lrs": [0.05]},
@@ -164,6 +166,9 @@ def test_resume_goes_on_from_the_checkpoint(tmp_path):
 
 
 def start(tmp_path, **fields):
+    """Run a training as a program of its own, its workers in processes of theirs."""
+    never = {"every": 100_000, "tasks": 1, "base_lrs": [0.05]}
+    fields = {"executor": {"name": "processes"}, "evaluation": never, **fields}
     script = f"""
 from l2o.configs.schema import TrainConfig
 from l2o.policies.train import Training, train

@@ -20,7 +20,7 @@ from l2o.configs.schema import Strict
 from l2o.envs.runtime.run_lock import run_lock
 from l2o.files.atomic import DamagedFileError, write_atomically
 from l2o.files.seals import write_json
-from l2o.registry import lookup
+from l2o.registry import import_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -115,7 +115,7 @@ class Comparison(Generic[C, P, F, R]):
     def draw(self, finished: Finished[R]) -> list[Picture]:
         """Draw every figure that the results hold the numbers for."""
         figures: Mapping[str, Callable[[Finished[R]], Figure | None]]
-        figures, said = lookup("figures", {}, self.figures), self.text(finished.results).figures
+        figures, said = import_path(self.figures), self.text(finished.results).figures
         drawn = {name: draw(finished) for name, draw in figures.items()}
         return [
             to_picture(n, *said[n], figure) for n, figure in drawn.items() if figure is not None

@@ -11,7 +11,7 @@ from l2o.configs.ablation import AblationConfig
 from l2o.configs.schema import BenchmarkConfig
 from l2o.configs.zero_shot import ZeroShotConfig
 from l2o.envs.runtime.run_lock import run_lock
-from l2o.registry import lookup
+from l2o.registry import import_path
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -90,5 +90,5 @@ def print_table(directory: Path, console: Console | None = None) -> None:
 
 def member(kind: str) -> Comparison[Any, Any, Any, Any]:
     """Return the comparison of a kind; of what no comparison wrote, that of a table."""
-    found: Comparison[Any, Any, Any, Any] = lookup("benchmark", {}, KINDS.get(kind, KINDS["table"]))
+    found: Comparison[Any, Any, Any, Any] = import_path(KINDS.get(kind, KINDS["table"]))
     return found

@@ -44,8 +44,12 @@ STUDIES: dict[str, tuple[str, str]] = {
     "attention": (f"{_HERE}.attention:Attention", "Where do fine-tuned networks look? Grad-CAM."),
     "service": (
         "l2o.service.load.study:ServiceStudy",
-        "What of a server that is killed, fed with nonsense, filled with sessions?",
+        "What of a server that is killed, fed nonsense, filled with sessions?",
     ),
     "damage": ("l2o.service.damage.study:Damage", "Are damaged files refused, or made anew?"),
+    "jobs": (
+        "l2o.service.load.job_kills:JobKills",
+        "Is a job lost when its server is killed, or the machine?",
+    ),
 }
 """Name -> where the study is, and the question it answers; imported when used."""

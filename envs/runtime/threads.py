@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
 
 @contextmanager
 def one_thread() -> Iterator[None]:
@@ -16,10 +14,13 @@ def one_thread() -> Iterator[None]:
     are as many threads as before.
 
     Example:
+        >>> import torch
         >>> with one_thread():
         ...     torch.get_num_threads()
         1
     """
+    import torch  # not before it is needed: workers that compute nothing need not wait for it
+
     before = torch.get_num_threads()
     if before == 1:
         yield

@@ -95,6 +95,7 @@ def train_config() -> TrainConfig:
             "algorithm": algorithm,
             "episodes": 12,
             "workers": 1,
+            "executor": {"name": "here"},
             "environments": 4,
             "checkpoint_every": 1,
             "evaluation": {"tasks": 1, "base_lrs": [0.03]},

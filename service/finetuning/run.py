@@ -35,6 +35,7 @@ from l2o.policies.common.checkpoint import (
     save_checkpoint,
 )
 from l2o.schedules import SCHEDULES, Schedule
+from l2o.service.finetuning.progress import Progress
 from l2o.service.finetuning.selection import BestNetwork
 from l2o.service.finetuning.tracking import Tracker
 
@@ -131,6 +132,7 @@ class Finetuning:
         )
         self.curve = Curve(stops(self.run.steps, config.evaluations, self.run.interval))
         self.best = BestNetwork(config.select, self.run.objective.metric())
+        self.progress = Progress(out if processes.is_main else None, self.run.steps)
         self.seconds = self._trained = 0.0
         self._steps_here = 0
         self._decided_before: list[tuple[int, list[float]]] = []
@@ -147,6 +149,7 @@ class Finetuning:
         """Train to the end, and write what came of it."""
         if resume:
             self._restore()
+        self.progress.go_on(self.run.step)
         began, before = time.perf_counter(), self.seconds
         shown = self.processes.is_main and sys.stderr.isatty()
         tracker = Tracker(
@@ -158,6 +161,7 @@ class Finetuning:
             total=self.run.steps, initial=self.run.step, disable=not shown, unit="step"
         ) as bar:
             while not self.curve.complete:
+                self.seconds = before + time.perf_counter() - began
                 self._advance(bar, tracker)
                 self.seconds = before + time.perf_counter() - began
                 try:
@@ -181,11 +185,14 @@ class Finetuning:
         bar.update(steps)
         bar.set_postfix_str(f"{self.images_per_second:.0f} images/s, loss {self.run.last_loss:.3g}")
         numbers = {"train/loss": self.run.last_loss, "train/proxy_kl": self.run.last_proxy_kl}
-        rates = zip(self.run.controller.groups, self.run.optimizer.param_groups, strict=False)
-        numbers |= {f"lr/{group.name}": float(at["lr"]) for group, at in rates}
+        rates = self.run.controller.get_last_lr()
+        numbers |= {f"lr/{name}": rate for name, rate in rates.items()}
         tracker.log(self.run.step, numbers)
+        self.progress.log(self.run.step, self.seconds, numbers)
         if self.curve.due:
-            tracker.log(self.run.step, self._score())
+            scores = self._score()
+            tracker.log(self.run.step, scores)
+            self.progress.log(self.run.step, self.seconds, scores, always=True)
         if self.run.step % every == 0 and not self.curve.complete:
             self._save()
 

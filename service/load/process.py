@@ -54,16 +54,28 @@ class ServerProcess:
 
     def start(self) -> None:
         """Start it, and wait until it is ready."""
+        self.begin()
+        self.wait()
+
+    def begin(self) -> None:
+        """Start it, and do not wait."""
         command = [sys.executable, "-m", "l2o", "serve", "--port", str(self.port)]
         command += ["--data", str(self.folder / "data"), "--token", str(self.folder / "tokens")]
         command += ["--workers", str(self.workers), "--log-level", "warning", *self.settings]
         if not self.port:
             command[command.index("warning")] = "info"  # which tells the port
         with self.log.open("ab") as log:
-            begun = log.tell()
+            self._begun = log.tell()
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def wait(self) -> None:
+        """Wait until it is ready.
+
+        Raises:
+            RuntimeError: it does not start; the message is the end of its log.
+        """
         end = time.monotonic() + STARTING
-        while not (self._known(begun) and self._ready()):
+        while not (self._known(self._begun) and self._ready()):
             if self._process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"the server does not start:\n{self.log.read_text()[-2000:]}")
             time.sleep(0.02)

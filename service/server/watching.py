@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from time import perf_counter
 from uuid import uuid4
 
@@ -19,6 +20,16 @@ HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
 ]
+
+
+def with_defaults(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return an answer's headers, with those of `HEADERS` that it does not set itself.
+
+    A page sets its own referrer policy: with `no-referrer` browsers send forms from nowhere.
+    """
+    own = list(headers)
+    named = {name.lower() for name, _ in own}
+    return [*own, *(each for each in HEADERS if each[0] not in named)]
 
 
 class Watching:
@@ -38,7 +49,7 @@ class Watching:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *HEADERS]
+                message["headers"] = with_defaults(message.get("headers", ()))
             await send(message)
 
         try:

@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from l2o.envs.runtime.executor.worker import serve
 
 NAME = "l2o-worker"
-THREADS = {"OMP_NUM_THREADS": "1"}
+THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """What a worker finds in its environment: torch's own setting does not reach every library, and
 comes too late for those that look when they are loaded."""
 

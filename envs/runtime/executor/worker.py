@@ -5,11 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from multiprocessing.connection import Connection
 from typing import Any
-
-import torch
 
 from l2o.envs.runtime.executor.failures import failure_of
 from l2o.envs.runtime.executor.messages import (
@@ -46,12 +45,21 @@ def settle() -> None:
     Ctrl-C is for the parent, which keeps what is finished and then ends its workers. A worker whose
     parent was killed would finish what nobody waits for, so it ends itself.
     """
-    torch.set_num_threads(1)
+    _use_one_thread()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         # It was born with SIGINT blocked; what it starts itself is not to inherit that.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+def _use_one_thread() -> None:
+    """Hold torch to one thread where it is loaded; later, it finds that in its environment.
+
+    It takes seconds to load, and not all that is run computes with it.
+    """
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 def _exit_with_parent() -> None:
@@ -74,7 +82,9 @@ class _Worker:
         """Do what an order says, and tell how it ended."""
         answer: bytes | Done | Failed
         try:
-            answer = self._do(decode(data))
+            order = decode(data)
+            _use_one_thread()  # what is unpickled is imported
+            answer = self._do(order)
         except Exception as error:
             answer = Failed(failure_of(error))
         self._say(encode(answer) if isinstance(answer, Done | Failed) else answer)

@@ -1,0 +1,15 @@
+"""The commands that jobs may run."""
+
+from __future__ import annotations
+
+from l2o.service.server.jobs.commands.base import Command
+from l2o.service.server.jobs.commands.configured import Benchmark, Finetune, Train
+from l2o.service.server.jobs.commands.predict import Predict
+
+COMMANDS: dict[str, Command] = {
+    "finetune": Finetune(),
+    "train": Train(),
+    "benchmark": Benchmark(),
+    "predict": Predict(),
+}
+"""The table of commands; none else is run."""
