@@ -172,7 +172,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bits(folders, tmp_path):
     while not (tmp_path / "killed" / "results.json").exists():
         process = subprocess.Popen([*line, "--resume"], stderr=subprocess.PIPE)
         wanted = moments.uniform(0.0, 1.5)
-        if kills < 3:
+        if kills < 2:
             _wait_for_work(tmp_path / "killed", process, wanted)
             process.send_signal(signal.SIGKILL)
             kills += process.wait() == -signal.SIGKILL

@@ -166,12 +166,15 @@ def test_importing_l2o_is_light():
     code = (
         "import sys, time; start = time.perf_counter(); import l2o\n"
         "print(f'import l2o: {time.perf_counter() - start:.2f} s')\n"
-        f"print(*[name for name in {HEAVY!r} if name in sys.modules])"
+        f"print(*[name for name in {HEAVY!r} if name in sys.modules])\n"
+        "for name in l2o.list_policies(): l2o.load_policy(name)\n"
+        "print('torch._dynamo' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    seconds, heavy = done.stdout.splitlines()
+    seconds, heavy, compiler = done.stdout.splitlines()
     print(seconds)
     assert heavy == "", f"`import l2o` loads {heavy}"
+    assert compiler == "False", "loading a policy loads torch's compiler, two seconds of work"
 
 
 def test_no_file_names_paths_of_a_machine():

@@ -9,7 +9,7 @@ from l2o.service.load.job_kills import Answer, JobKills, check_database, outcome
 
 def test_nothing_is_lost(tmp_path):
     path = tmp_path / "kills.json"
-    words = ["--kills", 1, "--machine", 1, "--jobs", 1, "--steps", 600]
+    words = ["--kills", 1, "--machine", 1, "--jobs", 1, "--steps", 200]
     result = run("study", "jobs", *words, "--json", path)
     assert result.exit_code == 0, result.output
     found = json.loads(path.read_text())

@@ -32,7 +32,7 @@ def run_many(folder, count, cores=4):
         if runner.store.count() == {"succeeded": 20}:
             break
     before, begun = megabytes(), time.monotonic()
-    files = len(psutil.Process().open_files())
+    files, children = len(psutil.Process().open_files()), len(psutil.Process().children())
     for number in range(count):
         job = runner.submit("pass", needs=Needs(memory_gib=0.1))
         if number % 3 == 0:
@@ -57,7 +57,7 @@ def run_many(folder, count, cores=4):
         "megabytes_after": megabytes(),
         "held": len(runner._started) + len(runner._asked) + len(runner._too_large),
         "more_open_files": len(psutil.Process().open_files()) - files,
-        "children": len(psutil.Process().children()),
+        "more_children": len(psutil.Process().children()) - children,
         "jobs_per_second": count / seconds,
         "milliseconds_of_a_list": 1000 * list_seconds,
         "milliseconds_of_a_look": 1000 * look_seconds,
@@ -70,7 +70,7 @@ def test_memory_does_not_grow_with_jobs(tmp_path, monkeypatch):
     found = run_many(tmp_path, 60)
     assert found["counts"] == {"succeeded": 60, "cancelled": 20}
     assert found["held"] == 0
-    assert found["children"] == 0
+    assert found["more_children"] == 0
     assert found["more_open_files"] <= 1
     assert found["megabytes_after"] < found["megabytes_before"] + 10
     assert found["listed"] == 50

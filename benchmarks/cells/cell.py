@@ -9,9 +9,9 @@ import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from l2o import __version__
 from l2o.benchmarks.cells.code_hash import hash_code, hash_settings
 from l2o.benchmarks.cells.record import RECORD_VERSION, LearningRates, Point, Record, finite
 from l2o.benchmarks.cells.scores_by_name import ON_THE_WAY, PROXY, score
@@ -77,7 +77,7 @@ class Cell:
         """Hash of settings, and of the code they name: equal ones of one release have equal ids."""
         content: Options = {
             "version": RECORD_VERSION,
-            "l2o": metadata.version("l2o"),
+            "l2o": __version__,
             "task": self.task.model_dump(mode="json"),
             "task_seed": self.task_seed,
             "seed": self.seed,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import platform
 
+from l2o import __version__
+
 
 def machine_facts(workers: int) -> dict[str, int | str]:
     """Return what a reader needs to judge the times: cores, processes, versions."""
-    from importlib import metadata
-
     import torch
 
     return {
@@ -20,7 +20,7 @@ def machine_facts(workers: int) -> dict[str, int | str]:
         "system": platform.system(),
         "python": platform.python_version(),
         "torch": str(torch.__version__),
-        "l2o": metadata.version("l2o"),
+        "l2o": __version__,
     }
 
 

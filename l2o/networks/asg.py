@@ -80,7 +80,10 @@ class ASGPolicyNetwork(PolicyNetwork):
         for head in self.heads:
             # Near-zero logits: the untrained policy draws every factor alike.
             assert isinstance(head, nn.Linear)
-            nn.init.normal_(head.weight, std=0.01)
+            # Nothing to draw where weights have no memory yet; to be told so, torch would load its
+            # compiler, two seconds of work.
+            if not head.weight.is_meta:
+                nn.init.normal_(head.weight, std=0.01)
             nn.init.zeros_(head.bias)
 
     def initial_state(self, *shape: int) -> Tensor | None:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import metadata
 from typing import Any
 
+from l2o import __version__
 from l2o.benchmarks.cells.code_hash import hash_code, hash_settings
 from l2o.configs.ablation import AblationConfig
 from l2o.configs.load import check_config, config_data, load_config
@@ -64,7 +64,7 @@ class Run:
         drawn = _telling(self.base)
         kept = ("task", "finetuning", "environment", "evaluation", "code")
         content = {
-            "l2o": metadata.version("l2o"),
+            "l2o": __version__,
             "learned": _telling(self.config),
             "drawn": {name: drawn.get(name) for name in kept},
             "episodes": self.episodes,
