@@ -105,6 +105,16 @@ class Live:
     failures: list[str] = field(default_factory=list)
 
 
+async def connect(port: int, count: int) -> list[Connection]:
+    """Return so many connections to a server on the loopback."""
+    loop = asyncio.get_running_loop()
+    made = []
+    for _ in range(count):
+        _, connection = await loop.create_connection(Connection, "127.0.0.1", port)
+        made.append(connection)
+    return made
+
+
 async def run_live(port: int, sessions: int, groups: int, rounds: int, warm_up: int = 2) -> Live:
     """Open sessions, and let each decide once a second, spread evenly over the second.
 
@@ -116,10 +126,7 @@ async def run_live(port: int, sessions: int, groups: int, rounds: int, warm_up: 
         warm_up: decisions of each before them.
     """
     loop = asyncio.get_running_loop()
-    connections = []
-    for _ in range(sessions):
-        _, made = await loop.create_connection(Connection, "127.0.0.1", port)
-        connections.append(made)
+    connections = await connect(port, sessions)
     names = await open_all(connections, groups)
     bodies = [measurement(groups, seed) for seed in range(sessions)]
     texts = [json.dumps({k: v for k, v in body.items() if k != "step"})[1:] for body in bodies]

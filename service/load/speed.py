@@ -28,7 +28,7 @@ from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.remote.policy import RemotePolicy
 from l2o.service.load.process import TOKEN, ServerProcess
 from l2o.service.load.sessions import (
-    Connection,
+    connect,
     measurement,
     open_all,
     request,
@@ -171,11 +171,7 @@ def over_http(server: ServerProcess, groups: int, repeats: int) -> Iterator[Row]
 async def _flood(
     port: int, groups: int, repeats: int, several: bool, sessions: int = 64
 ) -> tuple[list[float], int]:
-    loop = asyncio.get_running_loop()
-    connections = []
-    for _ in range(sessions):
-        _, made = await loop.create_connection(Connection, "127.0.0.1", port)
-        connections.append(made)
+    connections = await connect(port, sessions)
     names = await open_all(connections, groups)
     times, decisions = [], 0
     for number in range(1, repeats + 1):

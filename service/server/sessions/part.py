@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Sequence
 
 from fastapi import APIRouter
@@ -18,6 +16,7 @@ from l2o.service.server.sessions.routes import decider, session_routes
 from l2o.service.server.sessions.signing import Signer
 from l2o.service.server.sessions.store import SessionStore
 from l2o.service.server.sessions.tables import TABLES
+from l2o.service.server.sweeping import Sweeper
 
 SWEEP = 60.0
 """Seconds between two looks for sessions that have expired."""
@@ -38,7 +37,7 @@ class Sessions(Part):
         self.store = SessionStore(context.database, settings.session_seconds, settings.max_sessions)
         self.signer = Signer(settings.data)
         self.gauge = context.metrics.gauge("sessions", "Control sessions that are kept.")
-        self._sweeper: asyncio.Task[None] | None = None
+        self._sweeper = Sweeper(self._look, SWEEP, "sessions")
 
     def bind(self, parts: dict[type[Part], Part]) -> None:
         """Take note of the policies."""
@@ -62,21 +61,13 @@ class Sessions(Part):
 
     async def start(self) -> None:
         """Begin to look for sessions that have expired."""
-        self._sweeper = asyncio.create_task(self._sweep())
+        self._sweeper.start()
 
     async def stop(self) -> None:
         """Stop looking."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._sweeper
+        await self._sweeper.stop()
 
-    async def _sweep(self) -> None:
-        while True:
-            try:
-                self.gauge.set(self.store.count())
-                if gone := self.store.forget_expired():
-                    log("sessions expired", count=gone)
-            except Exception as error:  # whatever is wrong now, the next look may work
-                log("sessions could not be looked through", error=str(error))
-            await asyncio.sleep(SWEEP)
+    async def _look(self) -> None:
+        self.gauge.set(self.store.count())
+        if gone := self.store.forget_expired():
+            log("sessions expired", count=gone)

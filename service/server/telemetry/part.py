@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 from fastapi import APIRouter
 
 from l2o.service.server.base import Context, Part
-from l2o.service.server.logs import log
+from l2o.service.server.sweeping import Sweeper
 from l2o.service.server.telemetry.routes import telemetry_routes
 from l2o.service.server.telemetry.store import TelemetryStore
 from l2o.service.server.telemetry.tables import TABLES
@@ -29,7 +28,7 @@ class Telemetry(Part):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.store = TelemetryStore(context.database)
-        self._sweeper: asyncio.Task[None] | None = None
+        self._sweeper = Sweeper(self._look, SWEEP, "telemetry")
 
     def routes(self) -> APIRouter:
         """Return the routes below /v1/telemetry."""
@@ -37,19 +36,11 @@ class Telemetry(Part):
 
     async def start(self) -> None:
         """Begin to look for runs that may be forgotten."""
-        self._sweeper = asyncio.create_task(self._sweep())
+        self._sweeper.start()
 
     async def stop(self) -> None:
         """Stop looking."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._sweeper
+        await self._sweeper.stop()
 
-    async def _sweep(self) -> None:
-        while True:
-            try:
-                await asyncio.to_thread(self.store.forget_old)
-            except Exception as error:  # whatever is wrong now, the next look may work
-                log("telemetry could not be looked through", error=str(error))
-            await asyncio.sleep(SWEEP)
+    async def _look(self) -> None:
+        await asyncio.to_thread(self.store.forget_old)
