@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from l2o.checks import check_number
 from l2o.deciding.policy import State
-from l2o.rules.base import Rule
+from l2o.rules.base import Rule, head_and_cosine
 from l2o.signals.gradient import GradientNorm
 from l2o.signals.spec import SignalSpec
 
@@ -57,8 +56,5 @@ class LARS(Rule):
         present, is_head, encoded, known, progress = observation.unbind(dim=-1)
         ratio = 1.0 / (10.0 ** (encoded * GradientNorm.scale) + self.weight_decay)
         measured = (known * present > 0) & (encoded > -GradientNorm.limit)
-        factor = self.trust * (1.0 + (self.head - 1.0) * is_head)
-        if self.anneal:
-            # Progress is 0 where the length of the training is not known.
-            factor = factor * 0.5 * (1.0 + torch.cos(math.pi * progress))
+        factor = self.trust * head_and_cosine(is_head, progress, self.head, self.anneal)
         return torch.where(measured, ratio, torch.ones_like(ratio)) * factor, state

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from l2o.checks import check_number
 from l2o.deciding.policy import State
-from l2o.rules.base import Rule
+from l2o.rules.base import Rule, head_and_cosine
 from l2o.signals.learning_rate import BaseLR, Multiplier
 from l2o.signals.spec import SignalSpec
 from l2o.signals.update import UpdateNorm
@@ -74,8 +73,5 @@ class RelativeStep(Rule):
         return torch.where(measured, chosen, self.first_lr / base_lr), state
 
     def _wanted(self, seen: dict[str, Tensor]) -> Tensor:
-        factor = 1.0 + (self.head - 1.0) * seen["is_head"]
-        if self.anneal:
-            # Progress is 0 where the length of the training is not known.
-            factor = factor * 0.5 * (1.0 + torch.cos(math.pi * seen["progress"]))
+        factor = head_and_cosine(seen["is_head"], seen["progress"], self.head, self.anneal)
         return self.target(seen) * factor
