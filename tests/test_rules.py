@@ -157,6 +157,15 @@ def test_rules_without_arguments_have_names(name):
     assert l2o.Guard(fallback=name).fallback == l2o.load_policy(name)
 
 
+def test_a_folder_of_the_name_of_a_rule_counts_if_it_is_a_bundle(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lars").mkdir()
+    assert isinstance(l2o.load_policy("lars"), LARS)
+    learned = l2o.load_policy("asg-lite")
+    l2o.save_policy(tmp_path / "lars", learned, {"name": "mine"})
+    assert l2o.load_policy("lars").signals == learned.signals
+
+
 def test_names_hold_every_rule_that_can_be_made_without_arguments():
     assert {name.replace("-", "_") for name in NAMED_RULES} == RULES.keys() - OPTIONS.keys()
     with pytest.raises(ValueError, match=r"unknown policy 'trust-ration'.*mean 'trust-ratio'"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from l2o.deciding.bundle import BundleError, list_policies, load_bundle
+from l2o.deciding.bundle import CARD, BundleError, list_policies, load_bundle
 from l2o.deciding.policy import Policy
 from l2o.registry import ImportedTable, unknown_name
 
@@ -47,13 +47,14 @@ def load_policy(source: str | Path) -> Policy:
 
 
 def find_rule(source: str | Path) -> type[Policy] | None:
-    """Return the rule that a name stands for; None where it is, or may be, a learned policy's.
+    """Return the rule that a name stands for; None where it is a learned policy's, or unknown.
 
     Example:
         >>> find_rule("trust-ratio").__name__, find_rule("asg-base")
         ('TrustRatio', None)
     """
     name = str(source)
-    if name in list_policies() or Path(source).exists():
+    # A folder that happens to have the name is no policy without a card.
+    if name in list_policies() or (Path(source) / CARD).is_file():
         return None
     return NAMED_RULES.get(name.replace("_", "-"))
