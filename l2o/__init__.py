@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from l2o.deciding.policy import Policy
     from l2o.deciding.schedule_policy import SchedulePolicy
     from l2o.guarding.guard import Guard
+    from l2o.integrations.remote.policy import RemotePolicy
     from l2o.layers.groups import LayerGroup, group_layers, param_groups
     from l2o.networks.layer_shared import LayerPolicyNetwork
     from l2o.networks.multipliers import Bins, LogRange
-    from l2o.remote.policy import RemotePolicy
     from l2o.signals.spec import SignalSpec
 
 __version__ = "0.2.0"

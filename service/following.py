@@ -41,7 +41,7 @@ def followed(server: str | None, kind: str, file: Path) -> Iterator[None]:
     if server is None:
         yield
         return
-    from l2o.remote.telemetry import RemoteLog
+    from l2o.integrations.remote.telemetry import RemoteLog
 
     log = RemoteLog(server, {"name": file.parent.name, "kind": kind})
     over = threading.Event()

@@ -14,11 +14,11 @@ from server_cases import TOKEN, Server
 from torch import nn
 
 import l2o
-from l2o.remote.background import Background
-from l2o.remote.bundles import Bundles
-from l2o.remote.circuit import Circuit
-from l2o.remote.http import Client, RemoteError
-from l2o.remote.tensors import pack, unpack
+from l2o.integrations.remote.background import Background
+from l2o.integrations.remote.bundles import Bundles
+from l2o.integrations.remote.circuit import Circuit
+from l2o.integrations.remote.http import Client, RemoteError
+from l2o.integrations.remote.tensors import pack, unpack
 
 
 @pytest.fixture(scope="module")

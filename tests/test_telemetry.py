@@ -9,7 +9,7 @@ from server_cases import READER, TOKEN, Server
 from torch import nn
 
 import l2o
-from l2o.remote.telemetry import RemoteLog
+from l2o.integrations.remote.telemetry import RemoteLog
 from l2o.service.following import followed
 
 
@@ -72,7 +72,7 @@ def test_a_folder_is_still_a_folder(tmp_path):
 
 
 def test_what_a_server_missed_arrives_once_it_is_back(tmp_path, monkeypatch):
-    monkeypatch.setattr("l2o.remote.telemetry.LONGEST", 0.3)
+    monkeypatch.setattr("l2o.integrations.remote.telemetry.LONGEST", 0.3)
     server = Server(tmp_path)
     try:
         log = RemoteLog(server.url, {"name": "patient"}, TOKEN)

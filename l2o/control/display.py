@@ -150,7 +150,7 @@ class Seeing(ABC):
             The writer.
         """
         if isinstance(target, str) and target.startswith(("http://", "https://")):
-            from l2o.remote.telemetry import RemoteLog
+            from l2o.integrations.remote.telemetry import RemoteLog
 
             sent = RemoteLog(target, self._facts(name), token)
             sent.follow(self.history, lambda: self.meter.losses)

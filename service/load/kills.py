@@ -18,8 +18,8 @@ from torch import nn
 from l2o.control.controller import LRController
 from l2o.deciding.bundle import load_bundle
 from l2o.deciding.policy import Policy
-from l2o.remote.http import RemoteError
-from l2o.remote.policy import RemotePolicy
+from l2o.integrations.remote.http import RemoteError
+from l2o.integrations.remote.policy import RemotePolicy
 from l2o.service.load.process import TOKEN, ServerProcess
 from l2o.service.load.sessions import measurement, opening
 from l2o.service.server.policies.batches import Question, decide

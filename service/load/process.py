@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from l2o.remote.http import Client
+from l2o.integrations.remote.http import Client
 
 TOKEN = "token-of-a-measurement"
 STARTING = 120.0

@@ -25,7 +25,7 @@ from l2o.configs.load import load_config
 from l2o.deciding.bundle import load_bundle
 from l2o.deciding.policy import Policy
 from l2o.envs.fine_tuning.fine_tune import FineTune
-from l2o.remote.policy import RemotePolicy
+from l2o.integrations.remote.policy import RemotePolicy
 from l2o.service.load.process import TOKEN, ServerProcess
 from l2o.service.load.sessions import (
     connect,

@@ -12,7 +12,7 @@ from safetensors.torch import load as load_tensors
 
 from l2o.deciding.architectures import make_network
 from l2o.deciding.bundle import CARD, WEIGHTS, BundleError, load_bundle
-from l2o.remote.bundles import code_named
+from l2o.integrations.remote.bundles import code_named
 from l2o.service.server.errors import Problem, shown
 
 MOST_SIZE, MOST_PARTS = 65_536, 1_024

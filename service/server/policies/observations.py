@@ -10,7 +10,7 @@ from torch import Tensor
 
 from l2o.deciding.learned import LearnedPolicy
 from l2o.deciding.policy import State
-from l2o.remote.tensors import unpack
+from l2o.integrations.remote.tensors import unpack
 from l2o.service.server.errors import Problem
 
 MOST_LAYERS = 4_096

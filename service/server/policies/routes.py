@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from l2o.deciding.bundle import CARD, WEIGHTS
+from l2o.integrations.remote.tensors import pack
 from l2o.intervals.plain import as_plain
-from l2o.remote.tensors import pack
 from l2o.service.server.bodies import body_of, parsed, schema_of
 from l2o.service.server.errors import Problem, shown
 from l2o.service.server.hot import Answering

@@ -14,8 +14,8 @@ from typing import Any
 from l2o.deciding.bundle import CARD, WEIGHTS, list_policies, load_bundle
 from l2o.deciding.learned import LearnedPolicy
 from l2o.files.atomic import write_atomically
+from l2o.integrations.remote.bundles import version_of
 from l2o.registry import unknown_name
-from l2o.remote.bundles import version_of
 from l2o.service.server.errors import Problem, shown
 from l2o.service.server.policies.checks import check_bundle
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from l2o.deciding.bundle import CARD, WEIGHTS, load_bundle
 from l2o.deciding.learned import LearnedPolicy
 from l2o.files.atomic import write_atomically
-from l2o.remote.http import Client, RemoteError
+from l2o.integrations.remote.http import Client, RemoteError
 
 
 def version_of(card: bytes, weights: bytes) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from l2o.control.history import Decision, History
-from l2o.remote.http import Client, RemoteError
+from l2o.integrations.remote.http import Client, RemoteError
 
 logger = logging.getLogger("l2o")
 

@@ -18,13 +18,13 @@ from l2o.deciding.learned import LearnedPolicy
 from l2o.deciding.policy import Policy, State
 from l2o.guarding.checked_answers import checked_multipliers
 from l2o.guarding.fallback import as_fallback
+from l2o.integrations.remote.background import Background
+from l2o.integrations.remote.bundles import Bundles
+from l2o.integrations.remote.circuit import Circuit
+from l2o.integrations.remote.http import Client, RemoteError
+from l2o.integrations.remote.tensors import pack, unpack
 from l2o.intervals import Interval
 from l2o.layers.groups import LayerGroup
-from l2o.remote.background import Background
-from l2o.remote.bundles import Bundles
-from l2o.remote.circuit import Circuit
-from l2o.remote.http import Client, RemoteError
-from l2o.remote.tensors import pack, unpack
 
 logger = logging.getLogger("l2o")
 KEPT, MISSED = "remote/multipliers", "remote/missed"
