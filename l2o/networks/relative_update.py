@@ -19,7 +19,11 @@ SEEN = (
 
 
 def relative_multipliers(
-    seen: Mapping[str, Tensor], wanted: Tensor, first_lr: float, change: float
+    seen: Mapping[str, Tensor],
+    wanted: Tensor,
+    first_lr: float,
+    change: float,
+    measure: str = "update_norm",
 ) -> Tensor:
     """Return multiplier · wanted · ‖θ‖ / ‖Δθ‖ of each layer, Δθ the last step's update.
 
@@ -32,6 +36,8 @@ def relative_multipliers(
         wanted: ‖Δθ‖ / ‖θ‖ that a step is to have, `[..., L]`.
         first_lr: the learning rate before the first measurement.
         change: largest factor between two decisions.
+        measure: the signal that ‖Δθ‖ / ‖θ‖ is read from: that of the whole layer, or
+            `largest_update`, that of the tensor which moves most.
 
     Example:
         >>> one = torch.ones(1)
@@ -42,9 +48,9 @@ def relative_multipliers(
     """
     base_lr = 10.0 ** (seen["base_lr"] * BaseLR.scale)
     before = 10.0 ** (seen["multiplier"] * Multiplier.scale)
-    target = before * wanted / 10.0 ** (seen["update_norm"] * UpdateNorm.scale)
+    target = before * wanted / 10.0 ** (seen[measure] * UpdateNorm.scale)
     target = torch.minimum(torch.maximum(target, before / change), before * change)
-    moved = seen["update_norm"] > -UpdateNorm.limit
+    moved = seen[measure] > -UpdateNorm.limit
     measured = seen["has_gradient"] * seen["present"] > 0
     chosen = torch.where(moved, target, before)
     return torch.where(measured, chosen, first_lr / base_lr)

@@ -44,6 +44,7 @@ class RelativeStep(Rule):
     signals = SignalSpec(SEEN)
     # It may exceed the user's own rates.
     cautious = True
+    measure = "update_norm"
 
     def __post_init__(self) -> None:
         check_number("head", self.head)
@@ -61,7 +62,8 @@ class RelativeStep(Rule):
     def __call__(self, observation: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the multipliers `[L]`, and the state as it was."""
         seen = dict(zip(self.signals.names, observation.unbind(dim=-1), strict=True))
-        chosen = relative_multipliers(seen, self._wanted(seen), self.first_lr, self.change)
+        wanted = self._wanted(seen)
+        chosen = relative_multipliers(seen, wanted, self.first_lr, self.change, self.measure)
         return chosen, state
 
     def _wanted(self, seen: dict[str, Tensor]) -> Tensor:
