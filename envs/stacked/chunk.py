@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from l2o.envs.fine_tuning.scoring import evaluating
 from l2o.envs.objectives import Objective
@@ -86,6 +86,7 @@ class Chunk:
         self._unread: dict[str, set[int]] = {}
         self.leaves, self._tensors, self._proxies = self._make_tensors(like)
         model, head = like.model, like.proxy_head
+        self._statistics = [self._tensors[name] for name in _moving_statistics(model)]
         self.stack = kind(model, head, self._tensors, self._proxies, count)
 
     def _make_data(
@@ -156,7 +157,7 @@ class Chunk:
 
     def _moving(self) -> list[Tensor]:
         flat = [self.parameters, *self.optimizer.state()]
-        return [*flat, *self._sums(), *self.guidance.state()]
+        return [*flat, *self._sums(), *self.guidance.state(), *self._statistics]
 
     def _sums(self) -> list[Tensor]:
         watched = [] if self.head is None else self.head.sums
@@ -324,6 +325,16 @@ def _proxy_kl(student: Tensor, teacher: Tensor) -> Tensor:
     log_q = torch.log_softmax(student.to(torch.promote_types(student.dtype, torch.float32)), 2)
     each = torch.where(p > 0, p * (log_p - log_q), torch.zeros_like(p)).sum(dim=2)
     return each if each.dim() == 2 else each.flatten(2).mean(dim=2)
+
+
+def _moving_statistics(model: nn.Module) -> list[str]:
+    """Return the names of the buffers of batch norm that training changes."""
+    return [
+        f"{name}.{key}" if name else key
+        for name, module in model.named_modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training
+        for key, _ in module.named_buffers(recurse=False)
+    ]
 
 
 def _named_tensors(module: Any) -> dict[str, Tensor]:
