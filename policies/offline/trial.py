@@ -97,7 +97,7 @@ class Trier:
         facts = {key: value for key, value in drawn.items() if key != "seed"}
         return Trial(
             episode=episode,
-            facts={**facts, "task": task.name, **getattr(task, "facts", {})},
+            facts={**facts, "task": task.name, **task.description},
             seen=np.stack(seen)[:, :layers],
             target=np.array([[half.mean() for half in (h[::2], h[1::2])] for h in hits]).T,
             source=np.asarray(scores["source_validation"]["accuracy"], np.float32),
