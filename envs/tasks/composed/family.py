@@ -78,6 +78,7 @@ class ComposedFamily(ProxyFamily):
         members = MEMBERS.get(options.split, MEMBERS["train"])
         architecture = options.architecture or members.architectures
         super().__init__(replace(options, architecture=architecture))
+        self.options = options
         self.kinds = self._members("kind", options.kind, members.kinds, list(KINDS))
         shares = members.pretraining
         self.pretraining = self._members(
