@@ -47,6 +47,7 @@ def describe(
     """
     return {
         **network,
+        "version": recipe.version,
         "kind": recipe.target.kind,
         "pretraining": recipe.pretraining,
         "pretrained_on": recipe.origin.kind,

@@ -37,6 +37,10 @@ _SOURCE_GAPS = (0.4, 0.4, 0.2)
 _SLOWER = {"layernorm": 2.0, "vit": 2.0}
 """Architectures that need so many times the steps of pretraining to learn what the others do."""
 
+_RATES = {"conv": 4e-3, "flat": 4e-3, "mlp": 4e-3}
+"""Peak of the learning rate of pretraining, 1e-2 where it is not told: without normalisation, units
+die at that."""
+
 _NORMALISED = ("batchnorm", "depthwise")
 
 
@@ -78,6 +82,7 @@ class ComposedFamily(ProxyFamily):
         members = MEMBERS.get(options.split, MEMBERS["train"])
         architecture = options.architecture or members.architectures
         super().__init__(replace(options, architecture=architecture))
+        self.options = options
         self.kinds = self._members("kind", options.kind, members.kinds, list(KINDS))
         shares = members.pretraining
         self.pretraining = self._members(
@@ -128,7 +133,7 @@ class ComposedFamily(ProxyFamily):
             width=width,
             depth=depth,
             steps=max(2, steps),
-            learning_rate=pretraining.learning_rate,
+            learning_rate=pretraining.rate * _RATES.get(architecture, 1e-2),
             target=target,
             origin=pretraining.origin(target, self.kinds, generator),
             pretraining=name,

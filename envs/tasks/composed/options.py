@@ -32,7 +32,7 @@ class ComposedOptions(ProxyOptions):
     """Channels of the first convolution, or what stands for them; several alternate."""
     depth: int | Sequence[int] | None = (2, 3, 4, 5, 8, 28)
     """Number of convolutions or blocks; of several, an architecture takes those it comes in."""
-    pretrain_steps: int | Sequence[int] = 160
+    pretrain_steps: int | Sequence[int] = 200
     """Steps of a whole pretraining; "weak" takes 0.3 of it, "overtrained" 2, "none" 0.1."""
     classes: int | Sequence[int] = (3, 5, 8)
     """Number of classes; a network and its tasks have one of several that their kind comes in."""
@@ -40,7 +40,7 @@ class ComposedOptions(ProxyOptions):
     """Number of synthetic training images; of a pair (low, high) its logarithm is drawn."""
     label_noise: Axis = (0.0, 0.3)
     """Share of wrong labels among the training images, for the half of the tasks that has any."""
-    imbalance: Axis = (1.0, 10.0)
+    imbalance: Axis = (1.0, 5.0)
     """How many times as frequent the commonest class is as the rarest; half the tasks are even."""
     steps: int | Sequence[int] = 200
     """Length of the fine-tune; a task draws one of several."""

@@ -30,7 +30,7 @@ class Recipe(ProxyRecipe):
     """
 
     kind: ClassVar[str] = "composed"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     target: World
     origin: World

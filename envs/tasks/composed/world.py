@@ -107,5 +107,5 @@ def draw_gaps(counts: Sequence[float], generator: np.random.Generator) -> Gaps:
     """
     count = int(generator.choice(len(counts), p=np.asarray(counts) / np.sum(counts)))
     names = generator.choice(list(GAPS), count, replace=False)
-    strengths = generator.uniform(0.2, 1.0, count)
+    strengths = generator.uniform(0.1, 0.7, count)
     return tuple((str(name), round(float(s), 3)) for name, s in zip(names, strengths, strict=True))

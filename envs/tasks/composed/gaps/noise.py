@@ -25,5 +25,5 @@ class Noise(Gap):
         shape = (len(images), self.channels, *images.shape[2:])
         noise = torch.from_numpy(generator.standard_normal(shape, dtype=np.float32))
         dead = uniform(generator, 0.0, 1.0, len(images), 1, *images.shape[2:])
-        noisy = images + 0.25 * self.strength * noise
-        return torch.where(dead < 0.1 * self.strength, 0.0, noisy).clamp(0.0, 1.0)
+        noisy = images + 0.2 * self.strength * noise
+        return torch.where(dead < 0.05 * self.strength, 0.0, noisy).clamp(0.0, 1.0)

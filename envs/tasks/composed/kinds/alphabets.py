@@ -55,10 +55,10 @@ class Alphabets(DataKind):
         low, high = (0.06, 0.2) if target else (0.05, 0.09)
         thin = float(generator.uniform(low, (low + high) / 2))
         return Hand(
-            palette=draw_palette((1, 6) if target else (2, 12), generator),
+            palette=draw_palette((4, 20), generator),
             pose=Pose(float(generator.uniform(5.0, 25.0 if target else 10.0)), 0.15, 0.12),
             width=(thin, thin + float(generator.uniform(0.0, high - thin))),
-            jitter=float(generator.uniform(0.04, 0.12)) if target else 0.0,
+            jitter=float(generator.uniform(0.03, 0.08)) if target else 0.0,
         )
 
     def draw(

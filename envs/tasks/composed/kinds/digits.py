@@ -50,14 +50,14 @@ class Digits(DataKind):
         """Draw fonts and colours, or what handwriting is written on."""
         if side == "target":
             photograph = ("", "", *PHOTOGRAPHS)[int(generator.integers(4))]
-            contrast = float(generator.uniform(0.3, 1.0))
-            return Handwriting(photograph, contrast, draw_palette((2, 8), generator))
+            contrast = float(generator.uniform(0.2, 0.7))
+            return Handwriting(photograph, contrast, draw_palette((4, 20), generator))
         fonts = generator.choice(fonts_of(self.split), int(generator.integers(1, 4)), replace=False)
         return Rendering(
             fonts=tuple(sorted(str(font) for font in fonts)),
             rotation=float(generator.uniform(5.0, 20.0)),
             shear=float(generator.uniform(0.0, 0.3)),
-            colours=draw_palette((2, 12), generator),
+            colours=draw_palette((4, 20), generator),
         )
 
     def draw(

@@ -34,7 +34,7 @@ class Glyphs(DataKind):
     """Letters drawn by the fonts that matplotlib ships, split by family as in `digits`.
 
     Of a split's fonts every other one is the target's, which is written slantingly, in strokes of
-    another weight, and in fewer colours.
+    another weight.
     """
 
     name: ClassVar[str] = "glyphs"
@@ -46,10 +46,10 @@ class Glyphs(DataKind):
         fonts = every[SIDES.index(side) :: 2]
         chosen = generator.choice(fonts, int(generator.integers(1, 4)), replace=False)
         target = side == "target"
-        low, high = (10.0, 30.0) if target else (0.0, 12.0)
+        low, high = (5.0, 20.0) if target else (0.0, 12.0)
         return Type(
             fonts=tuple(sorted(str(font) for font in chosen)),
-            palette=draw_palette((1, 6) if target else (2, 12), generator),
+            palette=draw_palette((4, 20), generator),
             pose=Pose(float(generator.uniform(low, high)), 0.15, 0.15 if target else 0.05),
             weight=float(generator.uniform(-1.0, 1.0)) if target else 0.0,
         )

@@ -50,7 +50,7 @@ class Icons(DataKind):
         styles = generator.choice(STYLES[side], count, replace=False)
         return Drawing(
             styles=tuple(sorted(str(style) for style in styles)),
-            palette=draw_palette((1, 8) if target else (2, 12), generator),
+            palette=draw_palette((4, 20), generator),
             pose=Pose(float(generator.uniform(5.0, 30.0 if target else 12.0)), 0.25, 0.15),
         )
 

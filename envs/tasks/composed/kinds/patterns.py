@@ -79,11 +79,11 @@ class Patterns(DataKind):
         target = side == "target"
         low = float(generator.uniform(1.2, 2.2) if target else generator.uniform(0.8, 1.6))
         return Waves(
-            palette=draw_palette((1, 8) if target else (2, 12), generator),
+            palette=draw_palette((4, 20), generator),
             pose=Pose(float(generator.uniform(0.0, 15.0 if target else 8.0)), 0.1, 0.3),
             frequency=(low, low + float(generator.uniform(0.1, 0.8))),
             sharpness=float(np.exp(generator.uniform(0.0, 2.5))),
-            grain=float(generator.uniform(0.2, 0.9)) if target else 0.0,
+            grain=float(generator.uniform(0.1, 0.6)) if target else 0.0,
         )
 
     def draw(

@@ -21,14 +21,14 @@ class Pretraining(ABC):
         name: in `PRETRAINING`.
         length: steps, as a multiple of the family's `pretrain_steps`.
         images: how many different images are trained on; None: every batch has new ones.
-        learning_rate: peak of the one-cycle schedule.
+        rate: factor on the peak of the learning rate that the architecture is trained at.
         other_classes: whether the task's kind must have twice as many classes as the task.
     """
 
     name: ClassVar[str]
     length: ClassVar[float] = 1.0
     images: ClassVar[int | None] = None
-    learning_rate: ClassVar[float] = 1e-2
+    rate: ClassVar[float] = 1.0
     other_classes: ClassVar[bool] = False
 
     def origin(self, target: World, kinds: Sequence[str], generator: np.random.Generator) -> World:

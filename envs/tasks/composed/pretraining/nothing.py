@@ -12,4 +12,4 @@ class Nothing(Pretraining):
 
     name: ClassVar[str] = "none"
     length: ClassVar[float] = 0.1
-    learning_rate: ClassVar[float] = 0.0
+    rate: ClassVar[float] = 0.0

@@ -10,7 +10,7 @@ from torch.nn import functional
 from l2o.envs.tasks.proxy.images import SIDE
 from l2o.envs.tasks.proxy.networks.base import Shape, SmallNetwork, build
 
-_UNITS = 6
+_UNITS = 10
 
 
 class DeepBlock(nn.Module):
@@ -27,7 +27,7 @@ class DeepBlock(nn.Module):
 
 
 class DeepNetwork(SmallNetwork):
-    """A linear map of images of half the resolution, and up to 28 residual layers of 6 x width.
+    """A linear map of images of half the resolution, and up to 28 residual layers of 10 x width.
 
     It has as many layer groups as a ResNet-50 has blocks, and more, at next to no cost.
 
