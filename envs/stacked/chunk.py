@@ -37,6 +37,7 @@ class Chunk:
         guidance: terms by name; none for plain fine-tuning.
         keep_start: whether drift is measured, which needs the weights of the start.
         watch_head: whether the head's weights are watched at every step.
+        largest: whether the largest update of a layer's tensors is measured.
         guidance_actions: names of the terms whose weights are scaled.
         device: of everything.
         evaluation_batch: images of each network per forward pass when evaluating.
@@ -55,6 +56,7 @@ class Chunk:
         device: torch.device,
         evaluation_batch: int,
         watch_head: bool = False,
+        largest: bool = False,
         guidance_actions: Sequence[str] = (),
     ) -> None:
         self.count = count
@@ -76,6 +78,7 @@ class Chunk:
         self.optimizer: StackedOptimizer = make(self.parameters, like.optimizer)
         self.loss_sum = torch.zeros(count, device=device)
         self.kl_sum = torch.zeros(count, device=device)
+        self.largest = largest
         self.head = HeadSums(like.layout, self.parameters, count) if watch_head else None
         self.maps = WantedMaps.of(guidance.values(), like)
         self.data = self._make_data(like, capacity, steps, list(guidance.values()))
@@ -292,7 +295,10 @@ class Chunk:
         update = self.parameters - self.before
         dots = self.layout.dots(self.gradients, update, self.count)
         buffers = {"gradient_norm": self.gradients, "update_norm": update}
-        return {"gradient_dot_update": -dots, **self._norms(buffers)}
+        told = {"gradient_dot_update": -dots, **self._norms(buffers)}
+        if self.largest:
+            told["largest_update"] = self.layout.largest_ratio(update, self.parameters, self.count)
+        return told
 
     def _norms(self, buffers: dict[str, Tensor]) -> dict[str, Tensor]:
         norms = self.layout.norms(list(buffers.values()), self.count)
