@@ -9,6 +9,7 @@ from test_stacked import advance, assert_equal, assert_scores_equal, in_double, 
 
 from l2o.configs.schema import FineTuning
 from l2o.envs.stacked import Start
+from l2o.envs.stacked.kernels import load_kernels
 from l2o.envs.tasks import TASKS
 from l2o.envs.tasks.base import SPLITS as PARTS
 from l2o.envs.tasks.composed import AXES, ComposedFamily, facts
@@ -29,6 +30,7 @@ CHEAP = {"pretrain_steps": 4, "source_images": 128, "target_test_images": 48, "w
 
 @pytest.fixture(scope="module", autouse=True)
 def _cache(tmp_path_factory):
+    load_kernels()  # before there is an empty cache, where they would be compiled anew
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("L2O_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
