@@ -128,7 +128,7 @@ class Encoder:
         np.minimum(raw, host.limits, out=raw)
         raw *= rows[..., ROW["present"], None, :]
         # Laid out anew, features last, in the order of the signals.
-        return np.moveaxis(raw, -2, -1).take(host.order, axis=-1)
+        return raw.swapaxes(-1, -2).take(host.order, axis=-1)
 
 
 class _HostConstants(NamedTuple):
