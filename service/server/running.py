@@ -97,7 +97,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "timeout_graceful_shutdown": STOPPING,
         "backlog": BACKLOG,
         "lifespan": "on",
-        "http": "l2o.service.server.patience:Patient",
+        "http": "l2o.service.server.express:Express",
     }
 
 
