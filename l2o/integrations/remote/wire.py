@@ -79,18 +79,14 @@ class Wire:
         self._socket.close()
 
     def _read_answer(self, end: float, most: int) -> Answer:
-        read = b""
-        while True:
-            read = self._more(read, end, most)
-            at = read.find(b"\r\n\r\n")
-            if at < 0:
+        read, status, headers = b"", 0, dict[str, str]()
+        while status < 200:  # what is below only tells that the answer is on its way
+            while (at := read.find(b"\r\n\r\n")) < 0:
                 if len(read) > LONGEST_HEAD:
                     raise WireError("the answer's head does not end")
-                continue
+                read = self._more(read, end)
             status, headers = _head_of(read[:at])
             read = read[at + 4 :]
-            if status >= 200:
-                break
         body = self._body(status, headers, read, end, most)
         if headers.get("connection", "").lower() == "close":
             self.close()
@@ -116,7 +112,7 @@ class Wire:
             raise WireError(f"the answer has more than {most} bytes")
         parts, there = [read], len(read)
         while there < length:
-            parts.append(self._more(b"", end, most))
+            parts.append(self._more(b"", end))
             there += len(parts[-1])
         whole = b"".join(parts)
         return whole[:length], whole[length:]
@@ -125,7 +121,7 @@ class Wire:
         whole = bytearray()
         while True:
             while b"\r\n" not in read:
-                read = self._more(read, end, most)
+                read = self._more(read, end)
             line, _, read = read.partition(b"\r\n")
             try:
                 size = int(line.partition(b";")[0], 16)
@@ -142,13 +138,13 @@ class Wire:
         """Return what comes until the server closes the connection."""
         try:
             while len(read) <= most:
-                read = self._more(read, end, most)
+                read = self._more(read, end)
         except WireError:
             self.close()
             return read
         raise WireError(f"the answer has more than {most} bytes")
 
-    def _more(self, read: bytes, end: float, most: int) -> bytes:
+    def _more(self, read: bytes, end: float) -> bytes:
         self._socket.settimeout(left(end))
         part = self._socket.recv(AT_ONCE)
         if not part:
