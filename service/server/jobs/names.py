@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -104,9 +104,10 @@ def _check_package(field: str, path: str) -> None:
 
 
 @cache
-def _table(key: str) -> Container[str] | Any:
+def _table(key: str) -> Mapping[str, object]:
     module, _, name = TABLES[key].partition(":")
-    return getattr(import_module(module), name)
+    found: Mapping[str, object] = getattr(import_module(module), name)
+    return found
 
 
 def _kind(key: str) -> str:

@@ -94,4 +94,6 @@ class Progress:
             part = numbers[at : at + value.numel()]
             memory[name] = torch.from_numpy(part.copy()).view_as(value)
             at += value.numel()
-        return cls(step, numbers[: 3 * layers].reshape(3, layers), *losses, memory)
+        found = cls(step, numbers[: 3 * layers].reshape(3, layers), *losses)
+        found.memory = memory
+        return found
