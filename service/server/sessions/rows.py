@@ -103,8 +103,10 @@ def given_together(measured: Sequence[Measured], count: int) -> list[Array | Pro
         doubtful |= np.less(rows[:, : len(NORMS)], 0.0).any(axis=(1, 2))
     else:
         doubtful = np.ones(len(measured), dtype=bool)
-    pairs = zip(measured, doubtful.tolist(), strict=True)
-    return [_given_or_problem(each, count) if d else rows[i] for i, (each, d) in enumerate(pairs)]
+    return [
+        _given_or_problem(each, count) if doubtful[number] else rows[number]
+        for number, each in enumerate(measured)
+    ]
 
 
 def _given_or_problem(measured: Measured, count: int) -> Array | Problem:
