@@ -99,10 +99,11 @@ def given_together(measured: Sequence[Measured], count: int) -> list[Array | Pro
         except ValueError:  # lists of different lengths
             rows = np.full(0, MISSING, dtype=np.float32)
     if rows.shape == (len(measured), len(GIVEN), count):
-        doubtful = np.isnan(rows).any(axis=(1, 2))
-        doubtful |= np.less(rows[:, : len(NORMS)], 0.0).any(axis=(1, 2))
+        wrong = np.isnan(rows)
+        wrong[:, : len(NORMS)] |= np.less(rows[:, : len(NORMS)], 0.0)
+        doubtful = [bool(each.any()) for each in wrong]
     else:
-        doubtful = np.ones(len(measured), dtype=bool)
+        doubtful = [True] * len(measured)
     return [
         _given_or_problem(each, count) if doubtful[number] else rows[number]
         for number, each in enumerate(measured)
