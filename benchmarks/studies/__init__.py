@@ -41,6 +41,10 @@ STUDIES: dict[str, tuple[str, str]] = {
         f"{_HERE}.guard_cost:GuardCost",
         "What does the guard cost on tasks of the families?",
     ),
+    "offline": (
+        f"{_HERE}.offline:Offline",
+        "What has a data set of trials to win, and what does a forest win of it?",
+    ),
     "attention": (f"{_HERE}.attention:Attention", "Where do fine-tuned networks look? Grad-CAM."),
     "service": (
         "l2o.service.load.study:ServiceStudy",
