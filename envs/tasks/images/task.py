@@ -45,7 +45,8 @@ def image_task(
         facts: more for the description.
     """
     shelf = Shelf(options, network)
-    data = {split: shelf.take(split, part) for split, part in splits.items()}
+    unlabelled = splits.get("target_train")
+    data = {s: shelf.take(s, part) for s, part in splits.items() if s != "target_train"}
     return Task(
         name=name,
         seed=seed,
@@ -56,6 +57,7 @@ def image_task(
         target_validation=data["target_validation"],
         target_test=data["target_test"],
         proxy_test=data["proxy_test"],
+        target_train=None if unlabelled is None else shelf.take_unlabelled(unlabelled),
         num_classes=len(classes),
         objective=objective,
         proxy_objective="classification",
