@@ -55,7 +55,8 @@ def write_report(finetuning: Finetuning, record: Record, found: Any) -> None:
         words=dict(_WORDS),
     )
     scores, classes = scores_table(record), classes_table(finetuning, found)
-    tables = Tables(main=[scores], detail=[] if classes is None else [classes])
+    detail = [table for table in (classes, rounds_table(finetuning)) if table is not None]
+    tables = Tables(main=[scores], detail=detail)
     Page(_title(finetuning), text, tables, pictures).write(finetuning.out)
 
 
@@ -68,6 +69,25 @@ def scores_table(record: Record) -> Table:
         for split, words in _SPLITS.items()
     ]
     return Table("What came of it", ("", *(n.replace("_", " ") for n in names)), rows)
+
+
+def rounds_table(finetuning: Finetuning) -> Table | None:
+    """Return what each round of self-training selected; None where there were none."""
+    rounds = getattr(finetuning.run, "rounds", [])
+    if not rounds:
+        return None
+    rows = [
+        (
+            str(each["round"]),
+            f"{each['labelled_images']} of {each['images']}",
+            str(sum(each["labels_by_class"])),
+            str(sum(count > 0 for count in each["labels_by_class"])),
+            f"{each['confidence']:.3f}",
+        )
+        for each in rounds
+    ]
+    columns = ("round", "images labelled", "labels", "classes", "confidence")
+    return Table("Rounds of self-training", columns, rows)
 
 
 def classes_table(finetuning: Finetuning, found: Any) -> Table | None:

@@ -49,6 +49,18 @@ class Round:
         """Whether nothing was selected."""
         return not bool(self.kept.any())
 
+    def facts(self) -> dict[str, Any]:
+        """Return what a report says of it, as plain data."""
+        of_class = self.counts.sum(dim=0)
+        return {
+            "round": self.number + 1,
+            "images": len(self.counts),
+            "labelled_images": int(self.kept.sum()),
+            "labels_by_class": of_class.tolist(),
+            "predictions_by_class": self.predictions.tolist(),
+            "confidence": round(float(self.confidence.mean()), 4),
+        }
+
     def state_dict(self) -> dict[str, Any]:
         """Return it as plain data and tensors."""
         return dict(vars(self))

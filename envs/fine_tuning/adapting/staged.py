@@ -34,6 +34,7 @@ class StagedFineTune:
 
     Attributes:
         on_round: told of each round's pseudo-labels.
+        rounds: facts of each round so far.
 
     Example:
         >>> run = StagedFineTune(source, begin, steps=300, base_lr=(0.03, 0.01))  # doctest: +SKIP
@@ -51,6 +52,7 @@ class StagedFineTune:
         self.source = source
         self.second: AdaptationStage | None = None
         self.on_round: Callable[[Round], None] | None = None
+        self.rounds: list[dict[str, Any]] = []
         self._begin, self._steps, self._base_lr = begin, steps, base_lr
         self._start: dict[str, Tensor] = {}
         self._go_over()
@@ -63,6 +65,7 @@ class StagedFineTune:
             self.second = self._begin(self._start, self._tell)
 
     def _tell(self, found: Round) -> None:
+        self.rounds.append(found.facts())
         if self.on_round is not None:
             self.on_round(found)
 
@@ -199,7 +202,12 @@ class StagedFineTune:
         """Return all that `load_state_dict` needs to go on, in whatever stage."""
         if self.second is None:
             return {"stage": 0, "source": self.source.state_dict()}
-        return {"stage": 1, "second": self.second.state_dict(), "start": self._start}
+        return {
+            "stage": 1,
+            "second": self.second.state_dict(),
+            "start": self._start,
+            "rounds": self.rounds,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from `state_dict()` of a fine-tune with the same arguments."""
@@ -207,7 +215,7 @@ class StagedFineTune:
             self.source.load_state_dict(state["source"])
             self._go_over()
             return
-        self._start = dict(state["start"])
+        self._start, self.rounds = dict(state["start"]), list(state["rounds"])
         self.source.step = self.source.steps
         self.source.model.load_state_dict(self._start)
         self.second = self._begin(self._start, self._tell)
