@@ -17,7 +17,7 @@ from l2o.benchmarks.speed.memory import peak_of_process
 from l2o.benchmarks.speed.timing import Pace, ratio, time_alternately
 from l2o.benchmarks.studies.options import Device, count
 from l2o.configs.adaptation import Adaptation as Config
-from l2o.configs.schema import FineTuning, PolicyChoice
+from l2o.configs.schema import FineTuning, Named, Options, PolicyChoice
 from l2o.envs.fine_tuning.adapting.build import add_stage
 from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.envs.runtime.executor import Processes
@@ -28,6 +28,8 @@ STEPS = 20
 """Training steps per round of the measurement."""
 CLASSES, HEIGHT, WIDTH = 19, 1024, 2048
 """Predictions that thresholds are streamed over: Cityscapes'."""
+OPTIONS: dict[str, Options] = {"threshold": {"threshold": 0.0}}
+"""Method -> options, so that each has something to train on."""
 PLAIN = "plain"
 THRESHOLDS = "streamed thresholds"
 
@@ -117,7 +119,7 @@ def contenders(task: Task, steps: int, device: str) -> dict[str, FineTune]:
         first = plain(1)
         staged = add_stage(
             first,
-            Config(method=name, rounds=1, steps=steps),
+            Config(method=Named(name=name, options=OPTIONS.get(name, {})), rounds=1, steps=steps),
             finetuning=loop,
             choice=choice,
             base_lr=0.001,

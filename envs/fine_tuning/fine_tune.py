@@ -107,10 +107,9 @@ class FineTune:
         self.step = 0
         self.diverged = False
         # Any: timm's convention (forward_features, ...) is duck-typed.
-        self.model: Any = self.compute.lay_out(fresh_model(task, seed), self.device)
-        pretrained = self.model
+        pretrained: Any = self.compute.lay_out(fresh_model(task, seed), self.device)
+        self.model = pretrained if begin_from is None else copy.deepcopy(pretrained)
         if begin_from is not None:
-            pretrained = copy.deepcopy(self.model)
             self.model.load_state_dict(begin_from)
         self.proxy_head = copy.deepcopy(task.proxy_head).to(self.device).requires_grad_(False)
         groups = grouped(self.model, grouping)
