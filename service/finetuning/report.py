@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from l2o.adaptation import LABEL_FREE
 from l2o.benchmarks.cells.record import Record
 from l2o.benchmarks.report.factors import duration
 from l2o.benchmarks.report.figures.learning_rates import draw_learning_rates
@@ -62,7 +63,8 @@ def write_report(finetuning: Finetuning, record: Record, found: Any) -> None:
 
 def scores_table(record: Record) -> Table:
     """Return the metrics on each split."""
-    names = list(dict.fromkeys(name for of in record.scores.values() for name in of))
+    shown = [record.scores.get(split, {}) for split in _SPLITS]
+    names = list(dict.fromkeys(name for of in shown for name in of))
     names = [name for name in names if name != "loss"]
     rows = [
         (words, *(_percent(record.scores.get(split, {}).get(name)) for name in names))
@@ -178,10 +180,26 @@ def _summary(finetuning: Finetuning, record: Record) -> str:
     kept += {"source_validation": ", the best on held-out source images."}.get(config.select, "")
     if config.select == "target":
         kept += ", the best on the target: an oracle, which looks at its labels."
+    if config.select in LABEL_FREE:
+        kept += f", the best by {config.select} of the target's unlabelled images."
+    kept += _second_stage(finetuning)
     return (
         f"{record.steps} steps of {run.task.batch_size} images on {len(run.task.source_train)} "
         f"source images, {config.finetuning.optimizer.name}, {guidance}; "
         f"{duration(record.seconds)}, {finetuning.images_per_second:.0f} images/s.{kept}"
+    )
+
+
+def _second_stage(finetuning: Finetuning) -> str:
+    """Return a sentence on the second stage, if there was one."""
+    config, images = finetuning.config.adaptation, finetuning.run.task.target_train
+    if config is None or images is None:
+        return ""
+    method = config.method if isinstance(config.method, str) else config.method.name
+    ignored = " (labels that they have are ignored)" if images.labelled else ""
+    return (
+        f" The last {config.rounds * config.steps} steps are of a second stage, {method}, with "
+        f"{len(images)} unlabelled images of the target{ignored}."
     )
 
 
