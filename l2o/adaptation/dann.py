@@ -38,7 +38,7 @@ def reverse_gradient(x: Tensor, factor: float = 1.0) -> Tensor:
         >>> x.grad
         tensor([-0.5000, -0.5000])
     """
-    reversed_: Tensor = GradientReversal.apply(x, factor)  # type: ignore[no-untyped-call]
+    reversed_: Tensor = GradientReversal.apply(x, factor)
     return reversed_
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -74,8 +74,9 @@ class MCD(Adaptation):
         del features
         second = copy.deepcopy(head)
         for module in second.modules():
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()
+            reset: Any = getattr(module, "reset_parameters", None)
+            if reset is not None:
+                reset()
         return {"second": second}
 
     def loss(self, batch: Batch, phase: Phase) -> Tensor:

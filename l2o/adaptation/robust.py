@@ -85,9 +85,7 @@ def robust_cross_entropy(
         >>> scores.grad  # softmax([1, 0]) - [1, 0], and not half of it
         tensor([[-0.2689,  0.2689]])
     """
-    loss: Tensor = RobustCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        scores, bias, ratio, labels, rho
-    )
+    loss: Tensor = RobustCrossEntropy.apply(scores, bias, ratio, labels, rho)
     return loss
 
 

@@ -62,7 +62,12 @@ def with_stage(
         device=first.device,
     )
     if out is not None:
-        run.on_round = lambda found: export(found, first.task, out)
+        folder = out
+
+        def write(found: Round) -> None:
+            export(found, first.task, folder)
+
+        run.on_round = write
     return run
 
 

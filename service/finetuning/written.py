@@ -106,6 +106,7 @@ def results_of(finetuning: Finetuning, record: Record, found: Found) -> dict[str
 def adapted(finetuning: Finetuning, record: Record) -> dict[str, Any]:
     """Return what is told of a second stage: its rounds, and what each selection rule picks."""
     target = finetuning.run.task.target_train
+    assert target is not None
     picks = {rule: kept_score(record, rule) for rule in (*SELECTION, *LABEL_FREE)}
     return {
         "unlabelled_images": len(target),

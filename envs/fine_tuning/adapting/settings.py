@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from l2o.adaptation import ADAPTATION, Adaptation, Share
 from l2o.configs.adaptation import Adaptation as Config
@@ -47,7 +48,7 @@ class Settings:
         Raises:
             ValueError: unknown names, or values that what they name refuses.
         """
-        changed = {}
+        changed: dict[str, Any] = {}
         if config.optimizer is not None:
             given = config.optimizer
             changed["optimizer"] = Named(name=given) if isinstance(given, str) else given

@@ -81,7 +81,8 @@ def _of_memory(
     soft = None if found is None or found.soft is None else found.soft.to(device)
     for order in orders:
         index = order.to(device)
-        yield held[index], *(None if each is None else each[index] for each in (labels, soft))
+        chosen = None if labels is None else labels[index]
+        yield held[index], chosen, None if soft is None else soft[index]
 
 
 def _stacked(labels: Tensor | list[Tensor]) -> Tensor:
