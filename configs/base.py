@@ -11,6 +11,12 @@ Steps = Annotated[int, Field(gt=0, le=10_000_000)]
 """Optimizer steps."""
 
 
+Number = Annotated[int, Field(gt=0, le=1_000_000)]
+"""How many of something that is held in memory."""
+Rate = Annotated[float, Field(gt=0.0, le=1e32)]
+"""A learning rate: times a factor it is still a number of 32 bits."""
+
+
 class Strict(BaseModel):
     """Base of all configs: immutable, documented, unknown fields refused."""
 

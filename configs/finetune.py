@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import PositiveFloat, model_validator
 
+from l2o.configs.adaptation import Adaptation
 from l2o.configs.schema import (
     Count,
     FineTuning,
@@ -76,13 +77,18 @@ class FinetuneConfig(Strict):
     """The loop."""
     choice: PolicyChoice = PolicyChoice()
     """Policy or schedule; `--policy` on the command line overrides `choice.policy`."""
+    adaptation: Adaptation | None = None
+    """A second stage, on the target's images without labels; null: none."""
     guard: bool = True
     """Whether the controller's guard watches over the run, as it does in a loop of your own."""
     evaluations: Number = 20
     """How often the network is scored, at decisions, the end included."""
-    select: Literal["last", "source_validation", "target"] = "last"
+    select: Literal[
+        "last", "source_validation", "target", "entropy", "information", "snd", "dev"
+    ] = "last"
     """Which of the networks that were scored is kept: the last, the best on the source's validation
-    images, or the best on the target, which is an oracle: it looks at the target's labels."""
+    images, the best on the target, which is an oracle: it looks at the target's labels; or the best
+    by a score of the target's unlabelled images (docs/adaptation.md)."""
     checkpoint_every: Count = 200
     """Optimizer steps between checkpoints that `--resume` goes on from."""
     tracker: Literal["tensorboard", "mlflow", "trackio", "wandb"] | None = None

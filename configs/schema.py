@@ -7,10 +7,14 @@ from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field, PositiveFloat, field_validator, model_validator
 
+from l2o.configs.adaptation import Adaptation
 from l2o.configs.base import Named as Named
+from l2o.configs.base import Number as Number
 from l2o.configs.base import Options as Options
+from l2o.configs.base import Rate as Rate
 from l2o.configs.base import Steps as Steps
 from l2o.configs.base import Strict as Strict
+from l2o.configs.choice import PolicyChoice as PolicyChoice
 from l2o.configs.intervals import Interval
 
 Precision = Literal["float32", "tf32", "bf16"]
@@ -18,10 +22,6 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 """What every generator takes, with room for the numbers that are added to it."""
 Count = Annotated[int, Field(gt=0, le=1_000_000_000)]
 """How many of something, where memory does not depend on it."""
-Number = Annotated[int, Field(gt=0, le=1_000_000)]
-"""How many of something that is held in memory."""
-Rate = Annotated[float, Field(gt=0.0, le=1e32)]
-"""A learning rate: times a factor it is still a number of 32 bits."""
 Factor = Annotated[float, Field(gt=0.0, le=1e6)]
 """A factor on a learning rate."""
 Span = tuple[Rate, Rate]
@@ -235,30 +235,6 @@ class TrainConfig(Strict):
         return self
 
 
-class PolicyChoice(Strict):
-    """What sets the learning rates: a learned policy, a rule, or a schedule with a profile."""
-
-    policy: str | None = None
-    """A shipped policy's name, a bundle's folder, a run's folder, or a dotted path."""
-    sample: bool = False
-    """Draw a learned policy's factors from its categorical, by the seed; else the likeliest ones.
-    Only with `policy`, and one that chooses among factors (bins)."""
-    rule: Named | str | None = None
-    """A policy that is a formula: auto_rgn, random, constant_layers; used when `policy` is null."""
-    schedule: Named | str = "constant"
-    """Schedule over time, used when `policy` and `rule` are null."""
-    profile: Named | str = "flat"
-    """Layer profile, used when `policy` and `rule` are null."""
-    early_stopping: Options | None = None
-    """Arguments of early stopping (patience, budget); null for none."""
-
-    @model_validator(mode="after")
-    def _check_one(self) -> PolicyChoice:
-        if self.policy is not None and self.rule is not None:
-            raise ValueError("policy and rule are both given; leave one of them out")
-        return self
-
-
 class Row(PolicyChoice):
     """One row of a benchmark table."""
 
@@ -278,6 +254,9 @@ class Row(PolicyChoice):
     groups: Number | dict[str, str] | None = None
     """Layer groups of this row: so many at most (neighbours are merged), or name -> regular
     expression on the parameters' names; null: one for each block. Run one by one unless null."""
+    adaptation: Options | None = None
+    """Fields of a second stage, on the target's unlabelled images, over those of the benchmark's
+    `adaptation`; null: none. Run one by one."""
     published: dict[str, float] = {}
     """Published figures of the row that this one stands for: metric -> value, any unit."""
 
@@ -347,6 +326,8 @@ class BenchmarkConfig(Strict):
     """Fine-tunes per task and setting, each with its own batches and head."""
     finetuning: FineTuning = FineTuning()
     """The inner loop, the same for every row."""
+    adaptation: Options = {}
+    """What the second stages of rows have in common: fields of `Adaptation`."""
     base_lr_factors: tuple[Factor, ...] = (1.0,)
     """Factors on the task's base LR that every row is run at: how wrong the user's guess was."""
     policy: str | None = None
@@ -368,6 +349,17 @@ class BenchmarkConfig(Strict):
     fine-tune or stack after the other), or an executor of your own."""
     precision: Precision = "float32"
     """Number format of the networks, when stacked; tf32 is CUDA's, elsewhere it is float32."""
+
+    def second_stage(self, row: Row) -> Adaptation | None:
+        """Return the second stage of a row, None if it has none."""
+        own = row.adaptation
+        return None if own is None else Adaptation.model_validate({**self.adaptation, **own})
+
+    @model_validator(mode="after")
+    def _check_stages(self) -> BenchmarkConfig:
+        for row in self.rows:
+            self.second_stage(row)
+        return self
 
     @model_validator(mode="after")
     def _check_size(self) -> BenchmarkConfig:

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from l2o import __version__
 from l2o.benchmarks.cells.code_hash import hash_code, hash_settings
-from l2o.benchmarks.cells.record import RECORD_VERSION, LearningRates, Point, Record, finite
-from l2o.benchmarks.cells.scores_by_name import ON_THE_WAY, PROXY, score
+from l2o.benchmarks.cells.curve import Curve, learning_rates, stops, to_plain
+from l2o.benchmarks.cells.record import RECORD_VERSION, LearningRates, Record
+from l2o.benchmarks.cells.scores_by_name import ON_THE_WAY, PROXY, UNLABELLED, score
+from l2o.configs.adaptation import Adaptation
 from l2o.configs.schema import FineTuning, Named, Options, PolicyChoice
-from l2o.intervals import Interval, Windows
-from l2o.intervals.plain import as_interval
 
 if TYPE_CHECKING:
+    from l2o.envs.fine_tuning.adapting.staged import Run
     from l2o.envs.fine_tuning.fine_tune import FineTune
     from l2o.envs.objectives import Objective
     from l2o.measures import Outputs
+
+Scored = dict[str, float]
+"""Metric -> value."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Cell:
             is no part of a cell: its numbers are the same but for rounding.
         guard: whether the controller's guard watches over it.
         groups: how layers are grouped, as JSON (`FineTune`); None: one group for each block.
+        adaptation: a second stage, on the target's unlabelled images; None: there is none.
     """
 
     task: Named
@@ -57,6 +61,7 @@ class Cell:
     base_lr: float | None = None
     guard: bool = False
     groups: str | None = None
+    adaptation: Adaptation | None = None
 
     def rate(self, task_base_lr: float) -> float:
         """Return the base learning rate on a task."""
@@ -97,6 +102,8 @@ class Cell:
             content["guard"] = True
         if self.groups is not None:
             content["groups"] = json.loads(self.groups)
+        if self.adaptation is not None:
+            content["adaptation"] = self.adaptation.model_dump(mode="json")
         if code := hash_code(content):
             content["code"] = code
         return hash_settings(content)
@@ -150,15 +157,13 @@ def measure(cell: Cell) -> Record:
     if cell.precision != "float32":
         raise ValueError(f"precision {cell.precision} is for stacked fine-tunes; use float32")
     began = time.perf_counter()
+    if cell.adaptation is not None:
+        from l2o.benchmarks.cells.two_stages import measure_stages
+
+        return measure_stages(cell, began)
     run = begin(cell)
     curve = Curve(stops(run.steps, cell.evaluations, run.interval))
-    while not curve.complete:
-        # By decisions, as a stack advances: a run that diverges ends there.
-        taken = run.window
-        run.advance(taken)
-        curve.advance(taken, run.last_proxy_kl, run.diverged)
-        if curve.due:
-            curve.add({split: score(run, split) for split in ON_THE_WAY})
+    follow(run, curve)
     return measured_record(
         cell,
         curve,
@@ -174,6 +179,26 @@ def measure(cell: Cell) -> Record:
             list(run.controller.guidance.terms),
         ),
     )
+
+
+def follow(run: Run, curve: Curve, label_free: Callable[[], Scored] | None = None) -> None:
+    """Train to the end of a curve, and measure where it says.
+
+    Args:
+        run: a fine-tune.
+        curve: of it.
+        label_free: gives scores of its network by the target's unlabelled images, too.
+    """
+    while not curve.complete:
+        # By decisions, as a stack advances: a run that diverges ends there.
+        taken = run.window
+        run.advance(taken)
+        curve.advance(taken, run.last_proxy_kl, run.diverged)
+        if curve.due:
+            scores = {split: score(run, split) for split in ON_THE_WAY}
+            if label_free is not None:
+                scores[UNLABELLED] = label_free()
+            curve.add(scores)
 
 
 def begin(cell: Cell) -> FineTune:
@@ -195,74 +220,6 @@ def begin(cell: Cell) -> FineTune:
         guard=Guard() if cell.guard else None,
         grouping=None if cell.groups is None else json.loads(cell.groups),
     )
-
-
-class Curve:
-    """The scores over training of one fine-tune: when they are measured, and what.
-
-    Args:
-        stops: steps at which it is measured, the end included.
-
-    Attributes:
-        step: optimizer steps done.
-        diverged: whether the fine-tune has; it ends there.
-        points: what was measured.
-    """
-
-    def __init__(self, stops: Sequence[int]) -> None:
-        self.stops = list(stops)
-        self.step = 0
-        self.diverged = False
-        self.points: list[Point] = []
-        self._kl, self._since = 0.0, 0
-
-    def advance(self, steps: int, proxy_kl: float, diverged: bool) -> None:
-        """Note steps that were taken, with their mean proxy KL."""
-        self.step += steps
-        self.diverged = bool(diverged)
-        self._kl += proxy_kl * steps
-        self._since += steps
-
-    @property
-    def complete(self) -> bool:
-        """Whether the fine-tune has ended and its last point is there."""
-        return self._ended and self._measured
-
-    @property
-    def due(self) -> bool:
-        """Whether a point is to be measured now."""
-        return not self._measured and (self._ended or self.step in self.stops)
-
-    @property
-    def _ended(self) -> bool:
-        return self.diverged or self.step >= self.stops[-1]
-
-    @property
-    def _measured(self) -> bool:
-        return bool(self.points) and self.points[-1].step == self.step
-
-    def add(self, scores: Mapping[str, Mapping[str, float]]) -> None:
-        """Add a point: split -> metric -> value."""
-        plain = {split: to_plain(values) for split, values in scores.items()}
-        proxy_kl = finite(self._kl / self._since)
-        self.points.append(Point(step=self.step, scores=plain, proxy_kl=proxy_kl))
-        self._kl, self._since = 0.0, 0
-
-    def state(self) -> dict[str, float]:
-        """Return what was noted since the last point, for a run that goes on."""
-        return {"kl": self._kl, "since": self._since}
-
-    def go_on(
-        self, step: int, diverged: bool, points: Sequence[Point], state: Mapping[str, Any]
-    ) -> None:
-        """Go on as the curve of a run that was stopped."""
-        self.step, self.diverged, self.points = step, diverged, list(points)
-        self._kl, self._since = float(state["kl"]), int(state["since"])
-
-
-def to_plain(values: Mapping[str, float]) -> dict[str, float | None]:
-    """Return values as a record has them."""
-    return {name: finite(value) for name, value in values.items()}
 
 
 def measured_record(
@@ -298,51 +255,6 @@ def measured_record(
     )
 
 
-def learning_rates(
-    groups: Sequence[str],
-    decisions: Iterable[tuple[int, Sequence[float]]],
-    base_lr: float,
-    guidance: Sequence[str] = (),
-) -> LearningRates:
-    """Return what was decided: steps and multipliers, shortened to four digits.
-
-    Args:
-        groups: names of the layer groups.
-        decisions: step and multipliers of each decision.
-        base_lr: what the multipliers multiply.
-        guidance: names of guidance terms whose weights were scaled; their multipliers come after
-            those of the groups, and are recorded as `guidance`.
-    """
-    chosen = [(step, tuple(map(_short, multipliers))) for step, multipliers in decisions]
-    layers = len(groups)
-    scales = zip(*(multipliers[layers:] for _, multipliers in chosen), strict=True)
-    return LearningRates(
-        step=tuple(step for step, _ in chosen),
-        groups=tuple(groups),
-        multipliers=tuple(multipliers[:layers] for _, multipliers in chosen),
-        base_lr=base_lr,
-        guidance=dict(zip(guidance, scales, strict=True)) if guidance else None,
-    )
-
-
-def stops(steps: int, evaluations: int, interval: Interval | int = 1) -> list[int]:
-    """Return the steps at which the curve is measured: spread over the decisions, the end included.
-
-    There are fewer of them where there are fewer decisions.
-
-    Example:
-        >>> stops(300, 4), stops(300, 4, interval=10)
-        ([75, 150, 225, 300], [80, 150, 230, 300])
-        >>> from l2o.intervals import Growing
-        >>> stops(100, 3, Growing(10, growth=0.5))  # of 10, 20, 30, 45, 67, 100
-        [30, 67, 100]
-    """
-    ends = Windows(as_interval(interval), steps).whole_ends(steps)
-    wanted = [steps * i / evaluations for i in range(1, evaluations + 1)]
-    nearest = {min(ends, key=lambda end: (abs(end - at), -end)) for at in wanted}
-    return sorted({min(end, steps) for end in nearest} | {steps})
-
-
 @lru_cache(maxsize=1)
 def load_family(task: str) -> Any:
     """Return the task family of a `Named` given as JSON; the last one is kept."""
@@ -355,7 +267,3 @@ def load_family(task: str) -> Any:
 def load_task(task: str, seed: int) -> Any:
     """Return a task; each process samples each task once."""
     return load_family(task).sample(seed)
-
-
-def _short(value: float) -> float | None:
-    return float(f"{float(value):.4g}") if math.isfinite(value) else None

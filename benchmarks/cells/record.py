@@ -51,6 +51,8 @@ class LearningRates(Frozen):
         multipliers: of each decision, by layer group.
         base_lr: what they multiply.
         guidance: multipliers of the weights of guidance terms, where a policy scales them.
+        stages: name -> first step, of a fine-tune that has several; multipliers of later ones refer
+            to the first one's base LR, and have the factor of its schedule within.
     """
 
     step: tuple[int, ...]
@@ -58,6 +60,7 @@ class LearningRates(Frozen):
     multipliers: tuple[tuple[float | None, ...], ...]
     base_lr: float
     guidance: dict[str, tuple[float | None, ...]] | None = None
+    stages: dict[str, int] | None = None
 
 
 class Scored(Frozen):

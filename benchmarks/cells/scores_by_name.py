@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from l2o.envs.fine_tuning.fine_tune import FineTune
+    from l2o.envs.fine_tuning.adapting.staged import Run
     from l2o.envs.stacked import StackedFineTune
 
 PROXY = "proxy_test"
+UNLABELLED = "target_train"
+"""Where scores by which a network is chosen without labels are kept."""
 ON_THE_WAY = ("target_test", "source_validation")
 """Splits that are scored over training, too."""
 
 
-def score(run: FineTune, split: str) -> dict[str, float]:
+def score(run: Run, split: str) -> dict[str, float]:
     """Return a fine-tune's metrics on a split; the loss only where one may choose by it."""
     return _chosen(split, run.proxy_scores() if split == PROXY else run.scores(split))
 

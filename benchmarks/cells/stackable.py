@@ -39,6 +39,8 @@ def why_alone(cell: Cell) -> str:
     family = load_family(cell.task.model_dump_json())
     if cell.guard or cell.groups is not None:
         return "guard or groups of its row"
+    if cell.adaptation is not None:
+        return "adaptation of its row"
     data = "" if family.in_memory else f"task {cell.task.name} (its data are not in memory)"
     return data or _why_alone(cell.finetuning.model_dump_json())
 

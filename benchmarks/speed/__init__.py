@@ -21,6 +21,10 @@ SPEED: dict[str, tuple[str, str]] = {
         f"{_HERE}.guidance:Guidance",
         "What does each guidance term cost per training step?",
     ),
+    "adaptation": (
+        f"{_HERE}.adaptation:Adaptation",
+        "What does each method of adaptation cost per training step, and its memory?",
+    ),
     "images": (
         f"{_HERE}.images:Images",
         "How fast is fine-tuning on image files, against a bare loop?",

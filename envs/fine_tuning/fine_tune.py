@@ -63,6 +63,8 @@ class FineTune:
         processes: that share the fine-tune; None: this one has it alone.
         base_schedule: moves the base learning rate step by step, under whatever the multipliers
             are; None: it stays.
+        begin_from: weights to begin from, as a stage before left them; None: the pretrained ones
+            and a new head. What guidance compares with is the pretrained network in any case.
         grouping: how layers are grouped: a number of groups at most, or name -> regular expression
             (`l2o.group_layers`); None: one group for each block.
 
@@ -91,6 +93,7 @@ class FineTune:
         processes: OneProcess | None = None,
         base_schedule: Schedule | None = None,
         grouping: int | Mapping[str, str] | None = None,
+        begin_from: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.task = task
         self.loop = InnerLoop.of(config)
@@ -104,7 +107,10 @@ class FineTune:
         self.step = 0
         self.diverged = False
         # Any: timm's convention (forward_features, ...) is duck-typed.
-        self.model: Any = self.compute.lay_out(fresh_model(task, seed), self.device)
+        pretrained: Any = self.compute.lay_out(fresh_model(task, seed), self.device)
+        self.model = pretrained if begin_from is None else copy.deepcopy(pretrained)
+        if begin_from is not None:
+            self.model.load_state_dict(begin_from)
         self.proxy_head = copy.deepcopy(task.proxy_head).to(self.device).requires_grad_(False)
         groups = grouped(self.model, grouping)
         rate = task.base_lr if base_lr is None else base_lr
@@ -127,12 +133,12 @@ class FineTune:
             guard=guard,
         )
         self.teacher = Teacher(
-            task, self.model, self.guidance, self.device, seed, cache_teacher, self.compute
+            task, pretrained, self.guidance, self.device, seed, cache_teacher, self.compute
         )
-        self._prepare_student(rate)
-        self._prepare_steps(seed)
+        self._prepare_student(rate, pretrained)
+        self._prepare_steps(seed, pretrained)
 
-    def _prepare_steps(self, seed: int) -> None:
+    def _prepare_steps(self, seed: int, pretrained: Any) -> None:
         """Make what steps and scores are computed with."""
         task = self.task
         self._forward = self.compute.compiled(self.processes.wrap(Forward(self.model)))
@@ -141,26 +147,38 @@ class FineTune:
         self._seed = seed
         self._batches = self._read_on()
         self.scoring = Scoring(
-            task, self.model, self.proxy_head, self.optimizer, self.compute, self.device
+            task,
+            self.model,
+            self.proxy_head,
+            self.optimizer,
+            self.compute,
+            self.device,
+            pretrained,
         )
         self._loss, self._kl = WindowMean(), WindowMean()
         self.last_loss = self.last_proxy_kl = math.nan
 
-    def _prepare_student(self, rate: float) -> None:
+    def _prepare_student(self, rate: float, pretrained: Any) -> None:
         """Make what the guidance terms look at and train beside the network's own outputs."""
         wanted = {term.compares for term in self.guidance}
         self._held: dict[str, Any] = {}
         self._start: dict[str, Tensor] = {}
         if "parameters" in wanted:
             self._held["parameters"] = backbone_parameters(self.model, self.model.get_classifier())
-            self._start = copy_parameters(self._held["parameters"])
+            start = backbone_parameters(pretrained, pretrained.get_classifier())
+            self._start = copy_parameters(start)
         if "maps" in wanted:
             self._held["maps"] = LayerMaps(self.model, self.teacher.layers).maps
         self._base_lr = rate
-        trained = [p for term in self.guidance for p in term.parameters()]
+        trained = list(self._other_parameters())
         self.guidance_optimizer = (
             self.loop.optimizer.build([{"params": trained, "lr": rate}]) if trained else None
         )
+
+    def _other_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield what is trained beside the network."""
+        for term in self.guidance:
+            yield from term.parameters()
 
     def _read_on(self) -> Iterator[tuple[Tensor, Tensor, dict[str, Any]]]:
         """Return the batches of the steps that are left."""

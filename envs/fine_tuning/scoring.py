@@ -32,6 +32,7 @@ class Scoring:
         optimizer: whose averaged weights are scored, if it has any.
         compute: number format and memory layout.
         device: of the model.
+        pretrained: the network before any training; None: the model as it is now.
     """
 
     def __init__(
@@ -42,26 +43,28 @@ class Scoring:
         optimizer: Optimizer,
         compute: Compute,
         device: torch.device,
+        pretrained: Any = None,
     ) -> None:
         self._task, self._model, self._proxy_head = task, model, proxy_head
         self._optimizer, self._compute, self._device = optimizer, compute, device
         self._examples: dict[str, Examples] = {}
         # Before the first step it is the pretrained network.
+        first = model if pretrained is None else pretrained
         self._frozen = (
-            copy.deepcopy(model).requires_grad_(False).eval() if task.proxy_answers else None
+            copy.deepcopy(first).requires_grad_(False).eval() if task.proxy_answers else None
         )
 
     def scores(self, objective: Objective, split: str) -> dict[str, float]:
         """Return an objective's metrics on a split; NaN where its labels are not known."""
         if split in self._task.unlabelled:
             return dict.fromkeys(objective.metrics, float("nan"))
-        with self._scored():
+        with self.scored():
             return objective.score(self._answer_whole, self.batches(split))
 
     def proxy_scores(self, objective: Objective) -> dict[str, float]:
         """Return the metrics of the proxy head on the fine-tuned backbone."""
         batches: Iterable[Batch] = self.batches("proxy_test")
-        with self._scored():
+        with self.scored():
             if self._frozen is not None:
                 batches = self._answered(batches)
             return objective.score(self._network(self._proxy_head), batches)
@@ -69,7 +72,7 @@ class Scoring:
     def outputs(self, split: str) -> Iterator[Outputs]:
         """Yield outputs, labels and features of the batches of a split, in order."""
         for images, labels in self.batches(split):
-            with self._scored():
+            with self.scored():
                 features = self._model.forward_features(self._compute.images(images))
                 if self._task.flip_average:
                     outputs = self._answer_whole(images)
@@ -88,7 +91,8 @@ class Scoring:
         return [(held.images, held.labels)]
 
     @contextmanager
-    def _scored(self) -> Iterator[None]:
+    def scored(self) -> Iterator[None]:
+        """Hold network and optimizer as they are scored, without gradients, within."""
         with (
             torch.no_grad(),
             judged(self._optimizer),
@@ -96,6 +100,10 @@ class Scoring:
             self._compute.autocast(self._device),
         ):
             yield
+
+    def images(self, images: Tensor) -> Tensor:
+        """Return a batch of images as the network is given them."""
+        return self._compute.images(images)
 
     def _network(self, head: Callable[[Any], Tensor], model: Any = None) -> Network:
         model = self._model if model is None else model

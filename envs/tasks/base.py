@@ -68,6 +68,27 @@ class Examples:
         return Examples(self.images.to(device), self.labels.to(device))
 
 
+@dataclass(frozen=True)
+class TargetImages:
+    """Real images to adapt to, whose labels, whatever they are, are never looked at.
+
+    They are none of those that score, nor of those that rewards look at.
+
+    Attributes:
+        train: as they are trained on: with the source's transforms. A data set whose labels move
+            along with its images, as masks do, has `relabelled(labels) -> data set`.
+        still: the same images, in the same order, as they are scored: to predict.
+        labelled: whether there are labels, which are ignored.
+    """
+
+    train: LabelledData
+    still: LabelledData
+    labelled: bool = False
+
+    def __len__(self) -> int:
+        return len(self.still)
+
+
 def examples_of(split: LabelledData) -> Examples:
     """Return a split that is in memory, for code that takes tensors.
 
@@ -120,6 +141,7 @@ class Task:
         target_validation: real images for rewards while meta-training; never for selection.
         target_test: real images that are only ever used to score.
         proxy_test: held-out images of the proxy's own domain, to score what is kept of it.
+        target_train: real images to adapt to, without labels; None: the task has none.
         teacher_logits: `[len(source_train), proxy classes, ...]`, the proxy model's cached
             predictions on the training images; None: made where they are needed.
         num_classes: size of the new head.
@@ -159,6 +181,7 @@ class Task:
     target_validation: LabelledData
     target_test: LabelledData
     proxy_test: LabelledData
+    target_train: TargetImages | None = None
     teacher_logits: Tensor | None = None
     num_classes: int
     objective: str | Named | Objective = "classification"

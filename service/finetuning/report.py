@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from l2o.adaptation import LABEL_FREE
 from l2o.benchmarks.cells.record import Record
 from l2o.benchmarks.report.factors import duration
 from l2o.benchmarks.report.figures.learning_rates import draw_learning_rates
@@ -55,19 +56,40 @@ def write_report(finetuning: Finetuning, record: Record, found: Any) -> None:
         words=dict(_WORDS),
     )
     scores, classes = scores_table(record), classes_table(finetuning, found)
-    tables = Tables(main=[scores], detail=[] if classes is None else [classes])
+    detail = [table for table in (classes, rounds_table(finetuning)) if table is not None]
+    tables = Tables(main=[scores], detail=detail)
     Page(_title(finetuning), text, tables, pictures).write(finetuning.out)
 
 
 def scores_table(record: Record) -> Table:
     """Return the metrics on each split."""
-    names = list(dict.fromkeys(name for of in record.scores.values() for name in of))
+    shown = [record.scores.get(split, {}) for split in _SPLITS]
+    names = list(dict.fromkeys(name for of in shown for name in of))
     names = [name for name in names if name != "loss"]
     rows = [
         (words, *(_percent(record.scores.get(split, {}).get(name)) for name in names))
         for split, words in _SPLITS.items()
     ]
     return Table("What came of it", ("", *(n.replace("_", " ") for n in names)), rows)
+
+
+def rounds_table(finetuning: Finetuning) -> Table | None:
+    """Return what each round of self-training selected; None where there were none."""
+    rounds = getattr(finetuning.run, "rounds", [])
+    if not rounds:
+        return None
+    rows = [
+        (
+            str(each["round"]),
+            f"{each['labelled_images']} of {each['images']}",
+            str(sum(each["labels_by_class"])),
+            str(sum(count > 0 for count in each["labels_by_class"])),
+            f"{each['confidence']:.3f}",
+        )
+        for each in rounds
+    ]
+    columns = ("round", "images labelled", "labels", "classes", "confidence")
+    return Table("Rounds of self-training", columns, rows)
 
 
 def classes_table(finetuning: Finetuning, found: Any) -> Table | None:
@@ -158,10 +180,26 @@ def _summary(finetuning: Finetuning, record: Record) -> str:
     kept += {"source_validation": ", the best on held-out source images."}.get(config.select, "")
     if config.select == "target":
         kept += ", the best on the target: an oracle, which looks at its labels."
+    if config.select in LABEL_FREE:
+        kept += f", the best by {config.select} of the target's unlabelled images."
+    kept += _second_stage(finetuning)
     return (
         f"{record.steps} steps of {run.task.batch_size} images on {len(run.task.source_train)} "
         f"source images, {config.finetuning.optimizer.name}, {guidance}; "
         f"{duration(record.seconds)}, {finetuning.images_per_second:.0f} images/s.{kept}"
+    )
+
+
+def _second_stage(finetuning: Finetuning) -> str:
+    """Return a sentence on the second stage, if there was one."""
+    config, images = finetuning.config.adaptation, finetuning.run.task.target_train
+    if config is None or images is None:
+        return ""
+    method = config.method if isinstance(config.method, str) else config.method.name
+    ignored = " (labels that they have are ignored)" if images.labelled else ""
+    return (
+        f" The last {config.rounds * config.steps} steps are of a second stage, {method}, with "
+        f"{len(images)} unlabelled images of the target{ignored}."
     )
 
 

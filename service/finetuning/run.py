@@ -13,10 +13,11 @@ from tqdm import tqdm
 
 from l2o.benchmarks.cells.cell import Cell, Curve, learning_rates, load_family, load_task, stops
 from l2o.benchmarks.cells.record import Point
-from l2o.benchmarks.cells.scores_by_name import ON_THE_WAY, score
+from l2o.benchmarks.cells.scores_by_name import ON_THE_WAY, UNLABELLED, score
 from l2o.configs.finetune import FinetuneConfig
 from l2o.configs.load import config_data
 from l2o.envs.build import build
+from l2o.envs.fine_tuning.adapting.staged import Run, history_of, label_free
 from l2o.envs.fine_tuning.fine_tune import FineTune
 from l2o.envs.fine_tuning.inner_loop import InnerLoop
 from l2o.envs.fine_tuning.processes import LaunchedProcesses, OneProcess, find_processes
@@ -37,6 +38,7 @@ from l2o.policies.common.checkpoint import (
 from l2o.schedules import SCHEDULES, Schedule
 from l2o.service.finetuning.progress import Progress
 from l2o.service.finetuning.selection import BestNetwork
+from l2o.service.finetuning.stages import check_stage, stages_of, stops_of, with_stage
 from l2o.service.finetuning.tracking import Tracker
 
 FIELDS = frozenset({"run", "curve", "best", "decisions", "iteration", "seconds"})
@@ -89,6 +91,7 @@ def check(config: FinetuneConfig) -> None:
     GuidanceRows.of(InnerLoop.of(config.finetuning).guidance, build_policy(config.choice))
     load_family(config.task.model_dump_json())
     base_schedule(config)
+    check_stage(config)
 
 
 def base_schedule(config: FinetuneConfig) -> Schedule | None:
@@ -118,7 +121,7 @@ class Finetuning:
         if isinstance(processes, LaunchedProcesses):
             self.loop = replace(self.loop, device=processes.device)
         self.base_lr = config.base_lr or task.base_lr
-        self.run = FineTune(
+        first = FineTune(
             task,
             self.loop,
             policy=build_policy(config.choice, self.loop.interval, (config.task_seed, config.seed)),
@@ -130,8 +133,14 @@ class Finetuning:
             base_schedule=base_schedule(config),
             grouping=config.groups,
         )
-        self.curve = Curve(stops(self.run.steps, config.evaluations, self.run.interval))
-        self.best = BestNetwork(config.select, self.run.objective.metric())
+        self.run: Run = first
+        ends = stops(first.steps, config.evaluations, first.interval)
+        if config.adaptation is not None:
+            folder = out if processes.is_main else None
+            self.run = staged = with_stage(first, config, self.base_lr, folder)
+            ends = stops_of(staged, config.evaluations)
+        self.curve = Curve(ends)
+        self.best = BestNetwork(config.select, first.objective.metric())
         self.progress = Progress(out if processes.is_main else None, self.run.steps)
         self.seconds = self._trained = 0.0
         self._steps_here = 0
@@ -139,6 +148,12 @@ class Finetuning:
         self._refuse_blind_choice()
 
     def _refuse_blind_choice(self) -> None:
+        if self.best.label_free and self.run.task.target_train is None:
+            raise ValueError(
+                f"select={self.config.select} looks at unlabelled images of the target, and task "
+                f"{self.run.task.name!r} has none; give it some (docs/adaptation.md), or take "
+                "select=source_validation"
+            )
         if self.best.split in self.run.task.unlabelled:
             raise ValueError(
                 f"select={self.config.select} needs the labels of {self.best.split}, which are not "
@@ -199,11 +214,19 @@ class Finetuning:
     def _score(self) -> dict[str, float]:
         """Score the network as it is; return the scores by split and metric."""
         scores = {split: score(self.run, split) for split in ON_THE_WAY}
+        if self.best.label_free or self.config.adaptation is not None:
+            scores[UNLABELLED] = self._label_free_scores()
         self.curve.add(scores)
-        if self.best.split is not None:
+        if self.best.label_free:
+            self.best.take(self.run.step, scores[UNLABELLED][self.best.rule], self.run.model)
+        elif self.best.split is not None:
             chosen = scores.get(self.best.split) or self.run.scores(self.best.split)
             self.best.look(self.run.step, chosen, self.run.model)
         return {f"{split}/{name}": v for split, of in scores.items() for name, v in of.items()}
+
+    def _label_free_scores(self) -> dict[str, float]:
+        run = self.run
+        return label_free(run) if isinstance(run, FineTune) else run.label_free_scores()
 
     @property
     def images_per_second(self) -> float:
@@ -269,7 +292,7 @@ class Finetuning:
 
     def _decisions(self) -> list[tuple[int, list[float]]]:
         """Return step and multipliers of each decision, those before a stop among them."""
-        history = [(each.step, list(each.multipliers)) for each in self.run.controller.history]
+        history = history_of(self.run)
         last = self._decided_before[-1][0] if self._decided_before else -1
         return self._decided_before + [(step, of) for step, of in history if step > last]
 
@@ -290,6 +313,7 @@ class Finetuning:
             decisions,
             self.base_lr,
             list(controller.guidance.terms),
+            stages_of(self.run),
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from l2o.adaptation import LABEL_FREE
 from l2o.envs.objectives.base import Metric
 
 RULES = {"source_validation": "source_validation", "target": "target_validation"}
@@ -18,12 +19,13 @@ class BestNetwork:
     """Keeps the weights that were best by a rule; the first of equals.
 
     Args:
-        rule: `last`, or a name of `RULES`.
+        rule: `last`, a name of `RULES`, or of `l2o.adaptation.LABEL_FREE`.
         metric: what is compared.
     """
 
     def __init__(self, rule: str, metric: Metric) -> None:
-        self.split = RULES.get(rule)
+        self.rule, self.split = rule, RULES.get(rule)
+        self.label_free = rule in LABEL_FREE
         self._metric = metric
         self.step: int | None = None
         self._gain = -math.inf
@@ -32,8 +34,12 @@ class BestNetwork:
     def look(self, step: int, scores: Mapping[str, float], model: nn.Module) -> None:
         """Note a network that was scored, and keep it if it is the best so far."""
         value = scores.get(self._metric.name, math.nan)
-        gain = self._metric.gain(value)
-        if self.split is None or math.isnan(gain) or gain <= self._gain:
+        if self.split is not None:
+            self.take(step, self._metric.gain(value), model)
+
+    def take(self, step: int, gain: float, model: nn.Module) -> None:
+        """Keep a network if what it is chosen by is the largest so far."""
+        if math.isnan(gain) or gain <= self._gain:
             return
         self.step, self._gain = step, gain
         self._weights = {n: t.detach().cpu().clone() for n, t in model.state_dict().items()}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from l2o.benchmarks.cells.record import finite
 from l2o.benchmarks.cells.target_measures import ENERGIES, HALVES, halves
-from l2o.envs.fine_tuning.fine_tune import FineTune
+from l2o.envs.fine_tuning.adapting.staged import Run
 from l2o.measures import HypersphericalEnergy, Outputs
 
 _FEATURES = 2000
@@ -71,7 +71,7 @@ class Tested:
         return tuple(map(finite, shares.tolist()))
 
 
-def answer_classes(run: FineTune, split: str = "target_test") -> Tested:
+def answer_classes(run: Run, split: str = "target_test") -> Tested:
     """Return what a classifier answers on a split."""
     logits, labels, features, kept = [], [], [], 0
     for batch in run.outputs(split):

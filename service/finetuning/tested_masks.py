@@ -10,7 +10,7 @@ from torch import Tensor
 
 from l2o.benchmarks.cells.record import finite
 from l2o.benchmarks.cells.target_measures import ENERGIES, HALVES
-from l2o.envs.fine_tuning.fine_tune import FineTune
+from l2o.envs.fine_tuning.adapting.staged import Run
 from l2o.measures import HypersphericalEnergy, Outputs
 from l2o.service.finetuning.tested import file_names, pooled
 
@@ -44,7 +44,7 @@ class TestedMasks:
         return {**{name: finite(energies[name]) for name in ENERGIES}, **dict.fromkeys(HALVES)}
 
 
-def answer_masks(run: FineTune, split: str = "target_test") -> TestedMasks:
+def answer_masks(run: Run, split: str = "target_test") -> TestedMasks:
     """Return what a network that segments makes of a split; nothing of an image is kept."""
     sums: dict[str, list[Tensor]] = {"of_class": [], "taken_for": [], "hits": []}
     features: list[Tensor] = []

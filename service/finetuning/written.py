@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from l2o.benchmarks.cells.cell import record_of, to_plain
-from l2o.benchmarks.cells.record import Record
+from l2o.benchmarks.cells.record import Record, finite
 from l2o.benchmarks.cells.scores_by_name import PROXY, score
+from l2o.benchmarks.comparisons.table.selection import LABEL_FREE, kept_score
+from l2o.benchmarks.comparisons.table.selection import RULES as SELECTION
 from l2o.configs.schema import Named, PolicyChoice
 from l2o.files.atomic import write_atomically
 from l2o.files.seals import write_json
@@ -92,11 +94,26 @@ def results_of(finetuning: Finetuning, record: Record, found: Found) -> dict[str
         "task": dict(run.task.description),
         **plain,
     }
+    if finetuning.config.adaptation is not None:
+        results["adaptation"] = adapted(finetuning, record)
     if isinstance(found, Tested) and found.labelled and found.logits.shape[1] <= _MOST_CLASSES:
         results["confusion"] = found.confusion().tolist()
     if isinstance(found, TestedMasks):
         results["overlap"] = list(found.overlaps())
     return results
+
+
+def adapted(finetuning: Finetuning, record: Record) -> dict[str, Any]:
+    """Return what is told of a second stage: its rounds, and what each selection rule picks."""
+    target = finetuning.run.task.target_train
+    assert target is not None
+    picks = {rule: kept_score(record, rule) for rule in (*SELECTION, *LABEL_FREE)}
+    return {
+        "unlabelled_images": len(target),
+        "labels_ignored": target.labelled,
+        "rounds": getattr(finetuning.run, "rounds", []),
+        "picked_by": {rule: finite(score) for rule, score in picks.items()},
+    }
 
 
 def save_network(run: Any, out: Path) -> None:

@@ -174,6 +174,7 @@ def _cells(
             base_lr=row.base_lr,
             guard=row.guard,
             groups=json.dumps(row.groups) if row.groups else None,
+            adaptation=config.second_stage(row),
         )
 
 

@@ -52,6 +52,11 @@ def _draw_rates(axes: Axes, record: Record) -> None:
             linewidth=1.8,
             label=group,
         )
+    for stage, first in (rates.stages or {}).items():
+        axes.axvline(first, color=style.FAINT, linewidth=1)
+        axes.annotate(
+            f" {stage}", (first, 1), xycoords=("data", "axes fraction"), va="top", fontsize=9
+        )
     axes.axhline(rates.base_lr, color=style.FAINT, linewidth=1, linestyle=":", label="base LR")
     axes.set_yscale("log")
     axes.set_ylabel("learning rate")

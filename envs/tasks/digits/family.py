@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ from l2o.envs.tasks.axes import (
     draw_uniform,
     draw_whole,
 )
-from l2o.envs.tasks.base import Examples, Task
+from l2o.envs.tasks.base import Examples, TargetImages, Task
 from l2o.envs.tasks.digits.fonts import fonts_of
 from l2o.envs.tasks.digits.options import DigitsOptions
 from l2o.envs.tasks.digits.photographs import PHOTOGRAPHS
@@ -74,6 +74,9 @@ class DigitsFamily(ProxyFamily):
         self.contrast = check_range("contrast", options.contrast, 0, 0.5)
         self.classes = check_whole_range("classes", options.classes, 2, 10)
         self.label_noise = check_range("label_noise", options.label_noise, 0, 1)
+        self.sizes["target_train"] = check_whole(
+            "target_train_images", options.target_train_images, 0, 100_000
+        )
 
     def recipe(self, network: int) -> Recipe:
         """Return how network number `network` of this split's pool is pretrained."""
@@ -112,6 +115,7 @@ class DigitsFamily(ProxyFamily):
             num_classes=len(drawn.digits),
         )
         target = self._draw_target(recipe, drawn.digits, self._generator(seed, 2))
+        unlabelled = self._draw_unlabelled(recipe, drawn.digits, seed)
         return Task(
             name=self.name,
             seed=seed,
@@ -119,8 +123,9 @@ class DigitsFamily(ProxyFamily):
             proxy_head=build.proxy_head(),
             source_train=source_train,
             source_validation=source_validation,
-            target_validation=target["target_validation"],
+            target_validation=unlabelled.get("target_validation", target["target_validation"]),
             target_test=target["target_test"],
+            target_train=_as_unlabelled(unlabelled.get("target_train")),
             proxy_test=self._draw_proxy_test(recipe, self._generator(seed, 3)),
             teacher_logits=build.proxy_logits(source_train.images),
             num_classes=len(drawn.digits),
@@ -160,18 +165,45 @@ class DigitsFamily(ProxyFamily):
         """Draw validation and test sets from disjoint halves of the other writers' digits."""
         images = only(generator.permutation(images_of(target_writers(recipe))), digits)
         halves = {"target_validation": images[::2], "target_test": images[1::2]}
+        return self._draw_roles(halves, recipe, digits, generator)
+
+    def _draw_unlabelled(
+        self, recipe: Recipe, digits: Sequence[int], seed: int
+    ) -> dict[str, Examples]:
+        """Draw images to adapt to, if any are wanted, of two thirds of the validation's digits.
+
+        The rest is then the validation set; what scores stays as it is.
+        """
+        if not self.sizes["target_train"]:
+            return {}
+        images = self._generator(seed, 2).permutation(images_of(target_writers(recipe)))
+        half = only(images, digits)[::2]
+        parts = {
+            "target_train": half[np.arange(len(half)) % 3 > 0],
+            "target_validation": half[::3],
+        }
+        return self._draw_roles(parts, recipe, digits, self._generator(seed, 6))
+
+    def _draw_roles(
+        self,
+        images: Mapping[str, np.ndarray],
+        recipe: Recipe,
+        digits: Sequence[int],
+        generator: np.random.Generator,
+    ) -> dict[str, Examples]:
+        """Draw sets of real images, by role, each from digits of its own."""
         photograph = target_photograph(recipe)
         return {
             role: relabel(
                 draw_real(
-                    repeat_to(half, self.sizes[role], generator),
+                    repeat_to(own, self.sizes[role], generator),
                     photograph,
                     recipe.split,
                     generator,
                 ),
                 digits,
             )
-            for role, half in halves.items()
+            for role, own in images.items()
         }
 
     def _draw_proxy_test(self, recipe: Recipe, generator: np.random.Generator) -> Examples:
@@ -201,6 +233,10 @@ class DigitsFamily(ProxyFamily):
             "shear": rendering.shear,
             "colours": [list(pair) for pair in rendering.colours],
         }
+
+
+def _as_unlabelled(drawn: Examples | None) -> TargetImages | None:
+    return None if drawn is None else TargetImages(drawn, drawn, labelled=True)
 
 
 def target_writers(recipe: Recipe) -> tuple[int, ...]:

@@ -36,3 +36,6 @@ class DigitsOptions(ProxyOptions):
     """Number of digits that a task has to tell apart, drawn from the ten."""
     label_noise: Axis = 0.0
     """Share of the training images whose label is another digit's."""
+    target_train_images: int = 0
+    """Size of the real set without labels that methods adapt to; its originals are taken from the
+    set that rewards look at, and none of them scores. 0: there is none."""

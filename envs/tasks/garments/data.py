@@ -33,6 +33,12 @@ class ByteImages:
             torch.tensor(each).view(3, 1, 1) for each in (inputs.mean, inputs.std)
         )
 
+    def relabelled(self, labels: Tensor) -> ByteImages:
+        """Return the same images with other labels: int64 `[N]`, or of pixels `[N, H, W]`."""
+        other = ByteImages(self.images, labels, self.size, Inputs())
+        other._mean, other._std = self._mean, self._std
+        return other
+
     def __len__(self) -> int:
         return len(self.images)
 

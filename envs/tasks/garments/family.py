@@ -16,7 +16,7 @@ from l2o.envs.networks.load import load_network
 from l2o.envs.objectives import Objective
 from l2o.envs.simulators import SIMULATORS, Simulator
 from l2o.envs.tasks.axes import check_whole
-from l2o.envs.tasks.base import Task, TaskFamily
+from l2o.envs.tasks.base import TargetImages, Task, TaskFamily
 from l2o.envs.tasks.garments.data import ByteImages
 from l2o.envs.tasks.garments.drawn import draw_garments
 from l2o.envs.tasks.garments.natural import draw_crops
@@ -119,6 +119,7 @@ class GarmentsFamily(TaskFamily):
             ),
             target_validation=self._photographs("target_validation", seed),
             target_test=self._photographs("target_test", seed),
+            target_train=self._unlabelled(seed),
             proxy_test=self._proxy_test(seed),
             num_classes=len(self.classes),
             objective=self.objective,
@@ -143,6 +144,18 @@ class GarmentsFamily(TaskFamily):
         chosen = self._generator(role, seed).permutation(len(found.labels))[:count]
         labels = torch.from_numpy(found.labels[chosen].astype(np.int64))
         return self._data(torch.from_numpy(found.images[chosen]), labels)
+
+    def _unlabelled(self, seed: int) -> TargetImages | None:
+        """Return photographs to adapt to: the last of the order whose first are for rewards."""
+        count = self.options.target_train_images
+        if not count:
+            return None
+        found = load_part("target_validation", self.options.root)
+        order = self._generator("target_validation", seed).permutation(len(found.labels))
+        chosen = order[len(order) - count :]
+        labels = torch.from_numpy(found.labels[chosen].astype(np.int64))
+        data = self._data(torch.from_numpy(found.images[chosen]), labels)
+        return TargetImages(data, data, labelled=True)
 
     def _proxy_test(self, seed: int) -> ByteImages:
         """Return natural photographs and such of garments; their labels do not count."""

@@ -38,6 +38,8 @@ class GarmentsOptions:
     """Number of drawn images held out to choose by."""
     target_validation_images: int = 512
     """Photographs that rewards may look at, of the first 50,000 of Fashion-MNIST's 60,000."""
+    target_train_images: int = 0
+    """Photographs without labels that methods adapt to, others of the first 50,000; 0: none."""
     target_test_images: int = 1000
     """Photographs that only score, of Fashion-MNIST's 10,000."""
     proxy_test_images: int = 256
@@ -78,6 +80,9 @@ class GarmentsOptions:
             check_whole(name, getattr(self, name), 1, 1_000_000)
         for role in ("target_validation", "target_test", "proxy_test"):
             check_whole(f"{role}_images", getattr(self, f"{role}_images"), 1, count_part(role))
+
+        most = count_part("target_validation") - self.target_validation_images
+        check_whole("target_train_images", self.target_train_images, 0, most)
 
     def find_weights(self) -> str | None:
         """Return what weights are asked for; None are the library's own, or none at all."""

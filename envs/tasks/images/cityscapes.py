@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -144,19 +144,26 @@ class CityscapesFamily(ImageFamily[Chosen]):
             )
         source, facts = self.find_source()
         root = Path(self.options.cityscapes).expanduser()
+        train = list_cityscapes(root, "train")
         return Domains(
             source=source,
             target=list_cityscapes(root, "val"),
-            target_validation=self._held(list_cityscapes(root, "train")),
+            target_validation=train.take(self._held(train)),
+            unlabelled=self._others(train),
             classes=CLASSES,
             retention=self.retention(),
             facts=facts,
         )
 
-    def _held(self, train: MaskListing) -> MaskListing:
-        """Return a share of the training images, spread evenly over their cities."""
-        every = max(1, round(1 / self.options.target_validation))
-        return train.take(range(0, len(train), every))
+    def _held(self, train: MaskListing) -> range:
+        """Return the places of a share of the training images, spread evenly over their cities."""
+        return range(0, len(train), max(1, round(1 / self.options.target_validation)))
+
+    def _others(self, train: MaskListing) -> MaskListing | None:
+        """Return the other training images, without masks; None where there are none."""
+        held = set(self._held(train))
+        rest = train.take([number for number in range(len(train)) if number not in held])
+        return replace(rest, masks=()) if len(rest) else None
 
 
 def list_cityscapes(root: Path, split: str) -> MaskListing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -91,6 +92,19 @@ class MaskedImages(Dataset[tuple[Tensor, Tensor]]):
         self.numbers = np.arange(len(listing)) if numbers is None else numbers
         self.fit = fit
         self.replacements = Replacements(len(listing), on_corrupt)
+        self.on_corrupt = on_corrupt
+        self.given: Sequence[Tensor] | None = None
+
+    def relabelled(self, masks: Sequence[Tensor]) -> MaskedImages:
+        """Return the same images with masks in memory, which move along with them.
+
+        Args:
+            masks: uint8 `[h, w]`, one for each image; of any size, that of images in the end.
+        """
+        other = copy.copy(self)
+        other.replacements = Replacements(len(self), self.on_corrupt)
+        other.given = masks
+        return other
 
     def __len__(self) -> int:
         return len(self.listing)
@@ -118,6 +132,9 @@ class MaskedImages(Dataset[tuple[Tensor, Tensor]]):
     def _read(self, index: int) -> tuple[Tensor, Tensor]:
         image = self.reader.read(int(self.numbers[index]))
         size = image.shape[-2:]
+        if self.given is not None:
+            given = self.given[index]
+            return image, given if given.shape == size else _nearest(given, size)
         if not self.listing.labelled:
             return image, torch.full(size, IGNORED, dtype=torch.uint8, device="cpu")
         make = partial(self._make_mask, index)

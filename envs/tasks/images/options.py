@@ -65,6 +65,9 @@ class ImageOptions:
     """Share of the source that is held out to choose by, or a folder of images of its own."""
     target_validation: float = 0.2
     """Share of the target that rewards may look at; what is left only scores."""
+    unlabelled: float | str | None = None
+    """Real images without labels that methods adapt to: a share of those that would score, drawn
+    without a look at labels, which then score no more; or a folder of others. None: none."""
     retention: str | None = None
     """A folder of photographs that tell what is kept of the pretraining; None: the target's."""
     scoring_batch: int | None = None
@@ -92,6 +95,8 @@ class ImageOptions:
         _check_share("target_validation", self.target_validation)
         if not isinstance(self.validation, str):
             _check_share("validation", self.validation)
+        if self.unlabelled is not None and not isinstance(self.unlabelled, str):
+            check_number("unlabelled", self.unlabelled, 1e-6, 1.0)
         self.network_inputs()
         _check_word("batch_norm", self.batch_norm, ("frozen", "trained"))
         check_mode(self.mode, self.batch_norm)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from l2o.envs.networks.base import PretrainedNetwork
-from l2o.envs.tasks.base import LabelledData
+from l2o.envs.tasks.base import LabelledData, TargetImages
 from l2o.envs.tasks.images.augment import (
     STILL,
     Normalise,
@@ -37,6 +38,7 @@ class Shelf:
         self.inputs = network.inputs
         self.finish = Normalise(self.inputs)
         self._room = CacheRoom(options.cache_gb)
+        self._blind: list[Whole] = []  # held, so that what is known of them by id stays theirs
         self._readers: dict[int, tuple[PixelReader, PixelCache | None]] = {}
 
     def take(self, split: str, part: Part) -> LabelledData:
@@ -60,6 +62,17 @@ class Shelf:
         transform = self._training(masks=False) if train else scoring_transform(self.inputs)
         still = not train or self._draws_nothing()
         return ImageFiles(listing, chain(transform, self.finish), deterministic=still, **shared)
+
+    def take_unlabelled(self, part: Part) -> TargetImages:
+        """Return real images to adapt to: as they are trained on, and as they are scored."""
+        labelled, blind = part.whole.labelled, _without_labels(part.whole)
+        if blind is not part.whole:
+            self._readers[id(blind)] = self._reader(part.whole)
+            self._blind.append(blind)
+        part = Part(blind, part.numbers)
+        return TargetImages(
+            self.take("source_train", part), self.take("target_test", part), labelled
+        )
 
     def _draws_nothing(self) -> bool:
         names = [n if isinstance(n, str) else n.name for n in self.options.augmentations()]
@@ -89,6 +102,13 @@ class Shelf:
             files = [whole.mask_path(number) for number in range(len(whole))]
             masks = self._room.open(files, {"coding": whole.coding.told()}, None, channels=1)
         return PixelReader(listing.path, side, self.inputs.interpolation, cache), masks
+
+
+def _without_labels(whole: Whole) -> Whole:
+    """Return the same images without labels."""
+    if isinstance(whole, MaskListing):
+        return replace(whole, masks=()) if whole.masks else whole
+    return whole.without_labels() if whole.labelled else whole
 
 
 def _paths(listing: Listing) -> list[str]:

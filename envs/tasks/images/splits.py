@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from l2o.envs.tasks.images.classes import split_by_share
-from l2o.envs.tasks.images.listing import Listing
+from l2o.envs.tasks.images.listing import Listing, few, has_folders, list_images
 from l2o.envs.tasks.images.masked_images import MaskListing
 from l2o.envs.tasks.images.options import ImageOptions
 
@@ -48,6 +50,7 @@ class Domains:
         classes: names, in the order of labels.
         source_validation: held-out synthetic images; None: a share of `source`.
         target_validation: real images for rewards; None: a share of `target`.
+        unlabelled: real images that neither score nor are for rewards; None: there are no others.
         retention: photographs that tell what is kept; None: the target's that score.
         facts: JSON-able: what was skipped, and so on.
     """
@@ -57,6 +60,7 @@ class Domains:
     classes: tuple[str, ...]
     source_validation: Whole | None = None
     target_validation: Whole | None = None
+    unlabelled: Whole | None = None
     retention: Listing | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -79,9 +83,67 @@ def draw_splits(domains: Domains, options: ImageOptions, seed: int) -> dict[str,
         share = getattr(options, option)
         chosen, others = split_by_share(_labels(domain), share, seed, purpose, option)
         splits[held], splits[rest] = Part(domain, chosen), Part(domain, others)
+    if options.unlabelled is not None:
+        splits |= draw_unlabelled(domains, options, splits["target_test"], seed)
     kept = domains.retention
     splits["proxy_test"] = splits["target_test"] if kept is None else Part.all_of(kept)
     return splits
+
+
+def draw_unlabelled(
+    domains: Domains, options: ImageOptions, test: Part, seed: int
+) -> dict[str, Part]:
+    """Return images to adapt to, and what scores beside them; labels have no say in it.
+
+    Raises:
+        ValueError: an image would both be adapted to and score, or nothing would score.
+    """
+    share = options.unlabelled
+    if isinstance(share, str):
+        given = list_images(share)
+        _check_apart(given, test)
+        if has_folders(share):
+            warnings.warn(
+                f"unlabelled={share!r} holds folders; their names are not taken as labels",
+                stacklevel=2,
+            )
+        pool: Whole = given
+        if isinstance(domains.target, MaskListing):
+            pool = MaskListing(given, (), domains.target.coding)
+        return {"target_train": Part.all_of(pool)}
+    assert share is not None
+    pool, numbers = test.whole, test.numbers
+    if domains.unlabelled is not None:
+        pool, numbers = domains.unlabelled, np.arange(len(domains.unlabelled))
+        if share == 1.0:
+            return {"target_train": Part(pool, numbers)}
+    elif share == 1.0 and pool.labelled:
+        raise ValueError(
+            "unlabelled=1 leaves no labelled image of the target that would score; take a smaller "
+            "share, or a folder of other images"
+        )
+    blind = np.zeros(len(numbers), dtype=np.int64)
+    chosen, rest = split_by_share(blind, share, seed, 2, "unlabelled")
+    found = {"target_train": Part(pool, numbers[chosen])}
+    if pool is test.whole:
+        found["target_test"] = Part(pool, numbers[rest])
+    return found
+
+
+def _check_apart(given: Listing, test: Part) -> None:
+    """Raise ValueError if labelled images that score are among those to adapt to."""
+    if not test.whole.labelled:
+        return
+    scored = test.whole.take(test.numbers)
+    listing = scored.images if isinstance(scored, MaskListing) else scored
+    places = {os.path.realpath(listing.path(number)) for number in range(len(listing))}
+    own = [given.path(number) for number in range(len(given))]
+    both = [path for path in own if os.path.realpath(path) in places]
+    if both:
+        raise ValueError(
+            f"{len(both)} images of unlabelled={given.root!r} are among those that score: "
+            f"{few(both, 1)}; take a folder of others, or a share of the target: unlabelled=0.5"
+        )
 
 
 def _labels(whole: Whole) -> np.ndarray:

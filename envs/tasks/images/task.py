@@ -44,18 +44,13 @@ def image_task(
         objective: of the new head.
         facts: more for the description.
     """
-    shelf = Shelf(options, network)
-    data = {split: shelf.take(split, part) for split, part in splits.items()}
+    data = _taken(Shelf(options, network), splits)
     return Task(
         name=name,
         seed=seed,
         build_model=network.build,
         proxy_head=network.proxy_head,
-        source_train=data["source_train"],
-        source_validation=data["source_validation"],
-        target_validation=data["target_validation"],
-        target_test=data["target_test"],
-        proxy_test=data["proxy_test"],
+        **data,
         num_classes=len(classes),
         objective=objective,
         proxy_objective="classification",
@@ -78,6 +73,14 @@ def image_task(
             **(facts or {}),
         },
     )
+
+
+def _taken(shelf: Shelf, splits: Mapping[str, Part]) -> dict[str, Any]:
+    """Return the data sets of a task by the names of its fields."""
+    return {
+        split: shelf.take_unlabelled(part) if split == "target_train" else shelf.take(split, part)
+        for split, part in splits.items()
+    }
 
 
 def _loading(options: ImageOptions, train: Part) -> Loading:
