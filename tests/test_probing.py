@@ -10,13 +10,16 @@ from test_train import config
 from tiny import TinyFamily
 
 import l2o
+from l2o.benchmarks.studies.offline import Offline
 from l2o.deciding.architectures import make_network
 from l2o.envs.episode_rules import EpisodeRules
 from l2o.envs.fine_tuning.fine_tune import FineTune
+from l2o.files.atomic import DamagedFileError
 from l2o.networks.forest import Forest
 from l2o.networks.probing import ProbingNetwork
 from l2o.networks.run_summary import NEEDED, RunSummary
 from l2o.policies.algorithms import ALGORITHMS
+from l2o.policies.offline.data_set import DataSet, load_data_set, save_data_set
 from l2o.policies.offline.fit import as_forest, features_of, gains_of
 from l2o.policies.offline.points import PROBE, Point
 from l2o.policies.offline.trial import Trial, Trier, from_plain, to_plain
@@ -227,3 +230,50 @@ def test_offline_refuses_what_it_cannot_learn(changed, told):
     given = config(environment={"base_lr": [0.01, 0.1], **changed})
     with pytest.raises(ValueError, match=told):
         ALGORITHMS["offline"](given)
+
+
+def test_a_data_set_comes_back_as_it_was(tmp_path):
+    points = tuple(Point(*each) for each in POINTS)
+    trials = [Trier(RULES, points, PROBE, 0.25)(episode) for episode in (1, 2)]
+    save_data_set(tmp_path, DataSet(tuple(DEFAULT_SIGNALS), points, trials))
+    again = load_data_set(tmp_path)
+    assert again.points == points
+    assert again.signals == tuple(DEFAULT_SIGNALS)
+    for one, other in zip(trials, again.trials, strict=True):
+        assert (one.facts, one.steps, one.chance) == (other.facts, other.steps, other.chance)
+        np.testing.assert_allclose(other.seen, one.seen, atol=1e-3)
+        for name in ("target", "source", "proxy", "diverged"):
+            assert np.array_equal(getattr(one, name), getattr(other, name))
+
+
+@pytest.mark.parametrize("file", ["trials.json", "trials.safetensors"])
+def test_a_damaged_data_set_is_refused(tmp_path, file):
+    points = tuple(Point(*each) for each in POINTS)
+    trials = [Trier(RULES, points, PROBE, 0.25)(1)]
+    save_data_set(tmp_path, DataSet(tuple(DEFAULT_SIGNALS), points, trials))
+    (tmp_path / file).write_bytes((tmp_path / file).read_bytes()[:-40])
+    with pytest.raises(DamagedFileError, match="copy the data set again"):
+        load_data_set(tmp_path)
+
+
+def test_the_study_tells_what_there_is_to_win(tmp_path):
+    """A signal that tells which of two points is right, on tasks of two kinds."""
+    draw = np.random.default_rng(0)
+    trials = []
+    for number in range(60):
+        moves = float(draw.random() < 0.5)
+        seen = np.zeros((2, 3, len(DEFAULT_SIGNALS)), np.float32)
+        seen[..., DEFAULT_SIGNALS.index("present")] = 1.0
+        seen[..., DEFAULT_SIGNALS.index("loss")] = moves
+        target = np.array([[0.9 - 0.4 * moves, 0.5 + 0.4 * moves, 0.6]] * 2)
+        facts = {"kind": f"k{number % 2}", "pretraining": "same", "architecture": "mlp"}
+        scores = target, target[0][::-1].copy(), np.zeros(3), np.zeros(3, bool)
+        trials.append(Trial(number, facts, seen, *scores, 0.1, 10))
+    points = tuple(Point(*each) for each in POINTS)
+    save_data_set(tmp_path, DataSet(tuple(DEFAULT_SIGNALS), points, trials))
+    rows = {row.what: row.gain for row in Offline(data=tmp_path, trees=20).answer().rows}
+    best = rows["best of each task, by the other half"]
+    assert best.low > 0.1
+    # Another single point is best where a kind is left out.
+    assert rows["forest, each kind left out"].value >= best.value
+    assert rows["source validation, 3 runs"].value < 0

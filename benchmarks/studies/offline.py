@@ -1,4 +1,4 @@
-"""What a data set of trials has to win, and how much of it a forest wins where a kind is left out."""
+"""What a data set of trials has to win, and how much of it a forest wins."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Offline(Study[Answer]):
     columns: ClassVar[Columns] = {
         "a point for each task": lambda row: row.what,
         "tasks": lambda row: str(row.tasks),
-        "points": lambda row: points(row.gain, signed=True),
+        "points": lambda row: points(row.gain),
     }
 
     data: Annotated[Path, typer.Option(metavar="DIR", help="Trials that are fitted to.")]

@@ -47,7 +47,7 @@ def save_data_set(folder: Path, data: DataSet) -> Path:
     Returns:
         The folder.
     """
-    arrays = {f"{name}": _stacked(data.trials, name) for name in _SCORES}
+    arrays = {name: _stacked(data.trials, name) for name in _SCORES}
     seen = [trial.seen.astype(np.float16) for trial in data.trials]
     arrays["seen"] = np.concatenate([each.reshape(-1, each.shape[-1]) for each in seen])
     told = {
@@ -95,4 +95,5 @@ def load_data_set(folder: Path) -> DataSet:
 
 
 def _stacked(trials: Sequence[Trial], name: str) -> np.ndarray:
-    return np.stack([np.asarray(getattr(trial, name)) for trial in trials])
+    # Of arrays that lie otherwise in memory, safetensors would write the numbers in another order.
+    return np.ascontiguousarray(np.stack([np.asarray(getattr(t, name)) for t in trials]))
