@@ -35,6 +35,7 @@ EXTRA_OF = {
     "dog": "rivals",
     "captum": "captum",
     "ray": "ray",
+    "optuna": "ray",
     "fastapi": "serve",
     "uvicorn": "serve",
     "starlette": "serve",
