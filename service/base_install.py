@@ -15,6 +15,7 @@ EXTRAS = {
     "report": "bench",
     "study": "bench",
     "speed": "bench",
+    "tune": "ray",
     "serve": "serve",
 }
 """The extra that each command needs; a command that is not here needs none."""

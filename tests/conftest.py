@@ -62,6 +62,16 @@ def seeds():
     torch.manual_seed(0)
 
 
+def _patiently(start):
+    """Start a node of Ray, which gives itself half a minute: too little on a busy machine."""
+    for _ in range(3):
+        try:
+            return start()
+        except Exception as error:
+            last = error
+    raise last
+
+
 @pytest.fixture(scope="session")
 def ray_cluster(tmp_path_factory):
     """A cluster of two nodes of this machine, which `executor: ray` finds; one for all tests.
@@ -72,10 +82,12 @@ def ray_cluster(tmp_path_factory):
     from ray.cluster_utils import Cluster
 
     node = {"num_cpus": 2, "object_store_memory": 96 << 20}
-    cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    cluster = _patiently(
+        lambda: Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    )
     cluster.cache = tmp_path_factory.mktemp("second")
     apart = {"resources": {"second": 1}, "env_vars": {"L2O_CACHE": str(cluster.cache)}}
-    cluster.second = cluster.add_node(**node, **apart)
+    cluster.second = _patiently(lambda: cluster.add_node(**node, **apart))
     os.environ["RAY_ADDRESS"] = cluster.address
     yield cluster
     import ray

@@ -67,7 +67,14 @@ def _begin(wanted: str, timeout: float) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if wanted == LOCAL:
         # The variable would win over the argument.
-        ray.init(address=LOCAL, include_dashboard=False, **quiet)
+        try:
+            ray.init(address=LOCAL, include_dashboard=False, **quiet)
+        except Exception as error:
+            # Ray raises a plain Exception where its own half minute is over.
+            if "timed out during startup" not in str(error):
+                raise
+            ray.shutdown()
+            ray.init(address=LOCAL, include_dashboard=False, **quiet)
         return
     answered = threading.Event()
     threading.Thread(target=_give_up, args=(answered, wanted, timeout), daemon=True).start()
