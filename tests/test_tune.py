@@ -164,7 +164,7 @@ def test_a_search_finds_stops_and_goes_on(ray_cluster, base, tmp_path):
             "choice": [None, {"name": "constant_layers", "options": {"multipliers": [1.0]}}]
         },
     }
-    config = search_of(base, search=domains, searcher="grid")
+    config = search_of(base, search=domains, searcher="grid", concurrent=1)
     found = run_search(config, tmp_path / "out", progress=False)
     results = read(tmp_path / "out")
     failed = [each for each in results["trials"] if each["outcome"].startswith("ValueError")]
@@ -197,14 +197,14 @@ def test_a_search_finds_stops_and_goes_on(ray_cluster, base, tmp_path):
 
 
 def test_a_population_copies_states_and_changes_values(ray_cluster, base, tmp_path):
-    options = {"perturbation_interval": 5, "quantile_fraction": 0.5}
+    options = {"perturbation_interval": 10, "quantile_fraction": 0.5}
     config = search_of(
         base,
         changes={"finetuning.steps": 40},
         search={"base_lr": {"loguniform": [1e-5, 0.5]}},
         scheduler={"name": "pbt", "options": options},
-        reports=8,
-        concurrent=2,
+        reports=4,
+        concurrent=1,
     )
     run_search(config, tmp_path / "out", progress=False)
     trials = read(tmp_path / "out")["trials"]

@@ -41,6 +41,10 @@ STUDIES: dict[str, tuple[str, str]] = {
         f"{_HERE}.guard_cost:GuardCost",
         "What does the guard cost on tasks of the families?",
     ),
+    "early-stopping": (
+        f"{_HERE}.early_stopping:EarlyStopping",
+        "What does ASHA save over a grid that is run to the end?",
+    ),
     "attention": (f"{_HERE}.attention:Attention", "Where do fine-tuned networks look? Grad-CAM."),
     "service": (
         "l2o.service.load.study:ServiceStudy",

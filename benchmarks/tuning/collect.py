@@ -53,8 +53,7 @@ class Found:
 
     Attributes:
         trials: in the order they were begun.
-        best: the one with the best last value of those that went furthest... of all; None: none
-            has told anything.
+        best: the one whose last value is the best; None: none has told anything.
         steps: computed in all.
         seconds: of this run.
     """
@@ -65,13 +64,24 @@ class Found:
     seconds: float
 
 
-def collect(plan: Plan, of: Searched, ended: Mapping[int, str], seconds: float) -> Found:
-    """Return what the folders of a search hold."""
+def collect(
+    plan: Plan, of: Searched, ended: Mapping[int, str], reached: Mapping[int, int], seconds: float
+) -> Found:
+    """Return what the folders of a search hold, as far as it looked at it.
+
+    Args:
+        plan: of the search.
+        of: what it is of.
+        ended: how trials ended, by number.
+        reached: how far the search let each go: what an earlier run computed beyond is not its.
+        seconds: of this run.
+    """
     by_number: dict[int, list[_Part]] = {}
     for part in _parts(plan.out / TRIALS):
         by_number.setdefault(part.number, []).append(part)
     trials = tuple(
-        _trial(number, by_number[number], of, ended.get(number, "")) for number in sorted(by_number)
+        _trial(number, by_number[number], of, ended.get(number, ""), reached.get(number))
+        for number in sorted(by_number)
     )
     told = [each for each in trials if each.reports and not each.error]
     sign = 1.0 if of.mode == "min" else -1.0
@@ -113,7 +123,7 @@ def _parts(folder: Path) -> Iterator[_Part]:
         )
 
 
-def _trial(number: int, parts: list[_Part], of: Searched, ended: str) -> Trial:
+def _trial(number: int, parts: list[_Part], of: Searched, ended: str, reached: int | None) -> Trial:
     """Put the stretches of a trial together, the one that was begun last at the end."""
     parts = sorted(parts, key=lambda part: part.written)
     last = parts[-1]
@@ -121,6 +131,9 @@ def _trial(number: int, parts: list[_Part], of: Searched, ended: str) -> Trial:
     for part in parts:
         begin = part.parent[1] if part.parent else 0
         reports = [row for row in reports if row[TIME] <= begin] + part.reports
+    if reached is not None and len(parts) == 1:
+        reports = [row for row in reports if row[TIME] <= reached]
+        last.reports[:] = reports
     computed = sum(
         int(part.reports[-1][TIME]) - (part.parent[1] if part.parent else 0)
         for part in parts

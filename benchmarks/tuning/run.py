@@ -33,6 +33,8 @@ QUIET = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
+    # A trial that fails before its first report has none.
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "60",
 }
 
@@ -81,14 +83,14 @@ def run_search(config: TuneConfig, out: str | Path, progress: bool | None = None
         began = time.time()
         plan = Plan(config, base, out, of.metric, config.scheduler.name in WITH_STATES)
         shown = sys.stderr.isatty() if progress is None else progress
-        ended = _fit(plan, of, shown)
-        found = collect(plan, of, ended, time.time() - began)
+        ended, reached = _fit(plan, of, shown)
+        found = collect(plan, of, ended, reached, time.time() - began)
         write_search(plan, of, found)
     return found
 
 
-def _fit(plan: Plan, of: Searched, shown: bool) -> dict[int, str]:
-    """Let Ray Tune run the trials; return how each ended, by its number."""
+def _fit(plan: Plan, of: Searched, shown: bool) -> tuple[dict[int, str], dict[int, int]]:
+    """Let Ray Tune run the trials; return how each ended and how far it got, by its number."""
     from ray import tune
 
     config = plan.config
@@ -127,7 +129,7 @@ def _fit(plan: Plan, of: Searched, shown: bool) -> dict[int, str]:
     finally:
         for name, value in quiet.items():
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})
-    return watch.ended
+    return watch.ended, {number: step for number, (_, step, _) in watch.rows.items()}
 
 
 def _sent(plan: Plan, of: Searched) -> Callable[[dict[str, Any]], None]:
