@@ -79,7 +79,8 @@ def ray_cluster(tmp_path_factory):
     The second has a resource of its name, and a cache folder of its own.
     """
     pytest.importorskip("ray", reason="Ray is not installed: l2o[ray]")
-    os.environ["RAY_agent_register_timeout_ms"] = "300000"  # a busy machine takes long
+    # Ray spells it so; a busy machine takes long.
+    os.environ["RAY_agent_register_timeout_ms"] = "300000"  # noqa: SIM112
     from ray.cluster_utils import Cluster
 
     node = {"num_cpus": 2, "object_store_memory": 96 << 20}
