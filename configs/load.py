@@ -18,6 +18,7 @@ from l2o.configs.finetune import FinetuneConfig
 from l2o.configs.inherit import read_config
 from l2o.configs.overrides import apply_overrides
 from l2o.configs.schema import BenchmarkConfig, Strict, TrainConfig
+from l2o.configs.simulate import SimulateConfig
 from l2o.configs.tune import TuneConfig
 from l2o.configs.yaml_text import format_yaml
 from l2o.configs.zero_shot import ZeroShotConfig
@@ -28,6 +29,7 @@ SCHEMAS: dict[str, type[Strict]] = {
     "benchmark": BenchmarkConfig,
     "zero_shot": ZeroShotConfig,
     "ablation": AblationConfig,
+    "simulate": SimulateConfig,
     "tune": TuneConfig,
 }
 """Schemas by kind; a benchmark that names `families` or `variants` is of the last two."""
@@ -43,6 +45,10 @@ def load_config(
 def load_config(
     kind: Literal["finetune"], source: str | Path, overrides: Sequence[str] = ...
 ) -> FinetuneConfig: ...
+@overload
+def load_config(
+    kind: Literal["simulate"], source: str | Path, overrides: Sequence[str] = ...
+) -> SimulateConfig: ...
 @overload
 def load_config(
     kind: Literal["benchmark"], source: str | Path, overrides: Sequence[str] = ...

@@ -13,6 +13,7 @@ EXTRAS = {
     "predict": "bench",
     "benchmark": "bench",
     "report": "bench",
+    "simulate": "train",
     "study": "bench",
     "speed": "bench",
     "tune": "ray",

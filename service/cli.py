@@ -19,6 +19,7 @@ from l2o.service.policies import policies
 from l2o.service.predict import predict
 from l2o.service.report import report
 from l2o.service.serve import serve
+from l2o.service.simulate import simulate
 from l2o.service.study import PASSED_ON, SPEED, STUDIES, listing, speed, study
 from l2o.service.texts import examples, presets_text
 from l2o.service.train import train
@@ -90,6 +91,13 @@ app.command(
         "l2o tune layerwise ray.address=auto --out runs/layerwise --resume",
     )
 )(tune)
+app.command(
+    epilog=presets_text("simulate")
+    + examples(
+        "l2o simulate garments images=2000 --out renders",
+        "l2o simulate garments-randomized ranges.tilt=[0,15] --out renders",
+    )
+)(simulate)
 app.command(epilog=examples("l2o report runs/benchmark-demo"))(report)
 app.command(
     context_settings=PASSED_ON,

@@ -23,7 +23,8 @@ from l2o.layers.groups import group_layers
 from l2o.measuring.meter import Meter
 from l2o.networks.asg import ASGPolicyNetwork
 from l2o.networks.layer_shared import LayerPolicyNetwork
-from l2o.networks.multipliers import Bins
+from l2o.networks.multipliers import Bins, LogRange
+from l2o.networks.probing import ProbingNetwork
 from l2o.signals import DEFAULT_SIGNALS, KIND_SIGNALS, RAW_SIGNALS, SIGNALS
 from l2o.signals.spec import SignalSpec
 
@@ -175,13 +176,18 @@ def test_an_unknown_architecture_is_refused_and_never_imported(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_every_architecture_is_made_anew_from_what_it_tells(kind):
-    spec = SPEC if kind == "asg_2020" else SignalSpec()
-    made = network() if kind == "asg_2020" else LayerPolicyNetwork(len(spec), 11)
+    spec, actions = (SPEC if kind == "asg_2020" else SignalSpec()), Bins()
+    if kind == "probing":
+        actions = LogRange(1e-8, 1e4)
+        sizes = {"trees": 1, "nodes": 1, "depth": 1, "low": actions.low, "high": actions.high}
+        made = ProbingNetwork(spec.names, [(1e-3, 0.05)], (1e-4, 0.05), 0.1, 0, **sizes)
+    else:
+        made = network() if kind == "asg_2020" else LayerPolicyNetwork(len(spec), 11)
     again = make_network(made.architecture())
     assert type(again) is type(made)
     assert again.kind == kind
     again.load_state_dict(made.state_dict())
-    chosen = make_policy(again, Bins(), spec, 10)
+    chosen = make_policy(again, actions, spec, 10)
     multipliers, _ = chosen(torch.ones(3, len(spec)), chosen.initial_state(3))
     assert multipliers.shape == (3,)
 

@@ -101,7 +101,7 @@ def test_help_has_examples(command):
     assert f"l2o {command}" in result.output.partition("Examples:")[2]
 
 
-@pytest.mark.parametrize("command", ["train", "finetune", "benchmark"])
+@pytest.mark.parametrize("command", ["train", "finetune", "benchmark", "simulate"])
 def test_examples_of_the_help_are_valid(command, calls):
     for line in re.findall(rf"  l2o {command} (.*)", run(command, "--help").output):
         config, *rest = line.split()

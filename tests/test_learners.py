@@ -15,6 +15,7 @@ OPTIONS = {
     "ppo": {"decisions": 16, "minibatches": 2, "epochs": 1},
     "sac": {"decisions": 16, "learning_starts": 8, "batch_size": 8, "gradient_steps": 1},
     "reinforce": {"episodes": 4},
+    "offline": {"tasks": 2, "trees": 2},
     "evolution": {"episodes": 4},
 }
 

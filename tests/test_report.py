@@ -140,6 +140,17 @@ def test_a_report_is_made_from_the_folder_alone(folder, tmp_path):
     assert pages[0].to_markdown() == pages[1].to_markdown()
 
 
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [("model.safetensors", "its report.html there"), ("policy.safetensors", "policy=")],
+)
+def test_the_folder_of_another_command_is_named(tmp_path, file, told):
+    (tmp_path / file).touch()
+    (tmp_path / "results.json").write_text("damaged")
+    with pytest.raises(ValueError, match=f"holds no benchmark, but what .*{told}"):
+        write_report(tmp_path)
+
+
 def test_reports_on_the_least_possible_benchmark(tmp_path):
     settings = CONFIG.model_copy(
         update={

@@ -93,6 +93,7 @@ EXACT = {
     "is_guidance": ({"is_guidance": 1.0}, 1.0),
     "fan_in": ({"fan_in": 100.0}, 0.5),
     "vector_share": ({"vector_share": 0.5}, 0.5),
+    "largest_update": ({"largest_update": 0.01}, -0.5),
     "weight_rms": ({"weight_norm": 0.1, "root_numel": 10.0}, -0.5),
 }
 

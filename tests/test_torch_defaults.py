@@ -17,6 +17,7 @@ from l2o.networks.pooling import POOLINGS
 from l2o.profiles import PROFILES
 from l2o.rules import RULES
 from l2o.schedules import SCHEDULES
+from l2o.signals import DEFAULT_SIGNALS
 
 LAYERS = 6  # as many as the shipped asg-2020 policies have heads for
 DEFAULTS = {
@@ -96,6 +97,11 @@ NETWORKS = {
     "recurrent": {"features": 5, "outputs": 1, "recurrent": True, "anchored": True},
     **{name: {"features": 5, "outputs": 1, "pooling": name} for name in POOLINGS},
     "asg_2020": {"kind": "asg_2020", "groups": LAYERS},
+    "probing": {
+        **{"kind": "probing", "signals": DEFAULT_SIGNALS, "points": [[1e-3, 0.05]]},
+        **{"probe": [1e-4, 0.05], "share": 0.1, "fallback": 0, "low": 1e-8, "high": 1e4},
+        **{"trees": 1, "nodes": 1, "depth": 1},
+    },
 }
 
 

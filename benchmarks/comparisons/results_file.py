@@ -21,6 +21,11 @@ from l2o.files.seals import read_json
 RESULTS, CONFIG = "results.json", "config.yaml"
 REMEDY = "run the same `l2o benchmark` command again: it keeps what is finished and rewrites it"
 """What to do about damaged results."""
+_OTHERS = {
+    "model.safetensors": "`l2o finetune` wrote, which has its report.html there",
+    "policy.safetensors": "`l2o train` wrote; look at it with `l2o benchmark CONFIG policy={}`",
+}
+"""Files that other commands leave, and what to do about their folders."""
 FORMAT = 2
 """Version of the layout of results.json."""
 
@@ -141,7 +146,12 @@ def kind_of(directory: Path) -> str:
     Raises:
         FileNotFoundError: no results there; says how to make them.
         DamagedFileError: they are not what was written.
+        ValueError: results of another command.
     """
+    for file, told in _OTHERS.items():
+        if (directory / file).is_file():
+            what = told.format(directory)
+            raise ValueError(f"{directory} holds no benchmark, but what {what}")
     return str(_read(directory).get("kind", "table"))
 
 

@@ -6,7 +6,10 @@ from l2o.envs.simulators.space import Distribution, Point, Space
 from l2o.registry import ImportedTable
 
 SIMULATORS: ImportedTable[type[Simulator]] = ImportedTable(
-    {"garments": "l2o.envs.simulators.garments:GarmentsSimulator"}
+    {
+        "digits": "l2o.envs.simulators.digits:DigitsSimulator",
+        "garments": "l2o.envs.simulators.garments:GarmentsSimulator",
+    }
 )
 """By name; each is imported when used, since drawing may need a library of its own."""
 

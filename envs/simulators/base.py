@@ -96,12 +96,31 @@ class Simulator(ABC):
         images = np.zeros((n, self.size, self.size, 3), dtype=np.uint8)
         masks = np.zeros((n, self.size, self.size), dtype=np.uint8)
         labels = self.labels(n, seed)
-        fixed = None if hasattr(psi, "draw") else self.parameters.complete(psi)
+        if not hasattr(psi, "draw"):
+            psi = self.parameters.complete(psi)
         for i in range(n):
-            generator = np.random.default_rng([seed, 1, i])
-            point = fixed or self.parameters.complete(psi.draw(generator))  # type: ignore[union-attr]
-            images[i], masks[i] = self.draw(point, int(labels[i]), generator)
+            images[i], masks[i], _ = self.render_one(psi, i, int(labels[i]), seed)
         return Rendered(images, labels, masks)
+
+    def render_one(
+        self, psi: Point | Distribution, i: int, label: int, seed: int
+    ) -> tuple[Pixels, Pixels, dict[str, Value]]:
+        """Return image i of a set, its mask, and the point that it was drawn at.
+
+        Args:
+            psi: as `render` takes it.
+            i: number of the image.
+            label: its class, as `labels` has it.
+            seed: of the set.
+
+        Raises:
+            ValueError: a point that is not in the space.
+        """
+        generator = np.random.default_rng([seed, 1, i])
+        drawn = psi.draw(generator) if hasattr(psi, "draw") else psi
+        point = self.parameters.complete(drawn)
+        image, mask = self.draw(point, label, generator)
+        return image, mask, point
 
     def labels(self, n: int, seed: int) -> NDArray[np.int64]:
         """Return the labels of the n images of a seed: every class once in each turn."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from l2o.envs.fine_tuning.scoring import evaluating
 from l2o.envs.objectives import Objective
@@ -37,6 +37,7 @@ class Chunk:
         guidance: terms by name; none for plain fine-tuning.
         keep_start: whether drift is measured, which needs the weights of the start.
         watch_head: whether the head's weights are watched at every step.
+        largest: whether the largest update of a layer's tensors is measured.
         guidance_actions: names of the terms whose weights are scaled.
         device: of everything.
         evaluation_batch: images of each network per forward pass when evaluating.
@@ -55,6 +56,7 @@ class Chunk:
         device: torch.device,
         evaluation_batch: int,
         watch_head: bool = False,
+        largest: bool = False,
         guidance_actions: Sequence[str] = (),
     ) -> None:
         self.count = count
@@ -76,6 +78,7 @@ class Chunk:
         self.optimizer: StackedOptimizer = make(self.parameters, like.optimizer)
         self.loss_sum = torch.zeros(count, device=device)
         self.kl_sum = torch.zeros(count, device=device)
+        self.largest = largest
         self.head = HeadSums(like.layout, self.parameters, count) if watch_head else None
         self.maps = WantedMaps.of(guidance.values(), like)
         self.data = self._make_data(like, capacity, steps, list(guidance.values()))
@@ -83,6 +86,7 @@ class Chunk:
         self._unread: dict[str, set[int]] = {}
         self.leaves, self._tensors, self._proxies = self._make_tensors(like)
         model, head = like.model, like.proxy_head
+        self._statistics = [self._tensors[name] for name in _moving_statistics(model)]
         self.stack = kind(model, head, self._tensors, self._proxies, count)
 
     def _make_data(
@@ -153,7 +157,7 @@ class Chunk:
 
     def _moving(self) -> list[Tensor]:
         flat = [self.parameters, *self.optimizer.state()]
-        return [*flat, *self._sums(), *self.guidance.state()]
+        return [*flat, *self._sums(), *self.guidance.state(), *self._statistics]
 
     def _sums(self) -> list[Tensor]:
         watched = [] if self.head is None else self.head.sums
@@ -291,7 +295,10 @@ class Chunk:
         update = self.parameters - self.before
         dots = self.layout.dots(self.gradients, update, self.count)
         buffers = {"gradient_norm": self.gradients, "update_norm": update}
-        return {"gradient_dot_update": -dots, **self._norms(buffers)}
+        told = {"gradient_dot_update": -dots, **self._norms(buffers)}
+        if self.largest:
+            told["largest_update"] = self.layout.largest_ratio(update, self.parameters, self.count)
+        return told
 
     def _norms(self, buffers: dict[str, Tensor]) -> dict[str, Tensor]:
         norms = self.layout.norms(list(buffers.values()), self.count)
@@ -318,6 +325,16 @@ def _proxy_kl(student: Tensor, teacher: Tensor) -> Tensor:
     log_q = torch.log_softmax(student.to(torch.promote_types(student.dtype, torch.float32)), 2)
     each = torch.where(p > 0, p * (log_p - log_q), torch.zeros_like(p)).sum(dim=2)
     return each if each.dim() == 2 else each.flatten(2).mean(dim=2)
+
+
+def _moving_statistics(model: nn.Module) -> list[str]:
+    """Return the names of the buffers of batch norm that training changes."""
+    return [
+        f"{name}.{key}" if name else key
+        for name, module in model.named_modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training
+        for key, _ in module.named_buffers(recurse=False)
+    ]
 
 
 def _named_tensors(module: Any) -> dict[str, Tensor]:

@@ -204,6 +204,7 @@ class StackedFineTune:
             device=self.device,
             evaluation_batch=EVALUATION_BATCH,
             watch_head="head" in self.spec.needs,
+            largest="largest" in self.spec.needs,
             guidance_actions=self.guidance_actions,
         )
         actions = len(self.guidance_actions)

@@ -78,11 +78,15 @@ class StackedLinear(nn.Module):
 
 
 class StackedBatchNorm(nn.Module):
-    """N frozen batch normalisations; statistics, weight and bias are `[N, C]`."""
+    """N batch normalisations; statistics, weight and bias are `[N, C]`.
+
+    Frozen or not, and training or scored: as the one layer is that they are made from.
+    """
 
     def __init__(self, one: nn.BatchNorm1d | nn.BatchNorm2d, count: int) -> None:
         super().__init__()
-        self.eps = one.eps
+        self.eps, self.momentum = one.eps, one.momentum
+        self._one = [one]  # in a list, so that it is no part of this module
         self.weight: Tensor | None = None
         self.bias: Tensor | None = None
         self.running_mean: Tensor | None = None
@@ -90,12 +94,19 @@ class StackedBatchNorm(nn.Module):
         self.num_batches_tracked: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise with the statistics of pretraining."""
+        """Normalise with the running statistics, or with the batch's, which move those."""
         assert self.running_mean is not None
         assert self.running_var is not None
-        mean, variance = self.running_mean.flatten(), self.running_var.flatten()
+        assert self.momentum is not None
+        training = self._one[0].training
+        if training and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        # Views: what they are moved by reaches the statistics of all networks.
+        mean, variance = self.running_mean.view(-1), self.running_var.view(-1)
         weight, bias = _flat(self.weight), _flat(self.bias)
-        return functional.batch_norm(x, mean, variance, weight, bias, False, 0.0, self.eps)
+        return functional.batch_norm(
+            x, mean, variance, weight, bias, training, self.momentum, self.eps
+        )
 
 
 class StackedGroupNorm(nn.Module):
@@ -157,9 +168,9 @@ def unstackable(module: nn.Module) -> str | None:
     if isinstance(module, nn.Conv2d) and module.padding_mode != "zeros":
         return f"Conv2d pads with {module.padding_mode!r}"
     if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and (
-        module.training or module.running_mean is None
+        module.running_mean is None or module.momentum is None
     ):
-        return f"{name} is not frozen"
+        return f"{name} has no running statistics that a momentum moves"
     if isinstance(module, nn.LayerNorm) and len(module.normalized_shape) != 1:
         return "LayerNorm spans several dimensions"
     return None

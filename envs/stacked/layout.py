@@ -114,6 +114,20 @@ class Layout:
         ]
         return self._sum_layers(torch.stack(each).float().square()).sqrt()
 
+    def largest_ratio(self, update: Tensor, weights: Tensor, count: int) -> Tensor:
+        """Return the largest rms(Δθ_t) / max(rms(θ_t), rms(θ)) of each layer's tensors `[N, L]`."""
+        squares = [
+            torch.stack([row.float().square().sum(dim=1) for row in self.rows(flat, count)], dim=1)
+            for flat in (update, weights)
+        ]
+        numels = weights.new_tensor([float(shape.numel()) for shape in self.shapes])
+        mean_square = self._sum_layers(squares[1]) / self._sum_layers(numels)
+        floor = numels * mean_square[:, list(self.layers)]
+        each = torch.nan_to_num(squares[0] / torch.maximum(squares[1], floor), nan=torch.inf)
+        sizes = [self.layers.count(layer) for layer in range(len(self.groups))]
+        parts = each.split(sizes, dim=-1)
+        return torch.stack([part.amax(dim=-1) for part in parts], dim=-1).sqrt()
+
     def dots(self, one: Tensor, other: Tensor, count: int) -> Tensor:
         """Return the inner products of each layer `[N, L]`, float32."""
         each = [row.sum(dim=1) for row in self.rows(one * other, count)]

@@ -26,6 +26,7 @@ _LAYER = (
     "gradient_norm",
     "update_norm",
     "gradient_dot_update",
+    "largest_update",
 )
 
 

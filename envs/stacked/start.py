@@ -64,6 +64,7 @@ class Prototype:
         self.architecture = (
             type(self.model),
             repr(self.model),
+            tuple(module.training for module in self.model.modules()),
             repr(task.proxy_head),
             self.layout,
             _frozen_shapes(self.model, self.layout),

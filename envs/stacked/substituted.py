@@ -104,7 +104,8 @@ def substitute(
         make = layers.get(type(layer))
         if make is None:
             continue
-        replacement = make(layer, count)
+        # Made from the model's own layer, not the copy's: its mode is that of what is stacked.
+        replacement = make(model.get_submodule(name), count)
         for key in (*layer._parameters, *layer._buffers):
             path = f"{name}.{key}" if name else key
             setattr(replacement, key, tensors.get(path))

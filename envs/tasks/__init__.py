@@ -1,6 +1,7 @@
 """Task families: seeded distributions of synthetic-to-real fine-tuning problems."""
 
 from l2o.envs.tasks.base import Examples, Loading, Task, TaskFamily
+from l2o.envs.tasks.composed import ComposedFamily
 from l2o.envs.tasks.digits import DigitsFamily
 from l2o.envs.tasks.garments import GarmentsFamily
 from l2o.envs.tasks.images import (
@@ -19,6 +20,7 @@ TASKS: dict[str, type[TaskFamily]] = {
     "textures": TexturesFamily,
     "shapes": ShapesFamily,
     "garments": GarmentsFamily,
+    "composed": ComposedFamily,
     "folder": FolderFamily,
     "domains": DomainsFamily,
     "visda17": VisDA17Family,
@@ -29,6 +31,7 @@ TASKS: dict[str, type[TaskFamily]] = {
 
 __all__ = [
     "TASKS",
+    "ComposedFamily",
     "DigitsFamily",
     "DomainsFamily",
     "Examples",

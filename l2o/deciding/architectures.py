@@ -12,12 +12,14 @@ from l2o.networks.asg import ASGPolicyNetwork
 from l2o.networks.base import Device, PolicyNetwork
 from l2o.networks.layer_shared import LayerPolicyNetwork
 from l2o.networks.multipliers import MultiplierRange
+from l2o.networks.probing import ProbingNetwork
 from l2o.registry import unknown_name
 from l2o.signals.spec import SignalSpec
 
 ARCHITECTURES: dict[str, type[PolicyNetwork]] = {
     "layer_shared": LayerPolicyNetwork,
     "asg_2020": ASGPolicyNetwork,
+    "probing": ProbingNetwork,
 }
 """Policy networks, by the `kind` in a card; a card without one has the layer-shared network."""
 

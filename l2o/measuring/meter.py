@@ -24,8 +24,13 @@ OBSERVED = ("loss", "proxy_kl")
 """Quantities whose mean over a window is measured."""
 VALIDATED = ("validation_loss", "previous_validation_loss")
 """Quantities of which the newest value is measured, and the one before."""
-READ = ("weight_norm", "gradient_norm", "update_norm", "gradient_dot_update", "drift_norm")
-"""Fields of a measurement in the order in which a `Reader` gives what they are made of."""
+READ = (
+    *("weight_norm", "gradient_norm", "update_norm", "gradient_dot_update", "drift_norm"),
+    "largest_update",
+)
+"""Fields of a measurement in the order in which a `Reader` gives what they are made of; the last
+is made of the others."""
+LARGEST = 5
 READ_ROWS = np.array([ROW[name] for name in READ])
 
 
@@ -55,6 +60,8 @@ class Meter:
         piece = self.ranks.piece if self.ranks.sharded else None
         self._reader = Reader([p for g in groups for p in g.parameters], needs, piece, budget)
         self._first = np.cumsum([0, *(len(g.parameters) for g in groups)])[:-1]
+        # For the sizes of tensors within their groups.
+        self._numels = np.array([float(p.numel()) for g in groups for p in g.parameters])
         self._windows = {name: WindowMean(name) for name in OBSERVED}
         self._head = HeadWindow(self.groups) if "head" in needs else None
         self._measured_at = 0
@@ -210,10 +217,14 @@ class Meter:
             scalars: what is to come to the host along with it.
 
         Returns:
-            Fields of a measurement `[5, L]`, those named in `READ`, and the scalars.
+            Fields of a measurement `[6, L]`, those named in `READ`, and the scalars.
         """
         sums, numbers = self._reader.read(gradients, scalars)
-        layers = np.add.reduceat(sums, self._first, axis=1)
+        layers = np.empty((len(READ), len(self._first)))
+        np.add.reduceat(sums, self._first, axis=1, out=layers[:LARGEST])
+        layers[LARGEST] = (
+            self._largest(sums, layers[WEIGHT]) if "largest" in self.needs else MISSING
+        )
         # A layer's gradient is that of its parameters which have one; without any it is missing.
         gradient = sums[GRADIENT]
         if np.isnan(layers[GRADIENT]).any():
@@ -225,6 +236,21 @@ class Meter:
         np.sqrt(layers, out=layers)
         layers[DOT] = products
         return layers, numbers
+
+    def _largest(self, sums: NDArray[np.float64], weights: NDArray[np.float64]) -> Any:
+        """Return the squares of the largest relative update of a tensor `[L]`.
+
+        Args:
+            sums: of squares of each tensor.
+            weights: of squares of each layer's weights `[L]`.
+        """
+        counts = np.diff([*self._first, len(self._numels)])
+        mean_square = weights / np.maximum(np.add.reduceat(self._numels, self._first), 1.0)
+        floor = self._numels * np.repeat(mean_square, counts)
+        with np.errstate(all="ignore"):  # of weights that are all zero it is inf, and that is meant
+            each = sums[UPDATE] / np.maximum(sums[WEIGHT], floor)
+        each[np.isnan(each) & ~np.isnan(sums[UPDATE])] = np.inf
+        return np.maximum.reduceat(each, self._first)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs to go on bit-equal."""
@@ -274,7 +300,7 @@ def _without_schedule(layers: NDArray[np.float64], schedule: Sequence[float]) ->
     """Divide what is proportional to the learning rate by the schedule's factors `[L]`."""
     factors = np.array(schedule, dtype=np.float64)
     factors[~(np.isfinite(factors) & (factors > 0.0))] = MISSING
-    layers[[UPDATE, DOT]] /= factors
+    layers[[UPDATE, DOT, LARGEST]] /= factors
 
 
 def _fixed_rows(groups: Sequence[LayerGroup]) -> NDArray[np.float32]:

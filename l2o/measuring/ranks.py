@@ -117,6 +117,9 @@ class Ranks:
             fields[name] = (value.sqrt() if name in _NORMS else value).float()
         means = (total / count.clamp_min(1.0))[len(names) * layers :].float()
         fields.update(zip(_MEANS, means.unbind(), strict=True))
+        if self.sharded:
+            # No process sees a whole tensor; that of the whole layer is never larger.
+            fields["largest_update"] = fields["update_norm"] / fields["weight_norm"]
         return with_fields(measured, fields)
 
     def whole_norms(self, norms: Tensor) -> Tensor:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
-import torch
 from torch import Tensor
 
 from l2o.deciding.policy import Policy
+from l2o.networks.relative_update import cosine
 
 
 class Rule(Policy):
@@ -36,4 +34,4 @@ def head_and_cosine(is_head: Tensor, progress: Tensor, head: float, anneal: bool
         tensor([ 0.5000, 25.0000])
     """
     factor = 1.0 + (head - 1.0) * is_head
-    return factor * (0.5 * (1.0 + torch.cos(math.pi * progress))) if anneal else factor
+    return factor * cosine(progress) if anneal else factor

@@ -5,15 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from l2o.checks import check_number
 from l2o.deciding.policy import State
+from l2o.networks.relative_update import relative_multipliers
 from l2o.rules.base import Rule, head_and_cosine
-from l2o.signals.learning_rate import BaseLR, Multiplier
 from l2o.signals.spec import SignalSpec
-from l2o.signals.update import UpdateNorm
 
 SEEN = (
     *("present", "is_head", "depth", "base_lr", "multiplier", "update_norm", "has_gradient"),
@@ -46,6 +44,7 @@ class RelativeStep(Rule):
     signals = SignalSpec(SEEN)
     # It may exceed the user's own rates.
     cautious = True
+    measure = "update_norm"
 
     def __post_init__(self) -> None:
         check_number("head", self.head)
@@ -63,14 +62,9 @@ class RelativeStep(Rule):
     def __call__(self, observation: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the multipliers `[L]`, and the state as it was."""
         seen = dict(zip(self.signals.names, observation.unbind(dim=-1), strict=True))
-        base_lr = 10.0 ** (seen["base_lr"] * BaseLR.scale)
-        before = 10.0 ** (seen["multiplier"] * Multiplier.scale)
-        wanted = before * self._wanted(seen) / 10.0 ** (seen["update_norm"] * UpdateNorm.scale)
-        wanted = torch.minimum(torch.maximum(wanted, before / self.change), before * self.change)
-        moved = seen["update_norm"] > -UpdateNorm.limit
-        measured = seen["has_gradient"] * seen["present"] > 0
-        chosen = torch.where(moved, wanted, before)
-        return torch.where(measured, chosen, self.first_lr / base_lr), state
+        wanted = self._wanted(seen)
+        chosen = relative_multipliers(seen, wanted, self.first_lr, self.change, self.measure)
+        return chosen, state
 
     def _wanted(self, seen: dict[str, Tensor]) -> Tensor:
         factor = head_and_cosine(seen["is_head"], seen["progress"], self.head, self.anneal)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from l2o.checks import check_number
-from l2o.rules.relative_step import RelativeStep
+from l2o.rules.relative_step import SEEN, RelativeStep
+from l2o.signals.spec import SignalSpec
 
 
 @dataclass
@@ -23,6 +24,9 @@ class TrustRatio(RelativeStep):
     Args:
         size: share of its weights' norm that a step moves a layer by, not negative.
         depth_factor: of the layer at the input, 1 at the head; below 1 early layers move less.
+        largest: whether the size is that of the layer's tensor which moves most, not of the layer:
+            under SGD a depthwise convolution or a gain may move a hundred times as far as the
+            large matrix beside it, which makes the layer's norm.
         head: factor on the size of the head, not negative.
         anneal: times ½ (1 + cos πt), t the share of the training that is done, where it is known.
         first_lr: the learning rate before the first measurement, above 0.
@@ -41,11 +45,16 @@ class TrustRatio(RelativeStep):
 
     size: float = 1e-3
     depth_factor: float = 1.0
+    largest: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number("size", self.size)
         check_number("depth_factor", self.depth_factor, above=True)
+        if self.largest:
+            # Of this rule alone: what others need, nobody has to measure.
+            self.signals = SignalSpec((*SEEN, "largest_update"))
+            self.measure = "largest_update"
 
     def target(self, seen: dict[str, Tensor]) -> Tensor:
         """Return the size, smaller or larger towards the input."""

@@ -25,7 +25,7 @@ from l2o.signals.raw import (
     WindowProgress,
     WindowProxyKL,
 )
-from l2o.signals.update import UpdateNorm
+from l2o.signals.update import LargestUpdate, UpdateNorm
 from l2o.signals.validation_loss import HasValidationLoss, ValidationLoss, ValidationLossTrend
 
 SIGNALS: dict[str, type[Signal]] = {
@@ -62,6 +62,7 @@ SIGNALS: dict[str, type[Signal]] = {
     "fan_in": FanIn,
     "vector_share": VectorShare,
     "weight_rms": WeightRMS,
+    "largest_update": LargestUpdate,
 }
 
 RAW_SIGNALS = (
@@ -75,9 +76,8 @@ RAW_SIGNALS = (
 """Signals on no common scale, for policies that ask for them."""
 KIND_SIGNALS = ("fan_in", "vector_share", "weight_rms")
 """Signals of what kind a layer is, for policies that ask for them."""
-DEFAULT_SIGNALS = tuple(
-    name for name in SIGNALS if name not in (*RAW_SIGNALS, "is_guidance", *KIND_SIGNALS)
-)
+_ASKED_FOR = (*RAW_SIGNALS, "is_guidance", *KIND_SIGNALS, "largest_update")
+DEFAULT_SIGNALS = tuple(name for name in SIGNALS if name not in _ASKED_FOR)
 """What an observation is made of unless a spec says otherwise."""
 
 __all__ = [

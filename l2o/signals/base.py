@@ -15,7 +15,7 @@ MISSING = float("nan")
 FLOOR = 1e-12
 """What a ratio's parts are at least: zero is a fact, and its logarithm must be a number."""
 
-Quantity = Literal["gradient", "update", "drift", "head"]
+Quantity = Literal["gradient", "update", "drift", "head", "largest"]
 """What costs memory or time to measure; the meter does so only when a signal asks for it."""
 
 
@@ -41,6 +41,7 @@ class Measurement:
         gradient_norm: ‖g‖ of the last step.
         update_norm: ‖Δθ‖ of the last step.
         gradient_dot_update: ⟨g, −Δθ⟩ of the last step.
+        largest_update: the largest of rms(Δθ_t) / max(rms(θ_t), rms(θ)) over the group's tensors t.
         start_norm: ‖θ₀‖, θ₀ the weights when the controller was attached.
         drift_norm: ‖θ − θ₀‖.
         loss: mean training loss over the last window.
@@ -70,6 +71,7 @@ class Measurement:
     gradient_norm: Tensor
     update_norm: Tensor
     gradient_dot_update: Tensor
+    largest_update: Tensor
     start_norm: Tensor
     drift_norm: Tensor
     loss: Tensor

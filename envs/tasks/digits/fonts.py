@@ -69,7 +69,7 @@ def load_glyphs(font: str) -> Glyphs:
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    face = ImageFont.truetype(str(_path_of(font)), 64)
+    face = ImageFont.truetype(str(find_font(font)), 64)
     drawn = []
     for digit in range(10):
         canvas = Image.new("L", (CANVAS, CANVAS))
@@ -82,7 +82,12 @@ def load_glyphs(font: str) -> Glyphs:
     return Glyphs(torch.from_numpy(bitmaps), torch.stack([_outline(b) for b in bitmaps]))
 
 
-def _path_of(font: str) -> Path:
+def find_font(font: str) -> Path:
+    """Return the file of a font that matplotlib ships.
+
+    Raises:
+        FileNotFoundError: this matplotlib does not ship it.
+    """
     import matplotlib
 
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{font}.ttf"

@@ -45,6 +45,17 @@ def draw_synthetic(
     """
     labels = generator.permutation(np.arange(count) % len(digits))
     drawn_digits = np.asarray(digits)[labels]
+    ink = draw_ink(rendering, drawn_digits, generator)
+    colours = np.asarray(rendering.colours, dtype=np.float32)
+    drawn = torch.from_numpy(colours[generator.integers(len(colours), size=count)])
+    background, foreground = drawn.view(count, 2, 3, 1, 1).unbind(dim=1)
+    pixels = background + (foreground - background) * ink[:, None]
+    return Examples(centre(pixels), torch.from_numpy(labels))
+
+
+def draw_ink(rendering: Rendering, digits: np.ndarray, generator: np.random.Generator) -> Tensor:
+    """Draw digits as ink in [0, 1], `[N, 16, 16]`: each in a font, a rotation and a shear."""
+    count = len(digits)
     fonts = generator.integers(len(rendering.fonts), size=count)
     angles = np.deg2rad(rendering.rotation) * generator.uniform(-1.0, 1.0, count)
     shears = rendering.shear * generator.uniform(-1.0, 1.0, count)
@@ -52,12 +63,8 @@ def draw_synthetic(
     for index, font in enumerate(rendering.fonts):
         chosen = np.flatnonzero(fonts == index)
         transforms = _affine(angles[chosen], shears[chosen])
-        ink[torch.from_numpy(chosen)] = _draw_ink(font, drawn_digits[chosen], transforms)
-    colours = np.asarray(rendering.colours, dtype=np.float32)
-    drawn = torch.from_numpy(colours[generator.integers(len(colours), size=count)])
-    background, foreground = drawn.view(count, 2, 3, 1, 1).unbind(dim=1)
-    pixels = background + (foreground - background) * enlarge(ink)[:, None]
-    return Examples(centre(pixels), torch.from_numpy(labels))
+        ink[torch.from_numpy(chosen)] = _draw_ink(font, digits[chosen], transforms)
+    return enlarge(ink)
 
 
 def _affine(angles: np.ndarray, shears: np.ndarray) -> Tensor:

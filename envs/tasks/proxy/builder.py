@@ -45,7 +45,7 @@ class PretrainedBuilder:
         return self.proxy_model().get_classifier().requires_grad_(False)
 
     def proxy_logits(self, images: Tensor) -> Tensor:
-        """Return the pretrained network's predictions."""
+        """Return the pretrained network's predictions, in evaluation mode."""
         with torch.no_grad():
-            logits: Tensor = self.proxy_model()(images)
+            logits: Tensor = self.proxy_model().eval()(images)
         return logits

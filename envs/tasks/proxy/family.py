@@ -42,6 +42,7 @@ class ProxyFamily(TaskFamily):
 
     Attributes:
         Options: the class of its options; their fields are what a config may give.
+        splits: its splits, and what each seeds random streams with.
         stream: begins the entropy of a task's random streams, apart from other families'.
         shapes: of each architecture, what its networks alternate among.
         sizes: number of images by role, but for `source_train`.
@@ -50,13 +51,14 @@ class ProxyFamily(TaskFamily):
         ValueError: an argument is impossible; the message says what it may be.
     """
 
+    splits: ClassVar[Mapping[str, int]] = SPLITS
     stream: ClassVar[tuple[int, ...]] = ()
     Options: ClassVar[type[Any]] = ProxyOptions
 
     def __init__(self, options: ProxyOptions) -> None:
         self.options = options
-        if options.split not in SPLITS:
-            raise ValueError(unknown_name("split", options.split, list(SPLITS)))
+        if options.split not in self.splits:
+            raise ValueError(unknown_name("split", options.split, list(self.splits)))
         self.split = options.split
         self.networks = check_whole("networks", options.networks, 1, 1000)
         self.first_network = check_whole("first_network", options.first_network, 0, 1_000_000)
@@ -151,7 +153,7 @@ class ProxyFamily(TaskFamily):
 
     def _generator(self, seed: int, purpose: int) -> np.random.Generator:
         """Return a generator of its own per purpose, so that one's draws never shift another's."""
-        return np.random.default_rng([*self.stream, SPLITS[self.split], seed, purpose])
+        return np.random.default_rng([*self.stream, self.splits[self.split], seed, purpose])
 
     def _describe_network(self, seed: int, recipe: ProxyRecipe) -> dict[str, Any]:
         """Return what a task's description begins with."""

@@ -26,13 +26,15 @@ class ProxyOptions:
     first_network: int = 0
     """Number of the pool's first network; another one gives networks that a pool from 0 has not."""
     architecture: str | Sequence[str] = ("conv",)
-    """Of the networks: conv, residual, mlp, vit, mixer; several alternate among the networks."""
+    """Of the networks: conv, residual, mlp, vit, mixer, batchnorm, depthwise, layernorm, flat, or
+    deep; several alternate among the networks."""
     width: int | Sequence[int] = (8,)
     """Channels of the first convolution, or what stands for them; several alternate."""
     depth: int | Sequence[int] | None = None
-    """Number of convolutions or blocks; null is 4 for conv and 2 for all others. Of several, an
-    architecture takes those that it comes in: conv 3 to 5, residual and mlp 2 to 4, vit and mixer
-    2 and 3."""
+    """Number of convolutions or blocks; null is 4 for conv, 3 for depthwise, 8 for deep, 2 for all
+    others. Of several, an architecture takes those that it comes in: conv 3 to 5, residual, mlp,
+    batchnorm and flat 2 to 4, vit and mixer 2 and 3, depthwise 3 and 5, layernorm 2 and 4, deep 8,
+    14 and 28."""
     pretrain_steps: int | Sequence[int] = 1500
     """Steps of the pretraining; several alternate. After few there is little to keep."""
     source_images: Axis = (512, 1024)

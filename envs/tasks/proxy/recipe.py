@@ -25,7 +25,6 @@ class ProxyRecipe(ABC):
         kind: folder of the cache that the weights lie in.
         version: raised by any change that changes the weights a recipe gives; old cache files
             then lie unused.
-        num_classes: size of the network's own head.
         split: the family's split.
         network: the network's number within its split; seeds weights and data.
         architecture: of `NETWORKS`.
@@ -38,7 +37,6 @@ class ProxyRecipe(ABC):
 
     kind: ClassVar[str]
     version: ClassVar[int]
-    num_classes: ClassVar[int]
 
     split: str
     network: int
@@ -48,6 +46,11 @@ class ProxyRecipe(ABC):
     steps: int
     batch_size: int = 64
     learning_rate: float = 3e-3
+
+    @property
+    @abstractmethod
+    def num_classes(self) -> int:
+        """Size of the network's own head."""
 
     @property
     @abstractmethod
