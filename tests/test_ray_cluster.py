@@ -23,6 +23,7 @@ from l2o.envs.runtime.executor.choose import choose_executor
 from l2o.extras import MissingExtraError
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: l2o[ray]")
+pytestmark = pytest.mark.timeout(900)  # Ray takes long to start where others are at work
 
 
 def slowly(value):

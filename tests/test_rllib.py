@@ -10,6 +10,7 @@ from l2o.policies.common.checkpoint import load_checkpoint
 from l2o.policies.train import Training, train
 
 pytest.importorskip("ray", reason="Ray is not installed: l2o[ray]")
+pytestmark = pytest.mark.timeout(900)  # Ray takes long to start where others are at work
 OPTIONS = {"decisions": 16, "minibatches": 2, "epochs": 2}
 
 

@@ -19,6 +19,7 @@ from l2o.configs.tune import TuneConfig
 from l2o.extras import MissingExtraError
 
 pytest.importorskip("ray", reason="Ray is not installed: l2o[ray]")
+pytestmark = pytest.mark.timeout(900)  # Ray takes long to start where others are at work
 
 BASE = """
 task: {name: "tiny:TinyFamily"}
