@@ -3,7 +3,7 @@
 Shows: a search as Python values, on two cores by Ray Tune, its best config as YAML, and what its
 early stopping saved.
 
-    pip install 'l2o[bench,ray]'
+    pip install 'l2o[ray]'
     python tune.py
 """
 

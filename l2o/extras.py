@@ -61,6 +61,7 @@ INCLUDED = {
     "train": ("plot",),
     "bench": ("plot", "train"),
     "hf": ("accelerate",),
+    "ray": ("plot", "train", "bench"),
     "serve": ("plot", "train", "bench"),
 }
 """Extras that are parts of others."""
