@@ -21,7 +21,7 @@ from l2o.policies.common.checkpoint import load_checkpoint, save_checkpoint
 
 TRIALS, REPORTS, FAILED, ABOUT = "trials", "reports.jsonl", "failed.json", "trial.json"
 REMEDY = "delete the trial's folder, and --resume runs it again"
-STATE = frozenset({"iteration", "run"})
+STATE = frozenset({"iteration", "run", "told"})
 
 
 class Trainable(ABC):
@@ -140,12 +140,18 @@ def reports(
     own = load_checkpoint(folder, fields=STATE) if kept else None
     if own is not None:
         trainable.go_on(own["run"], changed=False)
+        if own["told"][TIME] > at:
+            # Killed between the state and its report.
+            at = int(own["told"][TIME])
+            append_row(path, own["told"])
+            yield own["told"]
     elif state is not None:
         trainable.go_on(state["run"], changed=True)
     for told in trainable.steps():
         if told[TIME] <= at:
             continue  # computed again from an older state
-        save_checkpoint(folder, {"iteration": int(told[TIME]), "run": trainable.state()})
+        state = {"iteration": int(told[TIME]), "run": trainable.state(), "told": told}
+        save_checkpoint(folder, state)
         append_row(path, told)
         yield told
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import Any
 
@@ -124,17 +125,24 @@ class RLlibPPOLearner(Learner):
             for name, value in runners.items()
             if isinstance(name, str) and name.startswith(TOLD)
         }
-        self.episodes += int(told.pop("episodes", 0))
+        ended = int(told.pop("episodes", 0))
+        self.episodes += ended
         decisions = int(runners.get("num_env_steps_sampled", self.decisions))
         window = decision_interval(self.config.finetuning).window(0)
         self.fine_tune_steps += decisions * window
         self.iterations += 1
         seconds = time.perf_counter() - started
+        timer = float(result.get("timers", {}).get("learner_update_timer", 0.0))
+        learning = min(1.0, timer / seconds) if math.isfinite(timer) else 0.0
         return {
             **told,
             "policy_loss": float(learned.get("policy_loss", 0.0)),
             "value_loss": float(learned.get("vf_loss", 0.0)),
+            "seconds": seconds,
             "fine_tune_steps_per_second": decisions * window / seconds,
+            "fine_tunes_per_second": ended / seconds,
+            "share_collecting": 1.0 - learning,
+            "share_learning": learning,
         }
 
     def _spread(self) -> None:
