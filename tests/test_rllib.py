@@ -34,7 +34,7 @@ def test_a_run_of_rllib_learns_resumes_and_exports(ray_cluster, tmp_path):
     state = load_checkpoint(tmp_path / "run")  # by torch's safe loader: no pickle of RLlib's
     assert state["learner"]["episodes"] >= 8
     train(training(episodes=16), tmp_path / "run", resume=True)
-    again = Training(training(episodes=16), tmp_path / "again")
+    again = Training(training(episodes=16), tmp_path / "run")
     try:
         saved = load_checkpoint(tmp_path / "run")
         again.resume(saved)
