@@ -86,8 +86,8 @@ class Executors(Measurement[Row]):
                     seconds, found[name], told[name] = _run(make, cells)
                     spent[name].append(seconds)
             wanted, plain = found["processes"], statistics.median(spent["processes"])
-            for name, seconds in spent.items():
-                yield _row(name, seconds, plain, found[name] == wanted, told[name], len(cells))
+            for name, times in spent.items():
+                yield _row(name, times, plain, found[name] == wanted, told[name], len(cells))
             if self.kills:
                 yield from self._killed(cells, cluster, wanted, plain)
         finally:

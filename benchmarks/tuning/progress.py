@@ -19,7 +19,7 @@ def progress_of(of: Searched, shown: bool, trials: int) -> Any:
     """Return a callback of Ray Tune that notes how trials end, and shows a table of them."""
     from ray import tune
 
-    class Progress(tune.Callback):  # type: ignore[misc]
+    class Progress(tune.Callback):
         """Notes what trials tell; a context manager, within which the table is shown."""
 
         def __init__(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from l2o.benchmarks.report.page import Page, to_picture
@@ -139,7 +138,7 @@ _CAPTION = (
 )
 
 
-def _words(of: Searched) -> Mapping[str, str]:
+def _words(of: Searched) -> dict[str, str]:
     words = {
         "stopped early": "by the scheduler, whose place others took.",
         TIME: "optimizer steps of a fine-tune, fine-tunes of a training.",
@@ -172,11 +171,12 @@ def draw_search(of: Searched, found: Found) -> Figure:
 
 def _scatter(ax: Any, of: Searched, found: Found, told: list[Trial], name: str) -> None:
     values = [each.params.get(name) for each in told]
-    numbers = all(isinstance(each, int | float) for each in values)
-    shown = values if numbers else [short(each)[:18] for each in values]
+    found_numbers = [each for each in values if isinstance(each, int | float)]
+    numbers = len(found_numbers) == len(values)
+    shown: list[Any] = found_numbers if numbers else [short(each)[:18] for each in values]
     lasts = [each.reports[-1].get(of.metric) for each in told]
     ax.scatter(shown, lasts, s=14, color=["0.7" if not each.whole else "C0" for each in told])
-    positive = [each for each in values if numbers and each > 0]
+    positive = [each for each in found_numbers if each > 0]
     if positive and len(positive) == len(values) and max(positive) > 20 * min(positive):
         ax.set_xscale("log")
     ax.set(xlabel=name.rpartition(".")[2])
