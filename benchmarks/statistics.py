@@ -208,7 +208,8 @@ def estimate(
     Args:
         scores: `[R, T]`, or that of each family; what is incomplete is left out.
         statistic: what to compute.
-        design: what is resampled.
+        design: what is resampled. Where runs are to be, and each of three or more tasks has a
+            single one, tasks are: chance is in both then, and nothing tells them apart.
         resamples: bootstrap draws.
         seed: of the draws.
 
@@ -222,12 +223,19 @@ def estimate(
     if not kept:
         return Estimate()
     value = float(statistic(kept))
+    design = _possible(design, kept)
     tasks, runs = sum(each.shape[1] for each in kept), sum(each.size for each in kept)
     least = np.array([each.shape for each in kept]).min(axis=0)
     if (least < design.least).any():
         return Estimate(value, NAN, NAN, tasks, runs)
     ends = bootstrap(kept, statistic, design, resamples=resamples, seed=seed)
     return Estimate(value, *ends, tasks, runs)
+
+
+def _possible(design: Design, strata: Strata) -> Design:
+    """Return what can be resampled: tasks in place of runs where there is one run of each."""
+    single = all(len(scores) == 1 and scores.shape[1] >= 3 for scores in strata)
+    return TASKS if design is RUNS and single else design
 
 
 def probability_of_improvement(first: Matrix, second: Matrix) -> float:

@@ -34,7 +34,7 @@ _HOMES = {
     "LearnedPolicy": "deciding.learned",
     "LogRange": "networks.multipliers",
     "Policy": "deciding.policy",
-    "RemotePolicy": "remote.policy",
+    "RemotePolicy": "integrations.remote.policy",
     "SchedulePolicy": "deciding.schedule_policy",
     "SignalSpec": "signals.spec",
     "group_layers": "layers.groups",

@@ -3,10 +3,10 @@
 import http.client
 import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
+
+from forked_commands import Forked
 
 TOKEN, READER = "a-token-that-writes-0001", "a-token-that-reads-00001"
 
@@ -23,17 +23,16 @@ class Server:
         self.start(wait)
 
     def start(self, wait=60.0):
-        command = [sys.executable, "-m", "l2o", "serve", "--port", str(self.port)]
+        command = ["serve", "--port", str(self.port)]
         command += ["--data", str(self.folder / "data"), "--token", str(self.tokens)]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        with self.log.open("ab") as log:
-            begun = log.tell()
-            self.process = subprocess.Popen(
-                [*command, *self.options], stderr=log, stdout=log, env=environment
-            )
+        begun = self.log.stat().st_size if self.log.exists() else 0
+        self.process = Forked([*command, *self.options], self.log, environment)
         end = time.monotonic() + wait
         while True:
             assert self.process.poll() is None, self.log.read_text()
+            if not self.log.exists():
+                continue
             told = self.log.read_bytes()[begun:].split(b"\n")
             for line in told[:-1]:
                 if b'"url"' in line:

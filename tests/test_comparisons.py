@@ -3,13 +3,18 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from zero_shot_cases import config as zero_shot_config
 from zero_shot_cases import records_of
 
 from l2o.benchmarks import make_plan, write_report
+from l2o.benchmarks.cells.quantities import QUANTITIES
 from l2o.benchmarks.comparisons.kinds import CONFIGS, KINDS, member
 from l2o.benchmarks.comparisons.results_file import FORMAT
+from l2o.benchmarks.comparisons.table.differences import check_orders, headline_figures
+from l2o.benchmarks.comparisons.table.matrices import RowScores
+from l2o.benchmarks.comparisons.table.plan import PlannedRow
 from l2o.benchmarks.comparisons.table.summary import summarise
 from l2o.benchmarks.comparisons.zero_shot.plan import family_config
 from l2o.configs.load import check_config, load_config
@@ -90,3 +95,20 @@ def test_claims_about_what_there_is_not_are_refused(claim, message):
     data = {"rows": [{"label": "plain"}], "claims": [{"claim": "c", **claim}]}
     with pytest.raises(ValueError, match=message):
         make_plan(check_config(BenchmarkConfig, data, "a test"))
+
+
+def test_an_order_is_claimed_where_the_claim_says():
+    def row(label, *accuracies):
+        runs = np.tile(np.array(accuracies)[:, None, None], (1, 2, 3))
+        values = {metric: np.full_like(runs, np.nan) for metric in QUANTITIES}
+        planned = PlannedRow(label, "row", "cosine", "flat", False, (), (), {})
+        return RowScores(planned, (1.0, 100.0), values | {"target_accuracy": runs}, ())
+
+    rows = [row("tuned", 0.6, 0.1), row("still", 0.5, 0.5)]
+    claim = Claim(claim="above", row="tuned", rival="still", base_lrs=("default", "mean"))
+    orders = check_orders([claim], rows, resamples=50)
+    assert [order.claim for order in orders] == ["above, default base LR", "above"]
+    assert [order.difference.value for order in orders] == pytest.approx([0.1, -0.15])
+    assert [order.verdict for order in orders] == ["holds", "the opposite holds"]
+    figures = headline_figures([claim], orders, (), QUANTITIES["target_accuracy"])
+    assert [figure.figure for figure in figures] == ["above, default base LR", "above"]

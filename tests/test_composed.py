@@ -9,6 +9,7 @@ from test_stacked import advance, assert_equal, assert_scores_equal, in_double, 
 
 from l2o.configs.schema import FineTuning
 from l2o.envs.stacked import Start
+from l2o.envs.stacked.kernels import load_kernels
 from l2o.envs.tasks import TASKS
 from l2o.envs.tasks.base import SPLITS as PARTS
 from l2o.envs.tasks.composed import AXES, ComposedFamily, facts
@@ -29,6 +30,7 @@ CHEAP = {"pretrain_steps": 4, "source_images": 128, "target_test_images": 48, "w
 
 @pytest.fixture(scope="module", autouse=True)
 def _cache(tmp_path_factory):
+    load_kernels()  # before there is an empty cache, where they would be compiled anew
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("L2O_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -130,14 +132,7 @@ def test_heldout_may_be_new_on_one_axis_alone():
     assert {family.recipe(n).target.kind for n in range(4)} <= {"icons", "photographs"}
 
 
-def nearest_mean(train, test):
-    """Return the accuracy of the class whose mean image is nearest."""
-    x, y = (each.images.flatten(1) for each in (train, test))
-    means = torch.stack([x[train.labels == c].mean(0) for c in range(int(train.labels.max()) + 1)])
-    return float((torch.cdist(y, means).argmin(1) == test.labels).float().mean())
-
-
-def ridge(train, test):
+def probe(train, test):
     """Return the accuracy of a linear probe on the sizes of what pixels differ by."""
 
     def features(examples):
@@ -152,18 +147,21 @@ def ridge(train, test):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_classes_can_be_told_and_the_gap_costs(kind):
-    target = World(kind, "train", "target", (0, 1, 2, 3), 3)
-    source = replace(target, side="source", seed=4)
-    drawn = np.random.default_rng(0)
-    train = target.draw_balanced(600, "proxy", drawn)
-    test = target.draw_balanced(400, "test", drawn)
-    cheap = source.draw_balanced(600, "source", drawn)
-    own, across = ridge(train, test), ridge(cheap, test)
-    assert own > 0.4
-    assert across < own
-    assert test.images.shape == (400, 3, 16, 16)
-    assert test.images.min() >= -1
-    assert test.images.max() <= 1
+    own, across = [], []
+    for seed in (5, 7):
+        target = World(kind, "train", "target", (0, 1, 2, 3), seed)
+        source = replace(target, side="source", seed=seed + 1)
+        drawn = np.random.default_rng(0)
+        train = target.draw_balanced(600, "proxy", drawn)
+        test = target.draw_balanced(400, "test", drawn)
+        own.append(probe(train, test))
+        across.append(probe(source.draw_balanced(600, "source", drawn), test))
+        assert test.images.shape == (400, 3, 16, 16)
+        assert test.images.min() >= -1
+        assert test.images.max() <= 1
+    # Chance is 0.25; over 2 x 400 images a share has a standard deviation of at most 0.018.
+    assert np.mean(own) > 0.4
+    assert np.mean(across) < np.mean(own) - 0.02
 
 
 @pytest.mark.parametrize("kind", ["digits", "textures", "photographs"])
@@ -241,7 +239,8 @@ def test_layers_are_counted_right(name):
         assert len(group_layers(model, head=model.get_classifier())) == model.count_layers(depth)
 
 
-NEW = ("batchnorm", "layernorm", "flat", "deep", "depthwise", "vit")
+NEW = ("layernorm", "flat", "deep", "depthwise", "vit")
+"""Those of `batchnorm` are in test_stacked_batch_norm.py."""
 
 
 @pytest.mark.parametrize("architecture", NEW)

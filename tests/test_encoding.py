@@ -4,6 +4,7 @@ import copy
 import math
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from l2o.signals.encoding import Encoder
 from l2o.signals.loss import Loss
 from l2o.signals.table import (
     LAYER_FIELDS,
+    ROW,
     ROWS,
     RUN_FIELDS,
     MeasuredTable,
@@ -214,3 +216,18 @@ def test_what_the_frozen_network_leaves_to_the_module():
         network.float(), l2o.LogRange(), l2o.SignalSpec(("present", "loss", "drift"))
     )
     assert policy(torch.ones(100, 3), {})[0].shape == (100,)
+
+
+@pytest.mark.parametrize("runs", [2, 3, 4, 40])
+@pytest.mark.parametrize("layers", [1, 3, 17, 32, MOST_LAYERS])
+def test_runs_together_have_the_bits_that_each_has_alone(runs, layers):
+    policy = l2o.load_policy("asg-base")
+    draw = np.random.default_rng(runs)
+    tables = draw.lognormal(size=(runs, len(ROWS), layers)).astype(np.float32)
+    tables[:, ROW["present"]] = 1.0
+    tables[0, ROW["gradient_norm"], 0] = np.nan
+    seen = policy.signals.encode(MeasuredTable(tables))
+    together, _ = policy.many(seen, [{}] * runs)
+    for table, observation, multipliers in zip(tables, seen, together, strict=True):
+        assert torch.equal(policy.signals.encode(MeasuredTable(table)), observation)
+        assert torch.equal(policy(observation, {})[0], multipliers)

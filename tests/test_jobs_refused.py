@@ -13,6 +13,7 @@ from l2o.configs.errors import ConfigError
 from l2o.service.server.jobs.base import UnknownJobError
 from l2o.service.server.jobs.code_names import CodeRefusedError
 from l2o.service.server.jobs.commands import COMMANDS
+from l2o.service.server.jobs.names import check_names
 from l2o.service.server.jobs.paths import OutsideError
 from l2o.service.server.jobs.request import JobRequest
 from l2o.service.server.jobs.submitting import submit
@@ -89,6 +90,9 @@ def test_who_may_name_code_may(runner, config):
     runner.allow_code = True
     if config == CODE["a folder of the user's by timm"]:
         with pytest.raises(OutsideError):
+            ask(runner, config=config)
+    elif config in (CODE["a module with a hyphen"], CODE["spaces around"]):
+        with pytest.raises(ConfigError, match="names no package"):
             ask(runner, config=config)
     else:
         assert ask(runner, config=config).state == "queued"
@@ -249,3 +253,28 @@ def test_the_environment_of_a_job_holds_in_a_process_of_its_own(tmp_path):
         check=False,
     )
     assert "names code by its path" in done.stderr
+
+
+NAMES = {
+    "choice.policy": ({"choice": {"policy": "asg-bsae"}}, "Did you mean 'asg-base'"),
+    "choice.schedule": ({"choice": {"schedule": "cosin"}}, "Did you mean 'cosine'"),
+    "task": ({"task": {"name": "digitz"}}, "Did you mean 'digits'"),
+    "finetuning.guidance": ({"finetuning": {"guidance": {"l2spp": {}}}}, "Did you mean 'l2_sp'"),
+    "choice.rule": ({"choice": {"rule": "no_package_of_this_name:Rule"}}, "names no package"),
+}
+
+
+@pytest.mark.parametrize("field", NAMES)
+def test_unknown_names_are_refused_before_a_job_is_queued(runner, field):
+    config, told = NAMES[field]
+    runner.allow_code = True
+    with pytest.raises(ConfigError, match=told) as error:
+        ask(runner, config=config)
+    assert str(error.value).startswith(field)
+    assert nothing_written(runner)
+
+
+@pytest.mark.parametrize("command", ["finetune", "train", "benchmark"])
+def test_all_names_in_presets_are_known(tmp_path, command):
+    for preset in list_presets(command):
+        check_names(COMMANDS[command].resolve({"extends": preset}), tmp_path)

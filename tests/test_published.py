@@ -43,12 +43,12 @@ def test_what_noise_hides_contradicts_nothing():
     assert entry.contradict == ()
 
 
-def test_single_runs_have_no_interval_and_contradict_nothing():
+def test_single_runs_of_two_tasks_have_no_interval_and_contradict_nothing():
     metrics = ("target_accuracy", "source_loss")
     rows = []
     for label, accuracy, published in (("low", 0.3, 50.0), ("high", 0.6, 30.0)):
         row = scored(label, accuracy, dict.fromkeys(metrics, published))
-        one_run = row.values["target_accuracy"][:, :1]
+        one_run = row.values["target_accuracy"][:, :1, :2]
         rows.append(replace(row, values=row.values | dict.fromkeys(metrics, one_run)))
     entries = compare_with_published(rows, resamples=50)
     assert [(e.pairs, e.agree, e.contradict) for e in entries] == [(1, 0, ())] * 2

@@ -323,7 +323,7 @@ def test_sessions_outlive_a_killed_server(tmp_path):
 
 
 def test_processes_of_one_server_share_sessions(tmp_path):
-    server = Server(tmp_path, "--workers", "2")
+    server = Server(tmp_path, "--workers", "2", wait=180.0)
     try:
         path, _ = opened(server)
         for step in range(10, 90, 10):

@@ -6,6 +6,7 @@ from test_stacked import advance, assert_equal, assert_scores_equal, in_double, 
 
 from l2o.configs.schema import FineTuning
 from l2o.envs.stacked import Start
+from l2o.envs.stacked.kernels import load_kernels
 from l2o.envs.stacked.vmapped import VmappedStack
 from l2o.envs.tasks.composed import ComposedFamily
 
@@ -13,6 +14,7 @@ from l2o.envs.tasks.composed import ComposedFamily
 @pytest.fixture(scope="module")
 def tasks(tmp_path_factory):
     """Two tasks of one architecture whose batch norm is trained, and one where it is frozen."""
+    load_kernels()  # before there is an empty cache, where they would be compiled anew
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("L2O_CACHE", str(tmp_path_factory.mktemp("cache")))
         family = ComposedFamily(

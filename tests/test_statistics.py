@@ -220,3 +220,14 @@ def test_estimates_are_read_as_they_were_written():
 
 def read(kind, data):
     return TypeAdapter(kind).validate_python(data)
+
+
+def test_tasks_are_drawn_where_each_has_one_run():
+    scores = np.array([[0.1, 0.5, 0.9]])
+    found = estimate(scores, mean)
+    drawn = estimate(scores, mean, TASKS)
+    assert (found.low, found.high) == (drawn.low, drawn.high)
+    assert 0.1 <= found.low < 0.5 < found.high <= 0.9
+    assert not estimate(scores[:, :2], mean).has_interval
+    other = paired_difference(scores, np.zeros((1, 3)))
+    assert (other.low, other.high) == (found.low, found.high)

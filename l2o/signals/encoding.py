@@ -100,32 +100,35 @@ class Encoder:
         return raw.mul_(table.select(-2, ROW["present"]).unsqueeze(-1))
 
     def _on_host(self, rows: Array) -> Array:
-        """Do the same with NumPy, for rows `[Q, L]`."""
+        """Do the same with NumPy, for rows `[..., Q, L]`."""
         host, ratios = self._host, self._halves[0]
         cosines, flags = self._sizes[1], self._sizes[4]
-        picked = rows.take(host.picked, axis=0)
+        picked = rows.take(host.picked, axis=-2)
         for row, offset in host.offsets:
-            picked[row] += offset
-        raw = np.empty((len(self.signals), rows.shape[1]), dtype=np.float32)
+            picked[..., row, :] += offset
+        raw = np.empty((*rows.shape[:-2], len(self.signals), rows.shape[-1]), dtype=np.float32)
         with np.errstate(all="ignore"):  # what is missing or blew up becomes a zero below
-            logs, at = picked[: 2 * ratios], 2 * ratios
+            logs, at = picked[..., : 2 * ratios, :], 2 * ratios
             np.abs(logs, out=logs)
             np.maximum(logs, host.floor, out=logs)
-            np.divide(logs[:ratios], logs[ratios:], out=raw[:ratios])
+            found = raw[..., :ratios, :]
+            np.divide(logs[..., :ratios, :], logs[..., ratios:, :], out=found)
             # Torch's logarithm: the last bit of NumPy's is another one.
-            torch.from_numpy(raw[:ratios]).log10_()
-            raw[:ratios] /= host.scales
-            dots, first, second = (picked[at + k * cosines :][:cosines] for k in range(3))
-            np.divide(dots, first * second, out=raw[ratios:][:cosines])
-        known = picked[at + 3 * cosines :]
-        np.isfinite(known[:flags], out=raw[ratios + cosines :][:flags])
-        raw[ratios + cosines + flags :] = known[flags:]
+            torch.from_numpy(found).log10_()
+            found /= host.scales
+            dots, first, second = (
+                picked[..., at + k * cosines : at + (k + 1) * cosines, :] for k in range(3)
+            )
+            np.divide(dots, first * second, out=raw[..., ratios : ratios + cosines, :])
+        at, done = at + 3 * cosines, ratios + cosines
+        np.isfinite(picked[..., at : at + flags, :], out=raw[..., done : done + flags, :])
+        raw[..., done + flags :, :] = picked[..., at + flags :, :]
         np.copyto(raw, 0.0, where=~np.isfinite(raw))
         np.maximum(raw, host.lowest, out=raw)
         np.minimum(raw, host.limits, out=raw)
-        raw *= rows[ROW["present"]]
+        raw *= rows[..., ROW["present"], None, :]
         # Laid out anew, features last, in the order of the signals.
-        return raw.T.take(host.order, axis=1)
+        return raw.swapaxes(-1, -2).take(host.order, axis=-1)
 
 
 class _HostConstants(NamedTuple):

@@ -109,7 +109,8 @@ class Trier:
 
     def _run(self) -> list[Array]:
         """Run to the end; return what was seen in the probe."""
-        stack, seen = self._stack, []
+        stack = self._stack
+        seen: list[Array] = []
         names = self.rules.signals.names
         while True:
             shown = stack.observation
@@ -154,9 +155,8 @@ def to_plain(trial: Trial) -> dict[str, Any]:
 
 def from_plain(plain: Mapping[str, Any]) -> Trial:
     """Return the trial that `to_plain` wrote."""
-    return Trial(
-        **{
-            name: value.numpy() if isinstance(value, Tensor) else value
-            for name, value in plain.items()
-        }
-    )
+    # Any: what each field is, `to_plain` has seen to.
+    told: dict[str, Any] = {
+        name: value.numpy() if isinstance(value, Tensor) else value for name, value in plain.items()
+    }
+    return Trial(**told)

@@ -22,9 +22,12 @@ from l2o.integrations.remote.http import RemoteError
 from l2o.integrations.remote.policy import RemotePolicy
 from l2o.service.load.process import TOKEN, ServerProcess
 from l2o.service.load.sessions import measurement, opening
+from l2o.service.server.database import Database
 from l2o.service.server.policies.batches import Question, decide
+from l2o.service.server.sessions.journal import recover
 from l2o.service.server.sessions.models import Measured, Opening
 from l2o.service.server.sessions.session import Session
+from l2o.service.server.sessions.tables import TABLES
 
 POLICY = "asg-base"
 
@@ -111,12 +114,10 @@ def reference(groups: int, seed: int, steps: Sequence[int]) -> list[list[float]]
     for step in steps:
         if step:
             measured = Measured.model_validate(measurement(groups, seed + step, step))
-        _, given, scalars = session.digest(measured)
-        rows = session.observe(progress, measured, given, scalars)
-        question = Question(session.policy, None, {}, rows)
+        question = Question(session.policy, None, {}, session.observe(progress, measured))
         decide([question])
         assert question.multipliers is not None
-        progress.multipliers = question.multipliers
+        progress.arrays[0] = question.multipliers
         found.append(question.multipliers.tolist())
     return found
 
@@ -198,6 +199,7 @@ def kill_at_random(folder: Path, kills: int, sessions: int, trainings: int, seed
         over.set()
         for thread in (*trainers, *followers):
             thread.join(60.0)
+    recover(server.database.parent, Database(server.database, [TABLES]))
     for trainer in trainers:
         found.steps += trainer.steps
         found.lost_steps += abs(trainer.steps - trainer.done)

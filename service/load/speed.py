@@ -7,11 +7,11 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ from l2o.service.load.sessions import (
 )
 from l2o.service.server.policies.batches import CHUNK, Question, decide
 
+T = TypeVar("T")
 LIVE, ALONE, TOGETHER = "live sessions", "policy(), one at a time", "decided together"
 WIRE, WIRE_TOGETHER = "over HTTP, one a request", "over HTTP, several a request"
 HERE, THERE = "fine-tune, policy here", "fine-tune, RemotePolicy"
@@ -52,6 +53,7 @@ class Row:
         p50_ms: median time of one, milliseconds.
         p99_ms: the 99th percentile.
         cpu_ms: processor time of the server for each, where there is one.
+        client_cpu_ms: processor time of those who asked.
         same: whether multipliers are those of the policy here; None where that is not asked.
     """
 
@@ -61,6 +63,7 @@ class Row:
     p50_ms: float | None = None
     p99_ms: float | None = None
     cpu_ms: float | None = None
+    client_cpu_ms: float | None = None
     same: bool | None = None
 
 
@@ -81,6 +84,7 @@ class Service(Measurement[Row]):
         "p50, ms": lambda row: _shown(row.p50_ms),
         "p99, ms": lambda row: _shown(row.p99_ms),
         "server's CPU, ms": lambda row: _shown(row.cpu_ms),
+        "clients' CPU, ms": lambda row: _shown(row.client_cpu_ms),
         "same multipliers": lambda row: {True: "yes", False: "no", None: ""}[row.same],
     }
     measured = Measured[Row]
@@ -149,21 +153,20 @@ def live_sessions(server: ServerProcess, sessions: int, groups: int, rounds: int
     Raises:
         RuntimeError: a decision failed.
     """
-    before = server.cpu_seconds
-    live = asyncio.run(run_live(server.port, sessions, groups, rounds))
+    live = _run(run_live(server.port, sessions, groups, rounds, cpu=lambda: server.cpu_seconds))
     if live.failures:
         raise RuntimeError(f"{len(live.failures)} decisions failed, as {live.failures[0]}")
     p50, p99 = np.percentile(live.seconds, (50, 99)) * 1e3
-    cpu = 1e3 * (server.cpu_seconds - before) / len(live.seconds)
+    cpu, here = (1e3 * each / len(live.seconds) for each in (live.server_cpu, live.client_cpu))
     rate = len(live.seconds) / live.whole
-    return Row(LIVE, len(live.seconds), rate, float(p50), float(p99), cpu)
+    return Row(LIVE, len(live.seconds), rate, float(p50), float(p99), cpu, here)
 
 
 def over_http(server: ServerProcess, groups: int, repeats: int) -> Iterator[Row]:
     """Ask as fast as the server answers: 32 connections with one decision a request, then many."""
     for what, several in ((WIRE, False), (WIRE_TOGETHER, True)):
         before = server.cpu_seconds
-        times, decisions = asyncio.run(_flood(server.port, groups, repeats, several))
+        times, decisions = _run(_flood(server.port, groups, repeats, several))
         cpu = 1e3 * (server.cpu_seconds - before) / decisions
         yield Row(what, decisions, decisions / sum(times), cpu_ms=cpu)
 
@@ -217,6 +220,16 @@ def fine_tunes(server: ServerProcess, folder: Path, pairs: int, quick: bool) -> 
     for what, times in seconds.items():
         rate = steps / statistics.median(times[1:])
         yield Row(what, len(decided[what]) * pairs, rate, same=same if what == THERE else None)
+
+
+def _run(asked: Coroutine[Any, Any, T]) -> T:
+    """Run what asks a server in the leanest loop there is, so that it measures the server."""
+    try:
+        import uvloop
+    except ModuleNotFoundError:  # there is none for Windows
+        return asyncio.run(asked)
+    found: T = uvloop.run(asked)
+    return found
 
 
 def _seconds(function: Callable[[], object]) -> float:

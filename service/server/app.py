@@ -14,6 +14,7 @@ from l2o.service.server.auth import Authentication, load_tokens
 from l2o.service.server.base import Context, Part
 from l2o.service.server.database import Database
 from l2o.service.server.errors import add_handlers
+from l2o.service.server.gate import Gate
 from l2o.service.server.hot import Hot
 from l2o.service.server.limits import Limits
 from l2o.service.server.logs import begin_logging, log
@@ -64,10 +65,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(page_routes(app))
     for part in parts:
         app.include_router(part.routes())
+    gate = Gate.of(context, [route for part in parts for route in part.hot()])
+    app.state.gate = gate
     # The last one added is the outermost.
-    app.add_middleware(Hot, routes=[route for part in parts for route in part.hot()])
-    app.add_middleware(Limits, settings=settings)
-    app.add_middleware(Authentication, tokens=context.tokens, failures=settings.failures)
+    app.add_middleware(Hot, routes=gate.routes)
+    app.add_middleware(Limits, settings=settings, rates=gate.rates)
+    app.add_middleware(Authentication, tokens=context.tokens, failures=gate.failures)
     app.add_middleware(Watching, metrics=context.metrics)
     return app
 

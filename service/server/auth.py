@@ -129,12 +129,11 @@ class Authentication:
     Args:
         app: what answers.
         tokens: those that are known.
-        failures: wrong tokens a minute that one address may try.
+        failures: wrong tokens, by address.
     """
 
-    def __init__(self, app: ASGIApp, tokens: tuple[Token, ...], failures: float) -> None:
-        self.app, self.tokens = app, tokens
-        self._failures = Rates(failures / 60.0, failures)
+    def __init__(self, app: ASGIApp, tokens: tuple[Token, ...], failures: Rates) -> None:
+        self.app, self.tokens, self._failures = app, tokens, failures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""

@@ -38,10 +38,23 @@ class Rates:
         left = min(self.burst, left + (now - then) * self.rate)
         needed = cost or 1.0
         enough = left >= needed
+        if not cost and left >= self.burst:
+            return 0.0  # who was only looked at, and has taken nothing, need not be remembered
         self._left[client] = (left - cost if enough else left, now)
         if len(self._left) > MOST_CLIENTS:
             self._left.popitem(last=False)
         return 0.0 if enough else (needed - left) / self.rate
+
+    @property
+    def none(self) -> bool:
+        """Whether no client has taken anything that it has not got back."""
+        before = monotonic() - self.burst / self.rate
+        while self._left:
+            client, (_, then) = next(iter(self._left.items()))
+            if then > before:
+                return False
+            del self._left[client]  # the one not heard of longest
+        return True
 
     def require(self, client: str, what: str = "requests", cost: float = 1.0) -> None:
         """Refuse a client that has asked too often.
@@ -71,11 +84,11 @@ class Limits:
     Args:
         app: what answers.
         settings: the server's.
+        rates: how often each token asks.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self.app, self.settings = app, settings
-        self._rates = Rates(settings.rate, 2 * settings.rate)
+    def __init__(self, app: ASGIApp, settings: Settings, rates: Rates) -> None:
+        self.app, self.settings, self._rates = app, settings, rates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request within the limits, or refuse it."""
@@ -111,6 +124,16 @@ def allowance(path: str, settings: Settings) -> tuple[int, float]:
     return settings.max_body, settings.body_seconds
 
 
+def late(seconds: float) -> Problem:
+    """Return the problem of a body that did not end in time."""
+    return Problem(
+        408,
+        f"the body was not there within {seconds:g} s",
+        "send it faster, or in smaller parts",
+        {"Connection": "close"},
+    )
+
+
 class Body:
     """The body of one request, counted and timed while it comes in."""
 
@@ -135,12 +158,7 @@ class Body:
             async with asyncio.timeout(self._deadline - monotonic()):
                 message = await self._receive()
         except TimeoutError:
-            raise Problem(
-                408,
-                f"the body was not there within {self._seconds:g} s",
-                "send it faster, or in smaller parts",
-                {"Connection": "close"},
-            ) from None
+            raise late(self._seconds) from None
         if message["type"] == "http.request":
             self._read += len(message.get("body", b""))
             self._whole = not message.get("more_body", False)

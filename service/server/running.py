@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import inspect
 import logging
 import os
@@ -16,10 +17,13 @@ import uvicorn
 from l2o.checks import check_choice
 from l2o.service.server.auth import load_tokens, token_file
 from l2o.service.server.logs import begin_logging, log
+from l2o.service.server.sessions.journal import lock
 from l2o.service.server.settings import Settings
 
 LEVELS = ("debug", "info", "warning", "error")
 BACKLOG = 4096
+STARTING = 120
+"""Seconds that a process of several may say nothing."""
 STOPPING = 15
 """Seconds that answers which are on their way are waited for."""
 
@@ -34,6 +38,7 @@ def run(settings: Settings) -> None:
     settings.data.mkdir(parents=True, exist_ok=True)
     begin_logging(settings.log_level)
     load_tokens(settings)  # refused here, where the message is read
+    os.close(lock(settings.data, fcntl.LOCK_EX))  # likewise
     bound = listen(settings.host, settings.port)
     port = bound.getsockname()[1]
     settings = settings.model_copy(update={"port": port})
@@ -87,7 +92,12 @@ def listen(host: str, port: int) -> socket.socket:
 
 def options(settings: Settings) -> dict[str, Any]:
     """Return uvicorn's options."""
+    known = inspect.signature(uvicorn.Config).parameters
+    # A process that loads torch on a busy machine says nothing for a while: it is not dead.
+    patience = "timeout_worker_healthcheck"
+    more = {patience: STARTING} if patience in known else {}
     return {
+        **more,
         "factory": True,
         "workers": settings.workers,
         "log_config": None,
@@ -97,7 +107,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "timeout_graceful_shutdown": STOPPING,
         "backlog": BACKLOG,
         "lifespan": "on",
-        "http": "l2o.service.server.patience:Patient",
+        "http": "l2o.service.server.express:Express",
     }
 
 

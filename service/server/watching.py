@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from time import perf_counter
+from typing import NamedTuple
 from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from l2o.service.server.errors import Problem
-from l2o.service.server.logs import log
+from l2o.service.server.logs import log, logger
 from l2o.service.server.metrics import Metrics
 
 QUIET = ("/healthz", "/readyz", "/metrics", "/v1/decide", "/v1/telemetry")
 """Paths asked so often that their requests are counted, and logged only at level debug."""
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -54,40 +56,63 @@ class Watching:
 
         try:
             await self.app(scope, receive, watched)
-        except Exception:
-            reference = uuid4().hex[:12]
-            logging.getLogger("l2o.service").exception(
-                "a request failed",
-                extra={"fields": {"path": scope["path"], "reference": reference}},
-            )
+        except Exception as error:
+            problem = failed(scope["path"], error)
             if status:
                 raise  # the answer has begun: the connection is cut
-            problem = Problem(
-                500,
-                f"the server failed; its log has the reason under {reference}",
-                "try again; report it with the log if it stays",
-            )
             await problem.response()(scope, receive, watched)
         finally:
-            self._note(scope, status, perf_counter() - begun)
+            # The route's pattern, not the path: those are as many as there are sessions.
+            route = getattr(scope.get("route"), "path", "other")
+            who = scope["token"].name if "token" in scope else ""
+            asked = Asked(route, scope["method"], scope["path"], who)
+            note(self.metrics, asked, status, perf_counter() - begun)
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        # The route's pattern, not the path: those are as many as there are sessions.
-        route = getattr(scope.get("route"), "path", "other")
-        self.metrics.note(route, _method(scope), status, seconds)
-        path = scope["path"]
-        quiet = path.startswith(QUIET) or path.endswith("/decisions")
+
+class Asked(NamedTuple):
+    """What is noted of a request.
+
+    Attributes:
+        route: the pattern of its path.
+        method: of HTTP.
+        path: as it was asked.
+        who: the name of the token.
+    """
+
+    route: str
+    method: str
+    path: str
+    who: str
+
+
+def note(metrics: Metrics, asked: Asked, status: int, seconds: float) -> None:
+    """Count and log a request that was answered."""
+    method = asked.method if asked.method in METHODS else "other"
+    metrics.note(asked.route, method, status, seconds)
+    quiet = asked.path.startswith(QUIET) or asked.path.endswith("/decisions")
+    level = logging.DEBUG if quiet and status < 400 else logging.INFO
+    if logger.isEnabledFor(level):
         log(
             "request",
-            logging.DEBUG if quiet and status < 400 else logging.INFO,
-            method=scope["method"],
-            path=path,
+            level,
+            method=asked.method,
+            path=asked.path,
             status=status,
             ms=round(1000 * seconds, 2),
-            who=scope["token"].name if "token" in scope else "",
+            who=asked.who,
         )
 
 
-def _method(scope: Scope) -> str:
-    known = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-    return scope["method"] if scope["method"] in known else "other"
+def failed(path: str, error: Exception) -> Problem:
+    """Log an error that nobody expected; return what is told of it."""
+    reference = uuid4().hex[:12]
+    logger.error(
+        "a request failed",
+        exc_info=error,
+        extra={"fields": {"path": path, "reference": reference}},
+    )
+    return Problem(
+        500,
+        f"the server failed; its log has the reason under {reference}",
+        "try again; report it with the log if it stays",
+    )

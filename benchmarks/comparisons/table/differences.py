@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from l2o.benchmarks.cells.quantities import QUANTITIES, Quantity
 from l2o.benchmarks.comparisons.claims import (
     BEST,
@@ -103,18 +105,26 @@ def check_orders(
     for claim in claims:
         if claim.rival in rows and claim.row is not None:
             pair = rows[claim.row], rows[claim.rival]
-            factors = common_factors(*pair)
-            first, second = (row.gain(factors, claim.metric) for row in pair)
-            checked.append(
-                OrderResult(
-                    claim=claim.claim,
-                    metric=claim.metric,
-                    row=claim.row,
-                    rival=claim.rival,
-                    **_verdict(first, second, resamples),
+            for base_lrs in claim.base_lrs:
+                factors = common_factors(*pair)
+                if base_lrs == "default":
+                    factors = tuple(sorted(factors, key=lambda factor: abs(np.log(factor)))[:1])
+                first, second = (row.gain(factors, claim.metric) for row in pair)
+                checked.append(
+                    OrderResult(
+                        claim=_sentence(claim, base_lrs),
+                        metric=claim.metric,
+                        row=claim.row,
+                        rival=claim.rival,
+                        **_verdict(first, second, resamples),
+                    )
                 )
-            )
     return checked
+
+
+def _sentence(claim: Claim, base_lrs: str) -> str:
+    """Return what is claimed, and where, if that is not in the mean over base LRs."""
+    return claim.claim if base_lrs == "mean" else f"{claim.claim}, {DEFAULT}"
 
 
 def headline_figures(
@@ -128,7 +138,7 @@ def headline_figures(
     The latter is a difference against the one of a group that comes out hardest to beat, named in
     hindsight. It is graded where the config claims something of it.
     """
-    named = {claim.claim: claim for claim in claims}
+    named = {_sentence(claim, base_lrs): claim for claim in claims for base_lrs in claim.base_lrs}
     figures = []
     for order in orders:
         unit, scale = QUANTITIES[order.metric].like(main).differs_in

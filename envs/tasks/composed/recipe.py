@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ class Recipe(ProxyRecipe):
     target: World
     origin: World
     pretraining: str
-    batch_norm: str = "frozen"
+    batch_norm: Literal["frozen", "trained"] = "frozen"
 
     @property
     def num_classes(self) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
-import ssl
 from time import monotonic
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
+
+from l2o.integrations.remote.wire import Answer, Wire
 
 TOKEN = "L2O_TOKEN"
 """Environment variable with the token for a server, where none is given."""
@@ -22,11 +22,13 @@ class RemoteError(ConnectionError):
     Attributes:
         status: HTTP status of the answer; 0 where there was none.
         again: whether it may work if asked again.
+        stale: whether all that failed is a connection that was kept: it may have been closed
+            meanwhile, which is no failure.
     """
 
-    def __init__(self, message: str, status: int = 0) -> None:
+    def __init__(self, message: str, status: int = 0, stale: bool = False) -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.stale = status, stale
 
     @property
     def again(self) -> bool:
@@ -63,19 +65,29 @@ class Client:
             )
         self.url = url.rstrip("/")
         self.address = parts.hostname, port or (443 if parts.scheme == "https" else 80)
-        self._secure, self._path = parts.scheme == "https", parts.path.rstrip("/")
+        self._secure = parts.scheme == "https"
+        self._path = quote(parts.path.rstrip("/"), safe="/%~!$&'()*+,;=:@")
         self._token = os.environ.get(TOKEN) if token is None else token
+        if self._token and not (self._token.isascii() and self._token.isprintable()):
+            raise ValueError("a token has letters, digits and signs, and no line break; check it")
         self.timeout = timeout
-        self._connection: http.client.HTTPConnection | None = None
+        self._wire: Wire | None = None
 
     def __repr__(self) -> str:
         return f"Client({self.url!r})"
 
     def __getstate__(self) -> dict[str, Any]:
         # A connection belongs to one process.
-        return {**vars(self), "_connection": None}
+        return {**vars(self), "_wire": None}
 
-    def ask(self, method: str, path: str, body: object = None, seconds: float | None = None) -> Any:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        seconds: float | None = None,
+        connect: bool = True,
+    ) -> Any:
         """Return the answer to a request, JSON as plain data, anything else as bytes.
 
         Args:
@@ -83,67 +95,54 @@ class Client:
             path: from /v1 on.
             body: JSON-able, if there is one.
             seconds: that it may take; None: `timeout`.
+            connect: whether a connection may be opened. To look up a name may take longer than
+                `seconds`; on one that stands, nothing does.
 
         Raises:
             RemoteError: no answer in time, or one that says what is wrong.
         """
         data = None if body is None else json.dumps(body).encode()
         end = monotonic() + (self.timeout if seconds is None else seconds)
-        kept = self._connection is not None
-        try:
-            return self._ask_once(method, path, data, end)
-        except (http.client.HTTPException, OSError) as error:
-            self.close()
-            if isinstance(error, RemoteError):
-                raise
-            # A connection that was kept may have been closed meanwhile: that is no failure.
-            if kept and not isinstance(error, TimeoutError):
-                try:
-                    return self._ask_once(method, path, data, end)
-                except (http.client.HTTPException, OSError) as second:
-                    self.close()
-                    if isinstance(second, RemoteError):
-                        raise
-                    error = second
-            told = str(error) or type(error).__name__
-            raise RemoteError(f"{self.url} does not answer: {told}") from error
+        return self._read(self._send(self._head(method, path, data), data, end, connect), path)
 
-    def _ask_once(self, method: str, path: str, data: bytes | None, end: float) -> Any:
-        connection = self._connected(_left(end))
-        headers = {"Accept": "application/json"}
+    def _head(self, method: str, path: str, data: bytes | None) -> str:
+        lines = [f"{method} {self._path}{path}", "Accept: application/json"]
         if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
+            lines.append(f"Authorization: Bearer {self._token}")
         if data is not None:
-            headers["Content-Type"] = "application/json"
-        connection.request(method, self._path + path, data, headers)
-        _limit(connection, _left(end))
-        answer = connection.getresponse()
-        whole = bytearray()
-        while part := answer.read1(1 << 16):
-            whole += part
-            if len(whole) > MOST_ANSWERED:
-                raise RemoteError(f"{self.url}{path} answers more than {MOST_ANSWERED} bytes")
-            _limit(connection, _left(end))
-        if answer.length:  # `read1` says nothing of an answer that is cut short
-            raise http.client.IncompleteRead(bytes(whole), answer.length)
-        answer.close()
-        return self._read(answer, bytes(whole), path)
+            lines.append("Content-Type: application/json")
+        return "\r\n".join([*lines, ""])
 
-    def _connected(self, seconds: float) -> http.client.HTTPConnection:
-        if self._connection is None:
-            if self._secure:
-                context = ssl.create_default_context()
-                made: http.client.HTTPConnection = http.client.HTTPSConnection(
-                    *self.address, timeout=seconds, context=context
-                )
-            else:
-                made = http.client.HTTPConnection(*self.address, timeout=seconds)
-            self._connection = made
-        _limit(self._connection, seconds)
-        return self._connection
+    def _send(self, head: str, data: bytes | None, end: float, connect: bool) -> Answer:
+        kept = self._wire is not None
+        if not kept and not connect:
+            raise RemoteError(f"no connection to {self.url} is open", stale=True)
+        try:
+            return self._send_once(head, data, end)
+        except OSError as error:
+            self.close()
+            failure = error
+        stale = kept and not isinstance(failure, TimeoutError)
+        if stale and connect:
+            try:
+                return self._send_once(head, data, end)
+            except OSError as error:
+                self.close()
+                failure = error
+        told = str(failure) or type(failure).__name__
+        raise RemoteError(f"{self.url} does not answer: {told}", stale=stale) from failure
 
-    def _read(self, answer: http.client.HTTPResponse, data: bytes, path: str) -> Any:
-        is_json = "json" in (answer.headers.get("content-type") or "")
+    def _send_once(self, head: str, data: bytes | None, end: float) -> Answer:
+        if self._wire is None:
+            self._wire = Wire(*self.address, self._secure, end)
+        answer = self._wire.ask(head, data, end, MOST_ANSWERED)
+        if not self._wire.open:
+            self._wire = None
+        return answer
+
+    def _read(self, answer: Answer, path: str) -> Any:
+        data = answer.body
+        is_json = "json" in answer.headers.get("content-type", "")
         try:
             told = json.loads(data) if is_json and (data or answer.status == 200) else data
         except ValueError as error:
@@ -157,20 +156,6 @@ class Client:
 
     def close(self) -> None:
         """Close the connection; the next request opens one."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-
-def _left(end: float) -> float:
-    """Return the seconds until a moment; TimeoutError if it is over."""
-    left = end - monotonic()
-    if left <= 0:
-        raise TimeoutError("the time is over")
-    return left
-
-
-def _limit(connection: http.client.HTTPConnection, seconds: float) -> None:
-    connection.timeout = seconds
-    if connection.sock is not None:
-        connection.sock.settimeout(seconds)
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None

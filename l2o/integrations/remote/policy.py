@@ -139,29 +139,51 @@ class RemotePolicy(Policy):
             self._failed(TimeoutError("the last request is not over yet"))
             return None
         end = time.monotonic() + self.timeout
-        asked = observation.clone()  # the caller may write into it once we have given up
-        job = self._worker.begin(lambda: self._request(asked, state, end))
         try:
-            found = job.wait(end - time.monotonic())
+            found = self._ask_at_once(observation, state, end)
+            if found is None:
+                asked = observation.clone()  # the caller may write into it once we have given up
+                job = self._worker.begin(lambda: self._request(asked, state, end))
+                found = job.wait(end - time.monotonic())
         except Exception as error:  # whatever the server says, the training goes on
             self._failed(error)
             return None
         self.circuit.worked()
         return found
 
+    def _ask_at_once(
+        self, observation: Tensor, state: State, end: float
+    ) -> tuple[Tensor, State] | None:
+        """Ask over a connection that stands, in this thread; None: it takes more than that.
+
+        On such a connection each step has an end. To look up a name and to connect may have none,
+        and is for the other thread.
+        """
+        try:
+            return self._request_once(observation, state, end, connect=False)
+        except RemoteError as error:
+            if error.stale or (error.again and self.retries):
+                return None
+            raise
+
     def _request(self, observation: Tensor, state: State, end: float) -> tuple[Tensor, State]:
-        path = f"/v1/policies/{quote(self.name, safe='@')}/decisions"
-        body: dict[str, Any] = {"observation": pack(observation)}
-        body["state"] = {name: pack(value) for name, value in state.items()}
         for attempt in range(int(self.retries) + 1):
             try:
-                told = self.client.ask("POST", path, body, end - time.monotonic())
-                break
+                return self._request_once(observation, state, end)
             except RemoteError as error:
                 wait = _BACKOFF * 2.0**attempt
                 if attempt == self.retries or not error.again or time.monotonic() + wait > end:
                     raise
                 time.sleep(wait)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _request_once(
+        self, observation: Tensor, state: State, end: float, connect: bool = True
+    ) -> tuple[Tensor, State]:
+        path = f"/v1/policies/{quote(self.name, safe='@')}/decisions"
+        body: dict[str, Any] = {"observation": pack(observation)}
+        body["state"] = {name: pack(value) for name, value in state.items()}
+        told = self.client.ask("POST", path, body, end - time.monotonic(), connect)
         try:
             chosen = checked_multipliers(told["multipliers"], len(observation))
             return chosen, {name: unpack(value) for name, value in told["state"].items()}

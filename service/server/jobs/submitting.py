@@ -13,6 +13,7 @@ from l2o.configs.yaml_text import format_yaml
 from l2o.service.server.jobs.base import Job
 from l2o.service.server.jobs.code_names import refuse_code
 from l2o.service.server.jobs.commands.base import Command
+from l2o.service.server.jobs.names import check_names
 from l2o.service.server.jobs.paths import refuse_outside
 from l2o.service.server.jobs.request import JobRequest
 from l2o.service.server.jobs.runner import Runner
@@ -90,6 +91,7 @@ def resolved(
     if not allow_code:
         refuse_code(config)
     refuse_outside(config, data)
+    check_names(config, data)
     return config
 
 

@@ -21,6 +21,10 @@ from l2o.signals.table import MeasuredTable
 Array = NDArray[np.float32]
 CHUNK = 64
 """Runs in one call of a network: what it computes with then still fits the processor's caches."""
+PACE = 0.0015
+"""Seconds between the beginnings of two batches, where many requests come."""
+PATIENCE = 16
+"""Batches that are not waited for after one was waited for and nobody else came."""
 MOST = 512
 """Requests that are answered at once; more wait, so that the server goes on hearing others."""
 
@@ -73,14 +77,12 @@ def decide(questions: Sequence[Question]) -> None:
 
 
 def _decide_alike(asked: Sequence[Question]) -> None:
-    policy = asked[0].policy
+    policy, seen = asked[0].policy, _seen(asked)
     if len(asked) == 1:
-        only, seen = asked[0], _seen(asked)[0]
-        with torch.no_grad():
-            chosen, only.new_state = policy(seen, only.state)
+        only = asked[0]
+        chosen, only.new_state = policy(seen[0], only.state)
         only.multipliers = chosen.numpy()
         return
-    seen = _seen(asked)
     chosen, states = policy.many(seen, [question.state for question in asked])
     for question, multipliers, state in zip(asked, chosen.numpy(), states, strict=True):
         question.multipliers, question.new_state = multipliers, state
@@ -89,18 +91,26 @@ def _decide_alike(asked: Sequence[Question]) -> None:
 def _seen(asked: Sequence[Question]) -> Tensor:
     """Return the observations `[N, L, F]` of questions to one policy."""
     tables = [question.rows for question in asked if question.rows is not None]
-    if len(tables) == 1:  # for one, NumPy is the faster way, with the same bits
-        return asked[0].policy.signals.encode(MeasuredTable(tables[0]))[None]
     if tables:
-        return asked[0].policy.signals.encode(MeasuredTable(torch.from_numpy(np.stack(tables))))
-    return torch.stack([q.observation for q in asked if q.observation is not None])
+        return asked[0].policy.signals.encode(MeasuredTable(stacked(tables)))
+    return torch.from_numpy(
+        stacked([q.observation.numpy() for q in asked if q.observation is not None])
+    )
+
+
+def stacked(arrays: Sequence[Array]) -> Array:
+    """Return arrays of one shape as one; of `np.stack` the most time goes into its checks."""
+    found = np.empty((len(arrays), *arrays[0].shape), dtype=np.float32)
+    for index, array in enumerate(arrays):
+        found[index] = array
+    return found
 
 
 class Batcher(Generic[Asked, Answer]):
     """Collects what comes in while the server is at work, and answers it in one go.
 
-    Nothing is waited for: alone, a request is answered at once; the more there are, the more are
-    answered together.
+    Alone, a request is answered at once. Where many come, a batch begins `PACE` seconds after the
+    one before at the earliest: what all of a batch share is then done once for several.
 
     Args:
         answer: gives an answer, or an exception, for each of those asked together.
@@ -113,36 +123,58 @@ class Batcher(Generic[Asked, Answer]):
         sizes: Histogram | None = None,
     ) -> None:
         self._answer, self._sizes = answer, sizes
-        self._waiting: deque[tuple[Asked, asyncio.Future[Any]]] = deque()
+        self._waiting: deque[tuple[Asked, Callable[[Any], None]]] = deque()
         self._planned = False
+        self._begun = 0.0
+        self._at_once = 0  # batches that are not waited for, since waiting gathered nothing
 
     async def ask(self, asked: Asked) -> Answer:
         """Return the answer, computed with those of all who ask at the same time."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Answer] = loop.create_future()
-        self._waiting.append((asked, future))
-        self._plan(loop)
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+        def tell(answer: Answer | Exception) -> None:
+            if future.cancelled():
+                return
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+
+        self.add(asked, tell)
         return await future
 
-    def _plan(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not self._planned and self._waiting:
-            self._planned = True
-            loop.call_soon(self._run, loop)
+    def add(self, asked: Asked, tell: Callable[[Any], None]) -> None:
+        """Take a request; `tell` is called with its answer or an exception, and must not raise."""
+        self._waiting.append((asked, tell))
+        self._plan()
 
-    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._planned = False
+    def _plan(self) -> None:
+        if self._planned or not self._waiting:
+            return
+        self._planned = True
+        loop = asyncio.get_running_loop()
+        left = self._begun + PACE - loop.time()
+        if left <= 0.0 or self._at_once or len(self._waiting) > 1:
+            loop.call_soon(self._run, False)
+        else:
+            loop.call_later(left, self._run, True)
+
+    def _run(self, waited: bool) -> None:
         taken = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
-        self._plan(loop)
+        self._begun = asyncio.get_running_loop().time()
+        if len(taken) > 1:
+            self._at_once = 0
+        elif waited:
+            self._at_once = PATIENCE
+        elif self._at_once:
+            self._at_once -= 1
         if self._sizes is not None:
             self._sizes.observe(len(taken))
         try:
             answers = self._answer([asked for asked, _ in taken])
         except Exception as error:
             answers = [error] * len(taken)
-        for (_, future), answer in zip(taken, answers, strict=True):
-            if future.cancelled():
-                continue
-            if isinstance(answer, Exception):
-                future.set_exception(answer)
-            else:
-                future.set_result(answer)
+        self._planned = False
+        self._plan()
+        for (_, tell), answer in zip(taken, answers, strict=True):
+            tell(answer)

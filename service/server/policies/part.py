@@ -10,7 +10,7 @@ from prometheus_client import Histogram
 from l2o.service.server.base import Context, Part
 from l2o.service.server.hot import HotRoute
 from l2o.service.server.policies.batches import Batcher, Question, decide
-from l2o.service.server.policies.routes import decider, policy_routes
+from l2o.service.server.policies.routes import hot_route, policy_routes
 from l2o.service.server.policies.store import PolicyStore
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -36,6 +36,7 @@ class Policies(Part):
         )
         self.decisions = context.metrics.counter("decisions", "Decisions taken.")
         self.batcher: Batcher[Question, Question] = Batcher(self._answer, self.sizes)
+        self._hot = hot_route(self.store, self.batcher)
 
     def _answer(self, questions: Sequence[Question]) -> Sequence[Question]:
         decide(questions)
@@ -51,8 +52,8 @@ class Policies(Part):
 
     def routes(self) -> APIRouter:
         """Return the routes below /v1/policies."""
-        return policy_routes(self.store, self.batcher)
+        return policy_routes(self.store, self._hot)
 
     def hot(self) -> list[HotRoute]:
         """Return the route that asks a policy."""
-        return [HotRoute("/v1/policies/", "/decisions", decider(self.store, self.batcher))]
+        return [self._hot]

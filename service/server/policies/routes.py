@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Header, Path, Query, Request, UploadFile
 from pydantic import BaseModel
+from pydantic_core import to_json
 from starlette.responses import Response
 
 from l2o.deciding.bundle import CARD, WEIGHTS
@@ -15,7 +16,7 @@ from l2o.integrations.remote.tensors import pack
 from l2o.intervals.plain import as_plain
 from l2o.service.server.bodies import body_of, parsed, schema_of
 from l2o.service.server.errors import Problem, shown
-from l2o.service.server.hot import Answering
+from l2o.service.server.hot import HotRoute, Tell
 from l2o.service.server.policies.batches import Batcher, Question
 from l2o.service.server.policies.observations import Asked, Decided, observation_of, state_of
 from l2o.service.server.policies.store import PolicyStore, Stored
@@ -56,7 +57,7 @@ class Described(Listed):
     """Layer groups that it is for; null: any number."""
 
 
-def policy_routes(store: PolicyStore, batcher: Batcher[Question, Question]) -> APIRouter:
+def policy_routes(store: PolicyStore, hot: HotRoute) -> APIRouter:
     """Return the routes."""
     router = APIRouter(prefix="/v1/policies", tags=["policies"])
 
@@ -97,13 +98,11 @@ def policy_routes(store: PolicyStore, batcher: Batcher[Question, Question]) -> A
         stored = store.find(key)
         return _download(stored, _zipped(stored), "application/zip", f"{stored.name}.zip")
 
-    _add_writing(router, store, batcher)
+    _add_writing(router, store, hot)
     return router
 
 
-def _add_writing(
-    router: APIRouter, store: PolicyStore, batcher: Batcher[Question, Question]
-) -> None:
+def _add_writing(router: APIRouter, store: PolicyStore, hot: HotRoute) -> None:
     @router.put("/{name}", status_code=201)
     def upload(
         name: Annotated[str, Path(max_length=100)],
@@ -126,28 +125,31 @@ def _add_writing(
     @router.post("/{key}/decisions", response_model=Decided, openapi_extra=schema_of(Asked))
     async def decide(key: Key, request: Request) -> Response:
         """Ask a policy what to do at an observation; the same question has the same answer."""
-        answer = await decider(store, batcher)(key, await body_of(request))
+        answer = await hot.answer(key, await body_of(request))
         return Response(answer, media_type="application/json")
 
 
-def decider(store: PolicyStore, batcher: Batcher[Question, Question]) -> Answering:
-    """Return what answers an observation, posted as JSON, by the policy of a key."""
+def hot_route(store: PolicyStore, batcher: Batcher[Question, Question]) -> HotRoute:
+    """Return the route of observations, posted as JSON, to the policy of a key."""
 
-    async def answer(key: str, body: bytes) -> bytes:
+    def begin(key: str, body: bytes, tell: Tell) -> None:
         asked = parsed(body, Asked)
         stored = store.find(key)
         policy = store.load(stored)
         seen = observation_of(asked, policy)
-        done = await batcher.ask(Question(policy, seen, state_of(asked, policy, len(seen))))
-        assert done.multipliers is not None
-        told = Decided.model_construct(
-            policy=stored.key,
-            multipliers=done.multipliers.tolist(),
-            state={name: pack(value) for name, value in (done.new_state or {}).items()},
-        )
-        return told.model_dump_json(warnings=False).encode()
+        question = Question(policy, seen, state_of(asked, policy, len(seen)))
+        batcher.add(question, lambda done: tell(_decided(stored.key, done)))
 
-    return answer
+    return HotRoute("/v1/policies/", "/decisions", begin)
+
+
+def _decided(key: str, done: Question | Exception) -> bytes | Exception:
+    if isinstance(done, Exception):
+        return done
+    assert done.multipliers is not None
+    state = {name: pack(value) for name, value in (done.new_state or {}).items()}
+    told = {"policy": key, "multipliers": done.multipliers.tolist(), "state": state}
+    return to_json(told, inf_nan_mode="null")
 
 
 def _listed(stored: Stored) -> Listed:

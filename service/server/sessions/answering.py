@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from l2o.service.server.errors import Problem
 from l2o.service.server.policies.batches import Question, decide
 from l2o.service.server.policies.store import PolicyStore
-from l2o.service.server.sessions.models import Answered, Measured, Opening
+from l2o.service.server.sessions.journal import Journal, Record
+from l2o.service.server.sessions.models import Measured, Opening
 from l2o.service.server.sessions.progress import Progress
+from l2o.service.server.sessions.rows import given_scalars, given_together, tables
 from l2o.service.server.sessions.session import Session
 from l2o.service.server.sessions.store import SessionStore, expired
 
@@ -34,7 +36,9 @@ class Post:
         id: of the session; None where the client keeps its state.
         session: known already where the client keeps its state.
         progress: likewise.
+        given: what was measured of each layer group, `[5, L]`.
         digest: what tells the measurement from others.
+        run: fields of the run, once the measurement was noted.
         question: what the policy is asked.
         answer: multipliers and learning rates `[2, L]`, once there are some.
         failure: why there are none.
@@ -44,7 +48,9 @@ class Post:
     id: str | None = None
     session: Session | None = None
     progress: Progress | None = None
+    given: Array | None = None
     digest: bytes = b""
+    run: list[float] | None = None
     question: Question | None = None
     answer: Array | None = None
     failure: Problem | None = None
@@ -70,7 +76,8 @@ class Answering:
         store: the sessions.
         policies: the policies.
         count: called with how many decisions were taken.
-        alone: whether no other process answers: then what is in memory is what is on disk, too.
+        journal: where decisions are kept first, if no other process answers: then what is in memory
+            is what is on disk, too. None: in the database at once.
     """
 
     def __init__(
@@ -78,9 +85,9 @@ class Answering:
         store: SessionStore,
         policies: PolicyStore,
         count: Callable[[int], None],
-        alone: bool,
+        journal: Journal | None,
     ) -> None:
-        self.store, self.policies, self.alone = store, policies, alone
+        self.store, self.policies, self.journal = store, policies, journal
         self._count = count
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._live: OrderedDict[str, Live] = OrderedDict()
@@ -117,29 +124,29 @@ class Answering:
         """Answer posts; what was answered is kept before anybody hears of it."""
         try:
             try:
-                found = self._answer(posts)
+                self._answer(posts)
             except sqlite3.IntegrityError:  # a session in memory was deleted: look at the disk
                 self._live.clear()
-                found = self._answer([post.again() for post in posts])
-        except sqlite3.Error as error:
+                posts = [post.again() for post in posts]
+                self._answer(posts)
+        except (sqlite3.Error, OSError) as error:
             self._live.clear()
-            trouble = Problem(503, f"the database: {error}", "try again")
+            trouble = Problem(503, f"decisions cannot be kept: {error}", "try again")
             return [trouble] * len(posts)
         except BaseException:
             self._live.clear()  # it may be ahead of what is on disk
             raise
-        self._count(sum(post.question is not None for post in found))
-        return [post.failure or post for post in found]
+        self._count(sum(post.question is not None for post in posts))
+        return [post.failure or post for post in posts]
 
-    def _answer(self, posts: Sequence[Post]) -> list[Post]:
-        if any(post.id is not None for post in posts):
+    def _answer(self, posts: Sequence[Post]) -> None:
+        if self.journal is None and any(post.id is not None for post in posts):
             with self.store.database.writing():
-                self._answer_rounds(list(posts))
+                self._answer_rounds(posts)
         else:
-            self._answer_rounds(list(posts))
-        return list(posts)
+            self._answer_rounds(posts)
 
-    def _answer_rounds(self, waiting: list[Post]) -> None:
+    def _answer_rounds(self, waiting: Sequence[Post]) -> None:
         while waiting:
             now: list[Post] = []
             later: list[Post] = []
@@ -151,37 +158,52 @@ class Answering:
             waiting = later
 
     def _answer_round(self, posts: Sequence[Post]) -> None:
+        alike: dict[int, list[Post]] = {}
         for post in posts:
             try:
-                self._prepare(post)
+                alike.setdefault(self._find(post).count, []).append(post)
             except Problem as problem:
                 post.failure = problem
-        asked = [post for post in posts if post.question is not None]
+        for count, found in alike.items():
+            given = given_together([post.measured for post in found], count)
+            for post, rows in zip(found, given, strict=True):
+                try:
+                    self._take_in(post, rows)
+                except Problem as problem:
+                    post.failure = problem
+        asked = [post for post in posts if post.run is not None]
+        lay_out(asked)
         decide([post.question for post in asked if post.question is not None])
-        for post in asked:
-            self._conclude(post)
+        self._conclude(asked)
 
-    def _prepare(self, post: Post) -> None:
-        """Look up the session; make a question of the post, or find the answer given before."""
+    def _find(self, post: Post) -> Session:
+        """Look up the session of a post."""
         if post.id is not None:
             live = self._look_up(post.id)
             post.session, post.progress = live.session, live.progress
+        assert post.session is not None
+        return post.session
+
+    def _take_in(self, post: Post, given: Array | Problem) -> None:
+        """Check and note what was measured, or find the answer that was given to it before."""
         session, progress = post.session, post.progress
         assert session is not None
         assert progress is not None
+        if isinstance(given, Problem):
+            raise given
+        scalars = given_scalars(post.measured)
+        post.given, post.digest = given, session.digest(post.measured, given, scalars)
         step = post.measured.step
         due = session.next_step(progress.step)
-        post.digest, given, scalars = session.digest(post.measured)
         if step <= progress.step and post.id is not None:
             post.answer = self._given_before(post, session, due)
             return
         if step != due:
             raise out_of_order(step, due)
-        rows = session.observe(progress, post.measured, given, scalars)
-        post.question = Question(session.policy, None, progress.memory or {}, rows)
+        post.run = session.note(progress, post.measured, scalars)
 
     def _look_up(self, name: str) -> Live:
-        live = self._live.get(name) if self.alone else None
+        live = self._live.get(name) if self.journal is not None else None
         if live is None:
             kept = self.store.read(name)
             session = self.known(kept.opening, kept.policy)
@@ -212,15 +234,44 @@ class Answering:
             )
         return Progress.from_bytes(progress, session.policy).answer
 
-    def _conclude(self, post: Post) -> None:
-        question, progress = post.question, post.progress
-        assert question is not None
-        assert progress is not None
-        assert question.multipliers is not None
-        progress.multipliers, progress.memory = question.multipliers, question.new_state
-        post.answer = progress.answer
-        if post.id is not None:
-            self.store.advance(post.id, post.measured.step, post.digest, progress.to_bytes())
+    def _conclude(self, asked: Sequence[Post]) -> None:
+        """Take note of what was decided, and keep it."""
+        records: list[Record] = []
+        for post in asked:
+            question, progress = post.question, post.progress
+            assert question is not None
+            assert progress is not None
+            progress.arrays[0], progress.memory = question.multipliers, question.new_state
+            post.answer = progress.answer
+            if post.id is not None:
+                records.append((post.id, post.measured.step, post.digest, progress.to_bytes()))
+        if not records:
+            return
+        if self.journal is not None:
+            self.journal.append(records)
+            return
+        for record in records:
+            self.store.advance(*record)
+
+
+def lay_out(asked: Sequence[Post]) -> None:
+    """Make of posts, whose measurements were noted, what their policies are asked."""
+    alike: dict[tuple[int, bool], list[Post]] = {}
+    for post in asked:
+        assert post.session is not None
+        alike.setdefault((post.session.count, post.session.sees_both), []).append(post)
+    for (_, sees_both), posts in alike.items():
+        rows = tables(
+            [post.session.rows for post in posts if post.session is not None],
+            [post.given for post in posts if post.given is not None],
+            [post.progress.arrays for post in posts if post.progress is not None],
+            [post.run for post in posts if post.run is not None],
+            sees_both,
+        )
+        for post, table in zip(posts, rows, strict=True):
+            assert post.session is not None
+            assert post.progress is not None
+            post.question = Question(post.session.policy, None, post.progress.memory or {}, table)
 
 
 def _limit(remembered: OrderedDict[str, Any]) -> None:
@@ -234,14 +285,18 @@ def out_of_order(step: int, due: int | None) -> Problem:
     return Problem(409, f"no decision is due at step {step}", remedy, next_step=due)
 
 
-def answered(session: Session, step: int, answer: Array, name: str | None) -> Answered:
-    """Return what a client is told of a decision."""
+def told(post: Post) -> dict[str, Any]:
+    """Return what a client is told of a decision: an `Answered`, as plain data."""
+    session, answer = post.session, post.answer
+    assert session is not None
+    assert answer is not None
     multipliers, rates = answer.tolist()
-    return Answered.model_construct(
-        session=name,
-        step=step,
-        multipliers=multipliers,
-        learning_rates=rates,
-        next_step=session.next_step(step),
-        state=None,
-    )
+    step = post.measured.step
+    return {
+        "session": post.id,
+        "step": step,
+        "multipliers": multipliers,
+        "learning_rates": rates,
+        "next_step": session.next_step(step),
+        "state": None,
+    }

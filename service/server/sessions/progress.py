@@ -24,9 +24,8 @@ class Progress:
 
     Attributes:
         step: at which it was decided last; -1: never.
-        multipliers: `[L]`, the answer.
-        start_norm: `[L]`, norms of the weights at the start.
-        base_lr: `[L]`, the newest reference learning rates.
+        arrays: `[3, L]`: multipliers, norms of the weights at the start, and the newest reference
+            learning rates.
         loss: mean over the last window; NaN: missing.
         proxy_kl: likewise.
         validation_loss: the newest.
@@ -35,9 +34,7 @@ class Progress:
     """
 
     step: int
-    multipliers: Array
-    start_norm: Array
-    base_lr: Array
+    arrays: Array
     loss: float = MISSING
     proxy_kl: float = MISSING
     validation_loss: float = MISSING
@@ -45,25 +42,34 @@ class Progress:
     memory: State | None = None
 
     @property
+    def multipliers(self) -> Array:
+        """The last answer `[L]`."""
+        found: Array = self.arrays[0]
+        return found
+
+    @property
     def answer(self) -> Array:
         """Multipliers and learning rates `[2, L]`."""
+        found = self.arrays[:2].copy()
         with np.errstate(over="ignore"):
-            return np.stack([self.multipliers, self.multipliers * self.base_lr])
+            np.multiply(found[0], self.arrays[2], out=found[1])
+        return found
 
     def to_bytes(self) -> bytes:
         """Return it as bytes."""
         head = _HEAD.pack(
             _FORMAT,
-            len(self.multipliers),
+            self.arrays.shape[1],
             self.step,
             self.loss,
             self.proxy_kl,
             self.validation_loss,
             self.previous_validation_loss,
         )
-        arrays = [self.multipliers, self.start_norm, self.base_lr]
-        arrays += [value.numpy().ravel() for _, value in sorted((self.memory or {}).items())]
-        return head + b"".join(array.astype("<f4", copy=False).tobytes() for array in arrays)
+        parts = [head, self.arrays.astype("<f4", copy=False).tobytes()]
+        for _, value in sorted((self.memory or {}).items()):
+            parts.append(value.numpy().astype("<f4", copy=False).tobytes())
+        return b"".join(parts)
 
     @classmethod
     def from_bytes(cls, data: bytes, policy: LearnedPolicy) -> Progress:
@@ -88,6 +94,6 @@ class Progress:
             part = numbers[at : at + value.numel()]
             memory[name] = torch.from_numpy(part.copy()).view_as(value)
             at += value.numel()
-        multipliers, start, base = numbers[: 3 * layers].reshape(3, layers)
-        loss, proxy_kl, newest, before = losses
-        return cls(step, multipliers, start, base, loss, proxy_kl, newest, before, memory)
+        found = cls(step, numbers[: 3 * layers].reshape(3, layers), *losses)
+        found.memory = memory
+        return found

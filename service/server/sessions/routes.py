@@ -9,13 +9,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel
+from pydantic_core import to_json
 from starlette.responses import Response
 
 from l2o.service.server.bodies import body_of, parsed, schema_of
 from l2o.service.server.errors import Problem
-from l2o.service.server.hot import Answering as Answer
+from l2o.service.server.hot import HotRoute, Tell
 from l2o.service.server.policies.batches import Batcher
-from l2o.service.server.sessions.answering import Answering, Live, Post, answered
+from l2o.service.server.sessions.answering import Answering, Live, Post, told
 from l2o.service.server.sessions.models import (
     Answered,
     Carried,
@@ -42,7 +43,11 @@ class Decision(BaseModel):
 
 
 def session_routes(
-    store: SessionStore, answering: Answering, batcher: Batcher[Post, Post], signer: Signer
+    store: SessionStore,
+    answering: Answering,
+    batcher: Batcher[Post, Post],
+    signer: Signer,
+    hot: HotRoute,
 ) -> APIRouter:
     """Return the routes."""
     router = APIRouter(prefix="/v1", tags=["sessions"])
@@ -56,17 +61,19 @@ def session_routes(
         session = answering.make(opening)
         progress, measured = session.begin()
         post = await batcher.ask(Post(measured, session=session, progress=progress))
-        told = _opened(post)
         text = opening.model_dump_json(exclude_defaults=True)
+        needs = sorted(session.policy.signals.needs)
+        found = told(post) | {"policy": session.key, "expires": None, "needs": needs}
         if opening.keep == "client":
-            told.state = signer.sign(text, session.key, progress)
+            found["state"] = signer.sign(text, session.key, progress)
         else:
-            told.session, told.expires = secrets.token_urlsafe(16), store.expiry()
+            name, expires = secrets.token_urlsafe(16), store.expiry()
+            found |= {"session": name, "expires": expires}
             owner = request.scope["token"].name
-            kept = Kept(told.session, session.key, text, owner, time(), told.expires)
+            kept = Kept(name, session.key, text, owner, time(), expires)
             store.add(kept, post.digest, progress.to_bytes())
-            answering.remember(told.session, Live(session, progress, told.expires))
-        return _json(told, 201)
+            answering.remember(name, Live(session, progress, expires))
+        return _json(found, 201)
 
     @router.post(
         "/sessions/{session}/decisions",
@@ -75,7 +82,7 @@ def session_routes(
     )
     async def decide(session: Id, request: Request) -> Response:
         """Post what was measured; the same post again has the same answer."""
-        answer = await decider(batcher)(session, await body_of(request))
+        answer = await hot.answer(session, await body_of(request))
         return Response(answer, media_type="application/json")
 
     @router.post(
@@ -88,22 +95,23 @@ def session_routes(
         asked = parsed(await body_of(request), Several)
         posts = [Post(each, each.session) for each in asked.decisions]
         found = await asyncio.gather(*map(batcher.ask, posts), return_exceptions=True)
-        texts = [_each(*pair) for pair in zip(posts, found, strict=True)]
-        return Response(f"[{','.join(texts)}]", media_type="application/json")
+        return _json([_each(*pair) for pair in zip(posts, found, strict=True)])
 
     _add_carried(router, answering, batcher, signer)
     _add_reading(router, store, answering)
     return router
 
 
-def decider(batcher: Batcher[Post, Post]) -> Answer:
-    """Return what answers a measurement, posted as JSON, in a session."""
+def hot_route(batcher: Batcher[Post, Post]) -> HotRoute:
+    """Return the route of measurements, posted as JSON, in a session."""
 
-    async def answer(session: str, body: bytes) -> bytes:
-        post = await batcher.ask(Post(parsed(body, Measured), session))
-        return _told(post).model_dump_json(warnings=False).encode()
+    def begin(session: str, body: bytes, tell: Tell) -> None:
+        post = Post(parsed(body, Measured), session)
+        batcher.add(
+            post, lambda done: tell(done if isinstance(done, Exception) else as_json(told(done)))
+        )
 
-    return answer
+    return HotRoute("/v1/sessions/", "/decisions", begin)
 
 
 def _add_carried(
@@ -117,9 +125,7 @@ def _add_carried(
         session = answering.known(opening, key)
         progress = Progress.from_bytes(state, session.policy)
         post = await batcher.ask(Post(asked, session=session, progress=progress))
-        told = _told(post)
-        told.state = signer.sign(opening, key, progress)
-        return _json(told)
+        return _json(told(post) | {"state": signer.sign(opening, key, progress)})
 
 
 def _add_reading(router: APIRouter, store: SessionStore, answering: Answering) -> None:
@@ -157,32 +163,22 @@ def _add_reading(router: APIRouter, store: SessionStore, answering: Answering) -
         answering.forget(session)
 
 
-def _opened(post: Post) -> Opened:
-    """Return what is told of a session's first decision."""
-    session = post.session
-    assert session is not None
-    needs = sorted(session.policy.signals.needs)
-    known = vars(_told(post)) | {"policy": session.key, "expires": None, "needs": needs}
-    return Opened.model_construct(**known)
-
-
-def _each(post: Post, found: Post | BaseException) -> str:
-    """Return one of several answers, or why there is none, as JSON."""
+def _each(post: Post, found: Post | BaseException) -> dict[str, Any]:
+    """Return one of several answers, or why there is none."""
     if isinstance(found, Problem):
-        told = Failed(
+        failed = Failed(
             session=str(post.id), status=found.status, detail=found.detail, remedy=found.remedy
         )
-        return told.model_dump_json()
+        return failed.model_dump()
     if isinstance(found, BaseException):
         raise found
-    return _told(found).model_dump_json(warnings=False)
+    return told(found)
 
 
-def _told(post: Post) -> Answered:
-    assert post.session is not None
-    assert post.answer is not None
-    return answered(post.session, post.measured.step, post.answer, post.id)
+def as_json(plain: Any) -> bytes:
+    """Return plain data as JSON; null for a number that is not finite."""
+    return to_json(plain, inf_nan_mode="null")
 
 
-def _json(model: BaseModel, status: int = 200) -> Response:
-    return Response(model.model_dump_json(warnings=False), status, media_type="application/json")
+def _json(plain: Any, status: int = 200) -> Response:
+    return Response(as_json(plain), status, media_type="application/json")

@@ -9,16 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l2o.service.server.errors import Problem
+from l2o.service.server.policies.batches import stacked
 from l2o.service.server.sessions.models import Group, Measured, Opening
 from l2o.signals.base import MISSING
-from l2o.signals.table import ROW, ROWS, RUN_FIELDS, RUN_ROWS
+from l2o.signals.table import ROW, ROWS, RUN_ROWS
 
 Array = NDArray[np.float32]
 NORMS = ("weight_norm", "gradient_norm", "update_norm", "drift_norm")
 """Quantities of each group that cannot be negative."""
 GIVEN = (*NORMS, "gradient_dot_update")
 SCALARS = ("loss", "proxy_kl", "validation_loss", "head_mean", "head_std")
+Scalars = tuple[float, ...]
+"""Numbers of a run, in the order of `SCALARS`."""
 _GIVEN_ROWS = [ROW[name] for name in GIVEN]
+_KNOWN_ROWS = [ROW[name] for name in ("multiplier", "start_norm", "base_lr")]
 REMEDY = "send one number for each layer group, null where it was not measured"
 
 
@@ -77,67 +81,110 @@ def per_group(
     return found
 
 
+def given_together(measured: Sequence[Measured], count: int) -> list[Array | Problem]:
+    """Return what was measured of each group, `[5, L]` in the order of `GIVEN`, of several runs.
+
+    Args:
+        measured: by clients whose models have as many groups.
+        count: of groups.
+
+    Returns:
+        For each run its rows, or the problem of a value that cannot be.
+    """
+    none = [MISSING] * count
+    told = [[_or_none(getattr(each, name), none) for name in GIVEN] for each in measured]
+    with np.errstate(over="ignore"):  # what float32 cannot hold is inf, and that is meant
+        try:
+            rows = np.array(told, dtype=np.float32)
+        except ValueError:  # lists of different lengths
+            rows = np.full(0, MISSING, dtype=np.float32)
+    if rows.shape == (len(measured), len(GIVEN), count):
+        doubtful = np.isnan(rows).any(axis=(1, 2))
+        doubtful |= np.less(rows[:, : len(NORMS)], 0.0).any(axis=(1, 2))
+    else:
+        doubtful = np.ones(len(measured), dtype=bool)
+    return [
+        _given_or_problem(each, count) if doubtful[number] else rows[number]
+        for number, each in enumerate(measured)
+    ]
+
+
+def _given_or_problem(measured: Measured, count: int) -> Array | Problem:
+    try:
+        return given_rows(measured, count)
+    except Problem as problem:
+        return problem
+
+
 def given_rows(measured: Measured, count: int) -> Array:
-    """Return what was measured of each group: `[5, L]` in the order of `GIVEN`.
+    """Return what was measured of each group in one run.
 
     Raises:
         Problem: a value that cannot be.
     """
-    told = [getattr(measured, name) for name in GIVEN]
-    none = [None] * count
-    with np.errstate(over="ignore"):  # what float32 cannot hold is inf, and that is meant
-        try:
-            rows = np.array([none if each is None else each for each in told], dtype=np.float32)
-            fine = rows.shape[1] == count and not np.less(rows[: len(NORMS)], 0.0).any()
-        except ValueError:  # lists of different lengths
-            fine = False
-    if not fine or np.isnan(rows).any():
-        # What is wrong, if anything is: null became NaN, too.
-        for name, values in zip(GIVEN, told, strict=True):
-            if values is not None:
-                per_group(name, values, count, 0.0 if name in NORMS else -math.inf)
+    rows = np.full((len(GIVEN), count), MISSING, dtype=np.float32)
+    for index, name in enumerate(GIVEN):
+        values = getattr(measured, name)
+        if values is not None:
+            least = 0.0 if name in NORMS else -math.inf
+            with np.errstate(over="ignore"):
+                rows[index] = per_group(name, values, count, least)
     return rows
 
 
-def given_scalars(measured: Measured) -> dict[str, float]:
-    """Return what was measured of the run; NaN for what was not.
+def given_scalars(measured: Measured) -> Scalars:
+    """Return what was measured of the run, in the order of `SCALARS`; NaN for what was not.
 
     Raises:
         Problem: a NaN.
     """
-    found = {}
-    for name in SCALARS:
-        value = getattr(measured, name)
+    told = (
+        measured.loss,
+        measured.proxy_kl,
+        measured.validation_loss,
+        measured.head_mean,
+        measured.head_std,
+    )
+    for name, value in zip(SCALARS, told, strict=True):
         if value is not None and value != value:
             raise Problem(
                 422,
                 f"{name} is NaN",
                 "leave out what was not measured, send Infinity for what overflowed",
             )
-        found[name] = _or_missing(value)
-    return found
+    return tuple(MISSING if value is None else value for value in told)
 
 
-def fill(rows: Array, given: Array, sees_both: bool) -> None:
-    """Write what was measured into a table.
+def tables(
+    fixed: Sequence[Array],
+    given: Sequence[Array],
+    known: Sequence[Array],
+    runs: Sequence[Sequence[float]],
+    sees_both: bool,
+) -> Array:
+    """Return the tables `[N, Q, L]` of N runs, which signals are encoded from.
 
     Args:
-        rows: of the table `[Q, L]`.
-        given: as `given_rows` returns it.
+        fixed: of each run the rows that never change, `[Q, L]`.
+        given: what was measured of its groups, `[5, L]`.
+        known: multipliers, norms at the start and reference learning rates, `[3, L]`.
+        runs: its fields, in the order of `RUN_FIELDS`.
         sees_both: whether the policy looks at gradients and updates: then a layer has both or
             neither, as where policies learn.
     """
-    rows[_GIVEN_ROWS] = given
+    rows = stacked(fixed)
+    rows[:, _GIVEN_ROWS] = given
+    rows[:, _KNOWN_ROWS] = known
     if sees_both:
-        gradients = rows[ROW["gradient_norm"]]
-        gradients[np.isnan(rows[ROW["update_norm"]])] = MISSING
-
-
-def fill_run(rows: Array, run: dict[str, float]) -> None:
-    """Write the fields of the run into a table; what is not named is missing."""
+        rows[:, ROW["gradient_norm"]][np.isnan(rows[:, ROW["update_norm"]])] = MISSING
     with np.errstate(over="ignore"):
-        rows[RUN_ROWS] = np.array([[run.get(name, MISSING)] for name in RUN_FIELDS])
+        rows[:, RUN_ROWS] = np.array(runs)[:, :, None]
+    return rows
 
 
 def _or_missing(value: float | None) -> float:
     return MISSING if value is None else value
+
+
+def _or_none(values: list[float | None] | None, none: list[float]) -> Sequence[float | None]:
+    return none if values is None else values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from struct import Struct
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,21 +17,28 @@ from l2o.service.server.sessions.models import Measured, Opening
 from l2o.service.server.sessions.progress import Progress
 from l2o.service.server.sessions.rows import (
     SCALARS,
+    Scalars,
     check_groups,
-    fill,
-    fill_run,
     fixed_rows,
     given_rows,
     given_scalars,
     per_group,
+    tables,
 )
+from l2o.signals.base import MISSING
 from l2o.signals.table import ROW
 
 Array = NDArray[np.float32]
+_SCALARS = Struct(f"={len(SCALARS)}d")
 
 
 class Session:
     """What never changes in a session, and how a measurement is made a decision of.
+
+    Attributes:
+        count: of layer groups.
+        rows: a table's, as far as they never change.
+        sees_both: whether the policy looks at gradients and updates.
 
     Args:
         opening: what the client told of the run.
@@ -52,8 +60,8 @@ class Session:
                 f"{key} scales weights of guidance terms, too: {terms}",
                 f"ask it with whole observations: POST /v1/policies/{key}/decisions",
             )
-        self._rows = fixed_rows(opening.groups)
-        depths = self._rows[ROW["depth"]].tolist()
+        self.rows = fixed_rows(opening.groups)
+        depths = self.rows[ROW["depth"]].tolist()
         groups = [
             LayerGroup(group.name, (), (), depth, group.is_head)
             for group, depth in zip(opening.groups, depths, strict=True)
@@ -66,16 +74,17 @@ class Session:
         if opening.interval is not None:
             interval = as_interval(opening.interval)
         self._windows = Windows(interval, opening.total_steps)
-        self._sees_both = {"update", "gradient"} <= policy.signals.needs
+        self.sees_both = {"update", "gradient"} <= policy.signals.needs
 
     def begin(self) -> tuple[Progress, Measured]:
         """Return how far it is before the first decision, and what is known then."""
-        ones = np.ones(self.count, dtype=np.float32)
-        start = np.full(self.count, np.nan, dtype=np.float32)
+        arrays = np.ones((3, self.count), dtype=np.float32)
+        arrays[1] = np.nan
         norms = self.opening.weight_norm
         if norms is not None:
-            start[:] = per_group("weight_norm", norms, self.count, 0.0)
-        progress = Progress(-1, ones, start, self._rates(self.opening.base_lr))
+            arrays[1] = per_group("weight_norm", norms, self.count, 0.0)
+        arrays[2] = self._rates(self.opening.base_lr)
+        progress = Progress(-1, arrays)
         progress.memory = self.policy.initial_state(self.count)
         drift = None if norms is None else [None if n is None else 0.0 for n in norms]
         return progress, Measured(step=0, weight_norm=norms, drift_norm=drift)
@@ -88,63 +97,61 @@ class Session:
         total = self.opening.total_steps
         return None if total is not None and due > total else due
 
-    def digest(self, measured: Measured) -> tuple[bytes, Array, dict[str, float]]:
-        """Check what was measured; return what tells it from others, its rows and numbers.
+    def digest(self, measured: Measured, given: Array, scalars: Scalars) -> bytes:
+        """Return what tells a measurement from others.
+
+        Args:
+            measured: by the client.
+            given: rows of it, see `given_rows`.
+            scalars: numbers of it, see `given_scalars`.
 
         Raises:
-            Problem: a value that cannot be.
+            Problem: learning rates or multipliers that cannot be.
         """
-        given, scalars = given_rows(measured, self.count), given_scalars(measured)
         told = blake2b(given.tobytes(), digest_size=16)
-        told.update(np.array(list(scalars.values())).tobytes())
+        told.update(_SCALARS.pack(*scalars))
         if measured.base_lr is not None:
             told.update(b"lr" + self._rates(measured.base_lr).tobytes())
         if measured.multipliers is not None:
             used = per_group("multipliers", measured.multipliers, self.count, 0.0)
             told.update(b"m" + np.array(used, dtype=np.float32).tobytes())
-        return told.digest(), given, scalars
+        return told.digest()
 
-    def observe(
-        self, progress: Progress, measured: Measured, given: Array, scalars: dict[str, float]
-    ) -> Array:
-        """Take note of a measurement; return the table of it, which signals are computed from."""
-        step = measured.step
+    def observe(self, progress: Progress, measured: Measured) -> Array:
+        """Take note of one measurement; return the table `[Q, L]` that signals are encoded from.
+
+        Raises:
+            Problem: a value that cannot be.
+        """
+        given = given_rows(measured, self.count)
+        run = self.note(progress, measured, given_scalars(measured))
+        found: Array = tables([self.rows], [given], [progress.arrays], [run], self.sees_both)[0]
+        return found
+
+    def note(self, progress: Progress, measured: Measured, scalars: Scalars) -> list[float]:
+        """Take note of a measurement; return the fields of the run, as `RUN_FIELDS` has them."""
         if measured.base_lr is not None:
-            progress.base_lr = self._rates(measured.base_lr)
+            progress.arrays[2] = self._rates(measured.base_lr)
         if measured.multipliers is not None:
-            used = per_group("multipliers", measured.multipliers, self.count, 0.0)
-            progress.multipliers = np.array(used, dtype=np.float32)
-        rows = self._rows.copy()
-        fill(rows, given, self._sees_both)
-        rows[ROW["multiplier"]] = progress.multipliers
-        rows[ROW["base_lr"]] = progress.base_lr
-        rows[ROW["start_norm"]] = progress.start_norm
-        fill_run(rows, self._run(progress, step, scalars))
-        progress.loss, progress.proxy_kl = scalars["loss"], scalars["proxy_kl"]
-        progress.step = step
-        return rows
-
-    def _run(self, progress: Progress, step: int, scalars: dict[str, float]) -> dict[str, float]:
-        """Return the fields of the run."""
-        newest = scalars["validation_loss"]
+            progress.arrays[0] = per_group("multipliers", measured.multipliers, self.count, 0.0)
+        loss, proxy_kl, newest, mean, std = scalars
         if newest == newest:
             progress.previous_validation_loss = progress.validation_loss
             progress.validation_loss = newest
-        run = {name: scalars[name] for name in SCALARS}
-        run |= {
-            "previous_loss": progress.loss,
-            "previous_proxy_kl": progress.proxy_kl,
-            "validation_loss": progress.validation_loss,
-            "previous_validation_loss": progress.previous_validation_loss,
-        }
-        total = self.opening.total_steps
-        if total is not None:
-            run["progress"] = min(step / total, 1.0)
-            run["steps_left"] = float(max(total - step, 0))
-            # Of the window's steps, the last began at step - 1.
-            middle = max(max(progress.step, 0) + step - 1, 0) / 2
-            run["window_progress"] = min(middle / total, 1.0)
+        losses = [loss, progress.loss, proxy_kl, progress.proxy_kl]
+        losses += [progress.validation_loss, progress.previous_validation_loss]
+        run = [*losses, *self._times(measured.step, progress.step), mean, std]
+        progress.loss, progress.proxy_kl, progress.step = loss, proxy_kl, measured.step
         return run
+
+    def _times(self, step: int, before: int) -> tuple[float, float, float]:
+        """Return the progress, the steps left, and the progress in the middle of the window."""
+        total = self.opening.total_steps
+        if total is None:
+            return MISSING, MISSING, MISSING
+        # Of the window's steps, the last began at step - 1.
+        middle = max(max(before, 0) + step - 1, 0) / 2
+        return min(step / total, 1.0), float(max(total - step, 0)), min(middle / total, 1.0)
 
     def _rates(self, given: float | list[float]) -> Array:
         if isinstance(given, list):

@@ -8,6 +8,7 @@ from time import time
 
 from l2o.service.server.database import Database
 from l2o.service.server.errors import Problem, shown
+from l2o.service.server.sessions.journal import Journal
 from l2o.service.server.sessions.models import Opening, Told
 
 AT_ONCE = 500
@@ -38,6 +39,7 @@ class SessionStore:
 
     def __init__(self, database: Database, seconds: float, most: int) -> None:
         self.database, self.seconds, self.most = database, seconds, most
+        self.journal: Journal | None = None
 
     def expiry(self) -> float:
         """Return when a session that is asked now expires."""
@@ -80,6 +82,9 @@ class SessionStore:
 
     def newest(self, session: str) -> bytes:
         """Return how far a session is after its newest decision."""
+        waiting = None if self.journal is None else self.journal.newest(session)
+        if waiting is not None:
+            return waiting[1]
         (progress,) = self.database.connection.execute(
             "SELECT progress FROM decisions WHERE session = ? ORDER BY step DESC LIMIT 1",
             (session,),
@@ -89,6 +94,9 @@ class SessionStore:
 
     def decision(self, session: str, step: int) -> tuple[bytes, bytes] | None:
         """Return what a decision was asked, as a digest, and how far the session was after it."""
+        waiting = None if self.journal is None else self.journal.find(session, step)
+        if waiting is not None:
+            return waiting
         row = self.database.connection.execute(
             "SELECT digest, progress FROM decisions WHERE session = ? AND step = ?",
             (session, step),
@@ -97,11 +105,19 @@ class SessionStore:
 
     def decisions(self, session: str, after: int, most: int) -> list[bytes]:
         """Return how far a session was after each of its decisions, in order."""
+        waiting = self._waiting(session)  # before the database, into which they may be moved now
         rows = self.database.connection.execute(
-            "SELECT progress FROM decisions WHERE session = ? AND step > ? ORDER BY step LIMIT ?",
+            "SELECT step, progress FROM decisions WHERE session = ? AND step > ? "
+            "ORDER BY step LIMIT ?",
             (session, after, most),
         )
-        return [row[0] for row in rows]
+        found = {step: progress for step, (_, progress) in waiting.items() if step > after}
+        found |= {row[0]: row[1] for row in rows}
+        return [found[step] for step in sorted(found)[:most]]
+
+    def _waiting(self, session: str) -> dict[int, tuple[bytes, bytes]]:
+        """Return the decisions of a session that are not yet in the database."""
+        return {} if self.journal is None else self.journal.of(session)
 
     def advance(self, session: str, step: int, digest: bytes, progress: bytes) -> None:
         """Keep a decision: what was asked, and how far the session is; within a transaction."""
@@ -133,6 +149,7 @@ class SessionStore:
     def told(self, kept: Kept) -> Told:
         """Return what is shown of a session."""
         opening = Opening.model_validate_json(kept.opening)
+        waiting = self._waiting(kept.id)
         (step,) = self.database.connection.execute(
             "SELECT max(step) FROM decisions WHERE session = ?", (kept.id,)
         ).fetchone()
@@ -142,7 +159,7 @@ class SessionStore:
             policy=kept.policy,
             owner=kept.owner,
             groups=len(opening.groups),
-            step=step or 0,
+            step=max([step or 0, *waiting]),
             total_steps=opening.total_steps,
             created=kept.created,
             expires=kept.expires,
