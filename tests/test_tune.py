@@ -13,6 +13,7 @@ from l2o.benchmarks.tuning.fine_tunes import FineTuneTrial
 from l2o.benchmarks.tuning.kinds import searched
 from l2o.benchmarks.tuning.run import check, run_search
 from l2o.benchmarks.tuning.space import check_space, combinations
+from l2o.benchmarks.tuning.trial import Plan, reports
 from l2o.configs.errors import ConfigError
 from l2o.configs.load import check_config, load_config
 from l2o.configs.tune import TuneConfig
@@ -148,6 +149,18 @@ def test_a_changed_trial_goes_on_with_its_own_rates(base):
     again = FineTuneTrial(load_config("finetune", base, ["base_lr=0.1"]), reports=3)
     again.go_on(copy.deepcopy(state), changed=False)
     assert list(again.steps()) == list(steps), "to the last bit"
+
+
+def test_a_trial_killed_before_its_report_tells_it_later(base, tmp_path):
+    config = search_of(base)
+    plan = Plan(config, check_space(config), tmp_path, "source_validation_accuracy")
+    make, folder = searched(config, plan.base).make, tmp_path / "trial"
+    folder.mkdir()
+    whole = list(reports(plan, make, {"base_lr": 0.1}, folder))
+    lines = (folder / "reports.jsonl").read_text().splitlines(keepends=True)
+    (folder / "reports.jsonl").write_text("".join(lines[:-1]))
+    assert list(reports(plan, make, {"base_lr": 0.1}, folder)) == whole
+    assert (folder / "reports.jsonl").read_text().splitlines(keepends=True) == lines
 
 
 # --- searches, on a cluster
