@@ -10,7 +10,7 @@ from typing import Literal
 
 from l2o.configs.errors import ConfigError
 
-Kind = Literal["train", "finetune", "benchmark", "simulate"]
+Kind = Literal["train", "finetune", "benchmark", "simulate", "tune"]
 SUFFIXES = (".yaml", ".yml")
 
 

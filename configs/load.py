@@ -19,6 +19,7 @@ from l2o.configs.inherit import read_config
 from l2o.configs.overrides import apply_overrides
 from l2o.configs.schema import BenchmarkConfig, Strict, TrainConfig
 from l2o.configs.simulate import SimulateConfig
+from l2o.configs.tune import TuneConfig
 from l2o.configs.yaml_text import format_yaml
 from l2o.configs.zero_shot import ZeroShotConfig
 
@@ -29,6 +30,7 @@ SCHEMAS: dict[str, type[Strict]] = {
     "zero_shot": ZeroShotConfig,
     "ablation": AblationConfig,
     "simulate": SimulateConfig,
+    "tune": TuneConfig,
 }
 """Schemas by kind; a benchmark that names `families` or `variants` is of the last two."""
 
@@ -51,6 +53,10 @@ def load_config(
 def load_config(
     kind: Literal["benchmark"], source: str | Path, overrides: Sequence[str] = ...
 ) -> BenchmarkConfig | ZeroShotConfig | AblationConfig: ...
+@overload
+def load_config(
+    kind: Literal["tune"], source: str | Path, overrides: Sequence[str] = ...
+) -> TuneConfig: ...
 def load_config(kind: Kind, source: str | Path, overrides: Sequence[str] = ()) -> Strict:
     """Return a checked config.
 

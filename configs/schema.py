@@ -16,6 +16,8 @@ from l2o.configs.base import Steps as Steps
 from l2o.configs.base import Strict as Strict
 from l2o.configs.choice import PolicyChoice as PolicyChoice
 from l2o.configs.intervals import Interval
+from l2o.configs.ray import ExecutorName as ExecutorName
+from l2o.configs.ray import Placed as Placed
 
 Precision = Literal["float32", "tf32", "bf16"]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -187,7 +189,7 @@ class Imitation(Strict):
     """Of Adam."""
 
 
-class TrainConfig(Strict):
+class TrainConfig(Placed):
     """`l2o train`: learn a policy."""
 
     name: str = "policy"
@@ -212,9 +214,9 @@ class TrainConfig(Strict):
     """Budget in minutes of wall-clock, over all resumes; null for none."""
     workers: Annotated[int, Field(gt=0, le=1024)] = 2
     """Processes that fine-tune in parallel, with one torch thread each."""
-    executor: Named = Named(name="processes")
+    executor: ExecutorName = Named(name="processes")
     """Where the workers are: processes of this machine, here (this process, one after the other),
-    or an executor of your own; what is learned is the same."""
+    `ray` (the workers of a cluster), or one of your own; what is learned is the same."""
     environments: Annotated[int, Field(gt=0, le=65_536)] = 16
     """Fine-tunes at once, shared among the workers; each computes its share as one stack."""
     stacked: bool = True
@@ -313,7 +315,7 @@ class Claim(Strict):
     """What is aimed at."""
 
 
-class BenchmarkConfig(Strict):
+class BenchmarkConfig(Placed):
     """`l2o benchmark`: policies x tasks x seeds on the held-out split."""
 
     title: str = "Benchmark"
@@ -344,9 +346,9 @@ class BenchmarkConfig(Strict):
     """Resamples of each confidence interval."""
     stacked: bool = True
     """False: fine-tunes one by one. What has no stacked form is run so in any case."""
-    executor: Named = Named(name="processes")
+    executor: ExecutorName = Named(name="processes")
     """Where the workers (`--workers`) are: processes of this machine, here (this process, one
-    fine-tune or stack after the other), or an executor of your own."""
+    fine-tune or stack after the other), `ray` (the workers of a cluster), or one of your own."""
     precision: Precision = "float32"
     """Number format of the networks, when stacked; tf32 is CUDA's, elsewhere it is float32."""
 

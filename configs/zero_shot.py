@@ -8,11 +8,13 @@ from pydantic import Field, field_validator, model_validator
 
 from l2o.configs.schema import (
     Claim,
+    ExecutorName,
     Factor,
     FineTuning,
     Grid,
     Named,
     Number,
+    Placed,
     Precision,
     Rate,
     Row,
@@ -40,7 +42,7 @@ class HeldOutFamily(Strict):
         return self
 
 
-class ZeroShotConfig(Strict):
+class ZeroShotConfig(Placed):
     """`l2o benchmark`, over several families: one policy against tuned and untuned rivals."""
 
     title: str = "Zero-shot comparison"
@@ -69,9 +71,9 @@ class ZeroShotConfig(Strict):
     """Resamples of each confidence interval."""
     stacked: bool = True
     """False: fine-tunes one by one. What has no stacked form is run so in any case."""
-    executor: Named = Named(name="processes")
+    executor: ExecutorName = Named(name="processes")
     """Where the workers (`--workers`) are: processes of this machine, here (this process, one
-    fine-tune or stack after the other), or an executor of your own."""
+    fine-tune or stack after the other), `ray` (the workers of a cluster), or one of your own."""
     precision: Precision = "float32"
     """Number format of the networks, when stacked; tf32 is CUDA's, elsewhere it is float32."""
 

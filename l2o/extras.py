@@ -35,6 +35,7 @@ EXTRA_OF = {
     "dog": "rivals",
     "captum": "captum",
     "ray": "ray",
+    "optuna": "ray",
     "fastapi": "serve",
     "uvicorn": "serve",
     "starlette": "serve",
@@ -60,6 +61,7 @@ INCLUDED = {
     "train": ("plot",),
     "bench": ("plot", "train"),
     "hf": ("accelerate",),
+    "ray": ("plot", "train", "bench"),
     "serve": ("plot", "train", "bench"),
 }
 """Extras that are parts of others."""

@@ -17,6 +17,7 @@ from l2o.configs.schema import TrainConfig
 from l2o.deciding.bundle import BundleError, load_bundle, read_card, save_policy
 from l2o.envs.build import build
 from l2o.envs.episode_rules import EpisodeRules
+from l2o.envs.runtime.executor import WorkerDiedError
 from l2o.envs.runtime.executor.choose import choose_executor
 from l2o.envs.runtime.interrupts import check_interrupts, deferred_interrupts
 from l2o.envs.runtime.run_lock import run_lock
@@ -46,7 +47,8 @@ def train(
     The folder holds `config.yaml`, `metrics.jsonl`, `tensorboard/`, `checkpoints/latest.pt`,
     `results.json`, the best policy by evaluation as a bundle (`policy.safetensors`, `card.json`),
     and every evaluated one as `snapshots/FINE_TUNES/`. Killed at any moment, it can be resumed from
-    the last checkpoint; Ctrl-C saves first, within a decision or so.
+    the last checkpoint; Ctrl-C saves first, within a decision or so. Where a worker of Ray dies,
+    with the environments that it held, it goes on from there by itself (`ray.replacements`).
 
     Args:
         config: what to learn.
@@ -62,23 +64,48 @@ def train(
         FolderInUseError: another run is at work in the folder.
         DamagedFileError: a file that the run goes on from is damaged or lost; nothing is changed.
     """
-    out = Path(out)
+    out, deaths = Path(out), 0
     shown = sys.stderr.isatty() if progress is None else progress
+    while True:
+        try:
+            _train(config, out, resume, shown)
+        except WorkerDiedError as death:
+            deaths += 1
+            if config.placement.name != "ray" or deaths > config.ray.replacements:
+                raise
+            logger.warning("l2o: %s. Going on from the last checkpoint", death)
+            resume = True
+        else:
+            return out
+
+
+def _train(config: TrainConfig, out: Path, resume: bool, shown: bool) -> None:
     with run_lock(out), one_thread():
         state = _checkpoint(config, out) if resume else None
-        families = [build_task(named) for named in (config.task, evaluation_task(config))]
-        check_not_held_out(families)
-        # Made once here: what it refuses is an error before any work, not one in a worker.
-        EpisodeRules(families[0], config.finetuning, config.environment)
-        choose_executor(config.executor, config.workers)
-        for family in families:
+        for family in check_training(config):
             family.prepare(progress=shown)
         with deferred_interrupts(), closing(Training(config, out)) as training:
             if resume:
                 training.resume(state)
             write_atomically(out / "config.yaml", dump_config(config))
             training.run(shown)
-    return out
+
+
+def check_training(config: TrainConfig) -> list[TaskFamily]:
+    """Make what a training names, so that a wrong name is an error before any work.
+
+    Returns:
+        The families that it trains and is evaluated on.
+
+    Raises:
+        ValueError: unknown names or impossible values.
+    """
+    families = [build_task(named) for named in (config.task, evaluation_task(config))]
+    check_not_held_out(families)
+    # What it refuses is to be no error in a worker.
+    EpisodeRules(families[0], config.finetuning, config.environment)
+    choose_executor(config.placement, config.workers)
+    return families
 
 
 def check_not_held_out(families: Sequence[TaskFamily]) -> None:
@@ -170,6 +197,16 @@ class Training:
         self.save()
 
     def _iterate(self, bar: Any) -> None:
+        metrics = self.iterate()
+        bar.set_postfix(
+            fine_tunes=self.learner.episodes,
+            target=f"{metrics.get('target_accuracy', float('nan')):.3f}",
+            best=f"{self.best['target_accuracy']:.3f}" if self.best else "-",
+        )
+        bar.update(100 * self.spent() - bar.n)
+
+    def iterate(self) -> dict[str, float]:
+        """Do one iteration of the algorithm; evaluate and save where it is time to."""
         started = time.perf_counter()
         metrics = self.learner.iterate()
         self.iteration += 1
@@ -179,12 +216,7 @@ class Training:
         self.log.write(self._row(metrics))
         if self.iteration % self.config.checkpoint_every == 0:
             self.save()
-        bar.set_postfix(
-            fine_tunes=self.learner.episodes,
-            target=f"{metrics.get('target_accuracy', float('nan')):.3f}",
-            best=f"{self.best['target_accuracy']:.3f}" if self.best else "-",
-        )
-        bar.update(100 * self.spent() - bar.n)
+        return metrics
 
     def _row(self, metrics: dict[str, float]) -> dict[str, float]:
         evaluated = self._evaluated == self.iteration
@@ -219,9 +251,9 @@ class Training:
             self.best = result
             save_policy(self.out, policy, card)
 
-    def save(self) -> None:
-        """Write the checkpoint and `results.json`."""
-        state = {
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a training goes on from, as tensors and plain data."""
+        return {
             "learner": self.learner.state_dict(),
             "iteration": self.iteration,
             "seconds": self.seconds,
@@ -229,7 +261,10 @@ class Training:
             "evaluations": self.evaluations,
             "evaluated": self._evaluated,
         }
-        save_checkpoint(self.out, state)
+
+    def save(self) -> None:
+        """Write the checkpoint and `results.json`."""
+        save_checkpoint(self.out, self.state_dict())
         results = {
             "kind": "train",
             "episodes": self.learner.episodes,

@@ -16,6 +16,7 @@ EXTRAS = {
     "simulate": "train",
     "study": "bench",
     "speed": "bench",
+    "tune": "ray",
     "serve": "serve",
 }
 """The extra that each command needs; a command that is not here needs none."""

@@ -23,6 +23,7 @@ from l2o.service.simulate import simulate
 from l2o.service.study import PASSED_ON, SPEED, STUDIES, listing, speed, study
 from l2o.service.texts import examples, presets_text
 from l2o.service.train import train
+from l2o.service.tune import tune
 
 app = typer.Typer(
     name="l2o",
@@ -82,6 +83,14 @@ app.command(
         "l2o benchmark ablation seeds=[0,1] --out runs/ablation",
     )
 )(benchmark)
+app.command(
+    epilog=presets_text("tune")
+    + examples(
+        "l2o tune digits",
+        "l2o tune folder changes.source=renders changes.target=photos trials=32",
+        "l2o tune layerwise ray.address=auto --out runs/layerwise --resume",
+    )
+)(tune)
 app.command(
     epilog=presets_text("simulate")
     + examples(

@@ -12,7 +12,7 @@ from l2o.service.following import ServerOption, followed
 from l2o.service.outcomes import explained
 from l2o.service.texts import ConfigArgument, OverridesArgument
 
-CHANGEABLE = ("episodes", "minutes", "executor")
+CHANGEABLE = ("episodes", "minutes", "executor", "ray")
 """Fields that may change when a run goes on: more training, or elsewhere, is no other run."""
 
 

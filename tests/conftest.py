@@ -1,6 +1,7 @@
 """Shared test settings: one torch thread, Ctrl-C heard, seeds, helpers importable, `--quick`."""
 
 import gc
+import os
 import random
 import signal
 import sys
@@ -59,3 +60,40 @@ def seeds():
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002  (what libraries draw from)
     torch.manual_seed(0)
+
+
+def _patiently(start):
+    """Start a node of Ray, which gives itself half a minute: too little on a busy machine."""
+    for _ in range(3):
+        try:
+            return start()
+        except Exception as error:
+            last = error
+    raise last
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(tmp_path_factory):
+    """A cluster of two nodes of this machine, which `executor: ray` finds; one for all tests.
+
+    The second has a resource of its name, and a cache folder of its own.
+    """
+    pytest.importorskip("ray", reason="Ray is not installed: l2o[ray]")
+    # Ray spells it so; a busy machine takes long.
+    os.environ["RAY_agent_register_timeout_ms"] = "300000"  # noqa: SIM112
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 2, "object_store_memory": 96 << 20}
+    cluster = _patiently(
+        lambda: Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    )
+    cluster.cache = tmp_path_factory.mktemp("second")
+    apart = {"resources": {"second": 1}, "env_vars": {"L2O_CACHE": str(cluster.cache)}}
+    cluster.second = _patiently(lambda: cluster.add_node(**node, **apart))
+    os.environ["RAY_ADDRESS"] = cluster.address
+    yield cluster
+    import ray
+
+    ray.shutdown()
+    cluster.shutdown()
+    del os.environ["RAY_ADDRESS"]

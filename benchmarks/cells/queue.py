@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from typing import Any
 
 from l2o.benchmarks.cells.cell import Cell
 from l2o.benchmarks.cells.stackable import ALONE, stack_key
@@ -30,6 +31,7 @@ class CellQueue:
         self._kinds: dict[str, deque[Cell]] = {}
         for cell in cells:
             self._kinds.setdefault(stack_key(cell) if stacked else ALONE, deque()).append(cell)
+        self._kind_of = {cell.id: key for key, left in self._kinds.items() for cell in left}
         self._shares = {key: -(-len(left) // takers) for key, left in self._kinds.items()}
 
     def take(self, key: str | None, count: int) -> Batch:
@@ -38,3 +40,16 @@ class CellQueue:
             key = next((kind for kind, left in self._kinds.items() if left), ALONE)
         left = self._kinds.get(key, deque())
         return key, [left.popleft() for _ in range(min(count, self._shares.get(key, 0), len(left)))]
+
+    def name_of(self, piece: Cell) -> str:
+        """Return a cell's id."""
+        return piece.id
+
+    def piece_of(self, result: Any) -> str | None:
+        """Return the id of the cell that a record is of; a note is of none."""
+        return getattr(result, "id", None)
+
+    def put_back(self, kind: str, pieces: list[Cell]) -> None:
+        """Keep cells for when no others of their kind are left."""
+        for cell in pieces:
+            self._kinds[self._kind_of[cell.id]].append(cell)

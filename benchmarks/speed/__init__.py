@@ -13,6 +13,10 @@ SPEED: dict[str, tuple[str, str]] = {
         "What does a controller add to a training step?",
     ),
     "decision": (f"{_HERE}.decision:Decision", "How long does one decision take, by layer groups?"),
+    "executors": (
+        f"{_HERE}.executors:Executors",
+        "What does Ray cost over processes, and do its records differ?",
+    ),
     "footprint": (
         f"{_HERE}.footprint:Footprint",
         "What does a controller take with large networks?",

@@ -45,6 +45,14 @@ STUDIES: dict[str, tuple[str, str]] = {
         f"{_HERE}.offline:Offline",
         "What has a data set of trials to win, and what does a forest win of it?",
     ),
+    "early-stopping": (
+        f"{_HERE}.early_stopping:EarlyStopping",
+        "What does ASHA save over a grid that is run to the end?",
+    ),
+    "tuned-rivals": (
+        f"{_HERE}.tuned_rivals:TunedRivals",
+        "Is a policy's one fine-tune better than what Ray Tune finds with many?",
+    ),
     "attention": (f"{_HERE}.attention:Attention", "Where do fine-tuned networks look? Grad-CAM."),
     "service": (
         "l2o.service.load.study:ServiceStudy",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
 from torch import Tensor, nn
@@ -258,3 +259,7 @@ class TaskFamily(ABC):
     def prepare(self, progress: bool = True) -> None:
         """Do the slow work that tasks share (pretraining); cached, so calling it again is cheap."""
         del progress
+
+    def cached_files(self) -> list[Path]:
+        """Return the files that `prepare` leaves in the cache folder, for workers elsewhere."""
+        return []

@@ -65,7 +65,7 @@ class Evaluator:
         self.config = config
         self.named = evaluation_task(config)
         # Apart, though there be only one: what an evaluation draws is no matter of training.
-        self._executor = choose_executor(config.executor, config.workers, apart=True)
+        self._executor = choose_executor(config.placement, config.workers, apart=True)
 
     def score(self, policy: LearnedPolicy) -> Score:
         """Return the score of a policy."""

@@ -40,9 +40,9 @@ def make_environments(config: TrainConfig) -> VecEnv:
     if config.stacked:
         make = partial(make_stacked, config)
         counts = config.environments, config.workers
-        return InterruptibleMonitor(StackedVecEnv(make, *counts, config.executor))
+        return InterruptibleMonitor(StackedVecEnv(make, *counts, config.placement))
     make_one = partial(_make_single, config)
-    executor = choose_executor(config.executor, config.workers)
+    executor = choose_executor(config.placement, config.workers)
     if isinstance(executor, Here):
         return InterruptibleMonitor(DummyVecEnv([make_one] * config.workers))
     makers = [partial(SingleShard, make_one)] * config.workers

@@ -84,5 +84,5 @@ def _shares(config: TrainConfig) -> list[Share]:
 
 
 def _play(config: TrainConfig, shares: Sequence[Share]) -> Played:
-    with choose_executor(config.executor, len(shares)) as executor:
+    with choose_executor(config.placement, len(shares)) as executor:
         return list(in_order(executor.map(play, shares)))

@@ -30,7 +30,7 @@ SETTLED = {
     "minutes": "`fine_tunes`: all have the same budget",
 }
 """Fields of the training config that the ablation sets itself, by what."""
-SHARED = ("evaluation", "workers", "executor", "checkpoint_every")
+SHARED = ("evaluation", "workers", "executor", "ray", "checkpoint_every")
 """Fields that may be changed for all variants only."""
 
 
@@ -131,7 +131,7 @@ def check_run(run: Run) -> None:
                     f"it looks at {META_TRAINING!r} only; set task.options.split={META_TRAINING}"
                 )
             rules = EpisodeRules(family, config.finetuning, config.environment)
-        choose_executor(config.executor, config.workers)
+        choose_executor(config.placement, config.workers)
         lookup("algorithm", ALGORITHMS, config.algorithm.name)
         build_network(config, rules.rows)
     except ValueError as error:

@@ -55,7 +55,7 @@ def check(config: BenchmarkConfig, plan: Plan) -> None:
 
     load_family(config.task.model_dump_json())
     resolve_device(config.finetuning.device)
-    choose_executor(config.executor, workers=1)
+    choose_executor(config.placement, workers=1)
     build("optimizer", OPTIMIZERS, config.finetuning.optimizer)
     for row in plan.rows:
         cell = row.cells[0]
@@ -87,9 +87,10 @@ def _run_missing(
     cells = plan.cells
     missing = [cell for cell in cells if cell.id not in done]
     workers = min(workers or _default_workers(config), len(cells))
-    workers = choose_executor(config.executor, workers).workers
+    workers = choose_executor(config.placement, workers).workers
     few = workers == 1 or len(missing) < 2
-    executor = choose_executor(config.executor, 1 if few else workers)
+    executor = choose_executor(config.placement, 1 if few else workers)
+    executor.carry(load_family(config.task.model_dump_json()).cached_files())
     queue = CellQueue(missing, executor.workers, config.stacked)
     results = run_in(executor, queue, signals_of(plan))
     failed, told = 0, set()
@@ -120,6 +121,8 @@ def _run_missing(
 
 
 def _default_workers(config: BenchmarkConfig) -> int:
+    if (room := choose_executor(config.placement, 1).room()) is not None:
+        return room
     on_gpu = resolve_device(config.finetuning.device).type != "cpu"
     return 1 if config.stacked and on_gpu else usable_cores()
 

@@ -52,6 +52,7 @@ def family_config(config: ZeroShotConfig, name: str) -> BenchmarkConfig:
         bootstrap=config.bootstrap,
         stacked=config.stacked,
         executor=config.executor,
+        ray=config.ray,
         precision=config.precision,
     )
 

@@ -6,6 +6,7 @@ from l2o.envs.runtime.executor.base import (
     Actor,
     Executor,
     Pending,
+    Returnable,
     Source,
     Take,
     Work,
@@ -15,11 +16,13 @@ from l2o.envs.runtime.executor.base import (
 )
 from l2o.envs.runtime.executor.failures import RemoteError, RemoteTraceback
 from l2o.envs.runtime.executor.here import Here
+from l2o.envs.runtime.executor.on_ray.executor import OnRay
 from l2o.envs.runtime.executor.processes import Processes
 
 EXECUTORS: dict[str, type[Executor]] = {
     "processes": Processes,
     "here": Here,
+    "ray": OnRay,
 }
 """Name in a config -> executor, made of the number of its `workers` and the config's options."""
 
@@ -28,10 +31,12 @@ __all__ = [
     "Actor",
     "Executor",
     "Here",
+    "OnRay",
     "Pending",
     "Processes",
     "RemoteError",
     "RemoteTraceback",
+    "Returnable",
     "Source",
     "Take",
     "Work",

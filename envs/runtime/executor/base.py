@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import partial
 from operator import length_hint
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -24,6 +26,27 @@ class Source(Protocol):
 
     def take(self, kind: str | None, count: int) -> tuple[str, list[Any]]:
         """Hand out up to so many pieces of a kind; of any, if none is named."""
+        ...
+
+
+@runtime_checkable
+class Returnable(Source, Protocol):
+    """A source that tells which piece a result is of, and takes back those that came to nothing.
+
+    Executors that replace workers that die hand out again what these had not finished; of any other
+    source they do not know what that is, and a death is an error.
+    """
+
+    def name_of(self, piece: Any) -> Hashable:
+        """Return what a piece is known by."""
+        ...
+
+    def piece_of(self, result: Any) -> Hashable | None:
+        """Return the name of the piece that a result finishes; None: it finishes none."""
+        ...
+
+    def put_back(self, kind: str, pieces: list[Any]) -> None:
+        """Take pieces of a kind back, to be handed out when all others are."""
         ...
 
 
@@ -123,6 +146,16 @@ class Executor(ABC):
         Returns at once; what `make` raises is raised by the first result that is asked for.
         """
 
+    def carry(self, files: Iterable[Path]) -> None:  # noqa: B027  # they are on this machine
+        """Let workers that start from now on find files of this machine's cache folder in theirs.
+
+        Once for each machine, and only where they lack them; what is not in the folder stays here.
+        """
+
+    def room(self) -> int | None:
+        """Return how many workers there is room for; None: as many as this machine has cores."""
+        return None
+
     @abstractmethod
     def close(self) -> None:
         """End all workers, whatever they do. Twice is once."""
@@ -155,10 +188,26 @@ class Numbered:
         self.expected = length_hint(items, 1 << 30)
         """How many there are at the beginning, as far as the iterable tells."""
         self._items = enumerate(items)
+        self._back: deque[tuple[int, Any]] = deque()
 
     def take(self, kind: str | None, count: int) -> tuple[str, list[Any]]:
         """Hand out the next items."""
-        return "", [piece for _, piece in zip(range(count), self._items, strict=False)]
+        given = [piece for _, piece in zip(range(count), self._items, strict=False)]
+        while self._back and len(given) < count:
+            given.append(self._back.popleft())
+        return "", given
+
+    def name_of(self, piece: Any) -> Hashable:
+        """Return an item's number."""
+        return int(piece[0])
+
+    def piece_of(self, result: Any) -> Hashable | None:
+        """Return the number of the item that a result is of."""
+        return int(result[0])
+
+    def put_back(self, kind: str, pieces: list[Any]) -> None:
+        """Keep items for when no others are left."""
+        self._back += pieces
 
 
 def _one_by_one(function: Callable[[Any], Any], take: Take) -> Iterator[tuple[int, Any]]:

@@ -64,6 +64,13 @@ class Failed:
     failure: Failure
 
 
+@dataclass(frozen=True)
+class Left:
+    """From a worker that cannot be seen to end: something there ended it, with this exit code."""
+
+    code: int
+
+
 def encode(message: Any) -> bytes:
     """Return a message as bytes.
 

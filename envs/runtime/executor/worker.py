@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Protocol
 
 from l2o.envs.runtime.executor.failures import failure_of
 from l2o.envs.runtime.executor.messages import (
@@ -27,7 +27,7 @@ from l2o.envs.runtime.executor.messages import (
 def serve(pipe: Connection) -> None:
     """Do what comes through the pipe until it is closed; what fails is told."""
     settle()
-    worker = _Worker(pipe)
+    worker = Worker(pipe)
     while True:
         try:
             data = pipe.recv_bytes()
@@ -45,7 +45,7 @@ def settle() -> None:
     Ctrl-C is for the parent, which keeps what is finished and then ends its workers. A worker whose
     parent was killed would finish what nobody waits for, so it ends itself.
     """
-    _use_one_thread()
+    use_one_thread()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         # It was born with SIGINT blocked; what it starts itself is not to inherit that.
@@ -53,7 +53,7 @@ def settle() -> None:
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _use_one_thread() -> None:
+def use_one_thread() -> None:
     """Hold torch to one thread where it is loaded; later, it finds that in its environment.
 
     It takes seconds to load, and not all that is run computes with it.
@@ -73,8 +73,26 @@ class _Gone(BaseException):
     """Nobody is there to answer; no `except Exception` of what is run may keep it."""
 
 
-class _Worker:
-    def __init__(self, pipe: Connection) -> None:
+class Pipe(Protocol):
+    """What orders come by, and answers go."""
+
+    def recv_bytes(self) -> bytes:
+        """Wait for the next message."""
+        ...
+
+    def send_bytes(self, data: bytes) -> None:
+        """Send one."""
+        ...
+
+
+class Worker:
+    """Does what it is ordered to, wherever it is.
+
+    Args:
+        pipe: what it asks for pieces by, and tells results.
+    """
+
+    def __init__(self, pipe: Pipe) -> None:
         self._pipe = pipe
         self._made: Any = None
 
@@ -83,7 +101,7 @@ class _Worker:
         answer: bytes | Done | Failed
         try:
             order = decode(data)
-            _use_one_thread()  # what is unpickled is imported
+            use_one_thread()  # what is unpickled is imported
             answer = self._do(order)
         except Exception as error:
             answer = Failed(failure_of(error))

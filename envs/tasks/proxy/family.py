@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from l2o.envs.tasks.axes import (
     check_whole_range,
 )
 from l2o.envs.tasks.base import TaskFamily
+from l2o.envs.tasks.proxy.cache import cache_path
 from l2o.envs.tasks.proxy.networks import NETWORKS
 from l2o.envs.tasks.proxy.options import ProxyOptions
 from l2o.envs.tasks.proxy.pretrain import load_pretrained
@@ -115,6 +117,12 @@ class ProxyFamily(TaskFamily):
         first, last = self._pool
         for network in range(first, last + 1):
             self._pretrained(network, progress)
+
+    def cached_files(self) -> list[Path]:
+        """Return the files of this pool's weights."""
+        first, last = self._pool
+        recipes = [self.recipe(network) for network in range(first, last + 1)]
+        return [cache_path(recipe.kind, recipe.key()) for recipe in recipes]
 
     def _pretrained(self, network: int, progress: bool = False) -> dict[str, Tensor]:
         """Return a network's pretrained weights; they are not to be changed."""

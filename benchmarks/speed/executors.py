@@ -1,0 +1,195 @@
+"""What Ray costs over processes, cell by cell, and that it changes no record, whatever dies."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+
+from l2o.benchmarks.cells.cell import Cell, load_family, run_cell
+from l2o.benchmarks.comparisons.table.plan import make_plan
+from l2o.benchmarks.speed.base import Figure, Measured, Measurement, hold
+from l2o.benchmarks.studies.options import Overrides, count
+from l2o.configs.load import load_table
+from l2o.configs.schema import Named
+from l2o.envs.runtime.executor import Executor, OnRay, Processes
+from l2o.extras import require
+
+
+@dataclass(frozen=True)
+class Row:
+    """One executor: seconds of each round, and what it took a cell; of Ray, calls and bytes."""
+
+    name: str
+    cells: int
+    equal: bool
+    deaths: int
+    seconds_per_cell: float
+    overhead: float
+    calls_per_cell: float
+    bytes_per_cell: float
+    seconds: Sequence[float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Executors(Measurement[Row]):
+    """Run a benchmark's fine-tunes by processes and by Ray, in turns; compare times and records.
+
+    Ray runs on so many local nodes, as `ray.cluster_utils.Cluster` starts them. With --kills, one
+    more round, in which so many of its workers are killed at random, and one with a node killed.
+    """
+
+    examples = ("l2o speed executors --json executors.json", "l2o speed executors --kills 10")
+    title = "Executors"
+    columns = {
+        "": lambda row: row.name,
+        "cells": lambda row: str(row.cells),
+        "records as by processes": lambda row: "yes" if row.equal else "no",
+        "deaths": lambda row: str(row.deaths),
+        "s per cell": lambda row: f"{row.seconds_per_cell:.3f}",
+        "overhead": lambda row: f"{row.overhead:+.1%}",
+        "calls per cell": lambda row: f"{row.calls_per_cell:.2f}",
+        "bytes per cell": lambda row: f"{row.bytes_per_cell:.0f}",
+    }
+    measured = Measured[Row]
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A benchmark.")] = "demo"
+    overrides: Overrides = ("finetuning.steps=150", "tasks=2", "seeds=2", "policy=asg-lite")
+    cells: Annotated[int, count("Fine-tunes.")] = 60
+    rounds: Annotated[int, count("Times that each is measured.")] = 3
+    nodes: Annotated[int, count("Local nodes of Ray's cluster.")] = 2
+    kills: Annotated[int, count("Workers that are killed in one more round.", 0)] = 0
+
+    def rows(self) -> Iterator[Row]:
+        """Run the cells by both executors, in turns."""
+        require("l2o speed executors", "ray", "psutil", extra="ray")
+        chosen = load_table(self.config, self.overrides)
+        load_family(chosen.task.model_dump_json()).prepare()
+        cells = (make_plan(chosen).cells * self.cells)[: self.cells]
+        cluster = _cluster(self.nodes)
+        try:
+            makers = {
+                "processes": partial(Processes, 2),
+                "ray": partial(OnRay, 2, cluster.address),
+            }
+            spent: dict[str, list[float]] = {name: [] for name in makers}
+            found: dict[str, Any] = {}
+            told: dict[str, dict[str, int]] = {name: {} for name in makers}
+            for _ in range(self.rounds):
+                for name, make in makers.items():
+                    seconds, found[name], told[name] = _run(make, cells)
+                    spent[name].append(seconds)
+            wanted, plain = found["processes"], statistics.median(spent["processes"])
+            for name, times in spent.items():
+                yield _row(name, times, plain, found[name] == wanted, told[name], len(cells))
+            if self.kills:
+                yield from self._killed(cells, cluster, wanted, plain)
+        finally:
+            _end(cluster)
+
+    def _killed(self, cells: list[Cell], cluster: Any, wanted: Any, plain: float) -> Iterator[Row]:
+        for name, kill in (
+            ("ray, workers killed", partial(_kill_workers, self.kills)),
+            ("ray, a node killed", partial(_kill_node, cluster)),
+        ):
+            if "node" in name and self.nodes < 2:
+                continue
+            seconds, found, told = _run(partial(OnRay, 2, cluster.address), cells, kill)
+            yield _row(name, [seconds], plain, found == wanted, told, len(cells))
+
+    def figures(self, rows: Sequence[Row]) -> Sequence[Figure]:
+        """Hold Ray to what it may cost, and to the records."""
+        ray = next(row for row in rows if row.name == "ray")
+        return [
+            hold("overhead of Ray per cell", ray.overhead, 0.10, 0.05, at_least=False),
+            *(hold(f"records equal, {row.name}", float(row.equal), 1.0, 1.0) for row in rows),
+        ]
+
+
+def _run(make: Any, cells: list[Cell], meddle: Any = None) -> tuple[float, Any, dict[str, int]]:
+    """Return the seconds of all cells but the workers' start, their records, and what Ray tells."""
+    executor: Executor
+    with make() as executor:
+        list(executor.map(_warm, cells[:2] * 2))
+        began = time.perf_counter()
+        if meddle is not None:
+            threading.Thread(target=meddle, daemon=True).start()
+        records = dict(executor.map(run_cell, cells))
+        seconds = time.perf_counter() - began
+        told = getattr(executor, "told", {})
+    plain = {number: record.model_dump(exclude={"seconds"}) for number, record in records.items()}
+    return seconds, plain, told
+
+
+def _warm(cell: Cell) -> None:
+    """Import what a cell needs, and sample its task."""
+    short = cell.finetuning.model_copy(update={"steps": 10})
+    run_cell(Cell(**{**vars(cell), "finetuning": short, "task": Named(**cell.task.model_dump())}))
+
+
+def _row(
+    name: str, seconds: list[float], plain: float, equal: bool, told: dict[str, int], cells: int
+) -> Row:
+    median = statistics.median(seconds)
+    return Row(
+        name,
+        cells,
+        equal,
+        told.get("deaths", 0),
+        round(median / cells, 4),
+        round(median / plain - 1.0, 4),
+        round(told.get("calls", 0) / cells, 3),
+        round((told.get("sent", 0) + told.get("received", 0)) / cells, 1),
+        [round(each, 3) for each in seconds],
+    )
+
+
+def _cluster(nodes: int) -> Any:
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "object_store_memory": 96 << 20}
+    cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    cluster.more = [cluster.add_node(**node) for _ in range(nodes - 1)]
+    return cluster
+
+
+def _end(cluster: Any) -> None:
+    import ray
+
+    ray.shutdown()
+    cluster.shutdown()
+
+
+def _workers() -> list[Any]:
+    import psutil
+
+    ours = psutil.Process().children(recursive=True)
+    return [each for each in ours if "FirstThePath" in each.name()]
+
+
+def _kill_workers(kills: int) -> None:
+    import psutil
+
+    draw = random.Random(0)
+    for _ in range(kills):
+        time.sleep(draw.uniform(0.5, 2.0))
+        try:
+            draw.choice(_workers()).kill()
+        except (IndexError, psutil.Error):
+            continue
+
+
+def _kill_node(cluster: Any) -> None:
+    import psutil
+
+    time.sleep(2.0)
+    for started in cluster.more[0].all_processes.values():
+        daemon = psutil.Process(started[0].process.pid)
+        for each in [*daemon.children(recursive=True), daemon]:
+            each.kill()

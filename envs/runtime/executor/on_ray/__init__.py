@@ -1,0 +1,1 @@
+"""Ray as an executor: many machines, or this one."""

@@ -1,0 +1,1 @@
+"""Learning by RLlib, Ray's library of reinforcement learning."""

@@ -1,0 +1,88 @@
+"""Learning by RLlib: a run like any other, whose exported policy is the module that learned."""
+
+import numpy as np
+import pytest
+import torch
+
+import l2o
+from l2o.configs.schema import TrainConfig
+from l2o.policies.common.checkpoint import load_checkpoint
+from l2o.policies.train import Training, train
+
+pytest.importorskip("ray", reason="Ray is not installed: l2o[ray]")
+pytestmark = pytest.mark.timeout(900)  # Ray takes long to start where others are at work
+OPTIONS = {"decisions": 16, "minibatches": 2, "epochs": 2}
+
+
+def training(**fields):
+    settings = {
+        "task": {"name": "tiny:TinyFamily"},
+        "finetuning": {"interval": 5},
+        "network": {"hidden": 8},
+        "algorithm": {"name": "rllib_ppo", "options": OPTIONS},
+        "episodes": 8,
+        "workers": 1,
+        "environments": 4,
+        "checkpoint_every": 1,
+        "evaluation": {"every": 2, "tasks": 1, "base_lrs": [0.05]},
+    }
+    return TrainConfig.model_validate(settings | fields)
+
+
+def test_a_run_of_rllib_learns_resumes_and_exports(ray_cluster, tmp_path):
+    train(training(), tmp_path / "run")
+    state = load_checkpoint(tmp_path / "run")  # by torch's safe loader: no pickle of RLlib's
+    assert state["learner"]["episodes"] >= 8
+    train(training(episodes=16), tmp_path / "run", resume=True)
+    again = Training(training(episodes=16), tmp_path / "run")
+    try:
+        saved = load_checkpoint(tmp_path / "run")
+        again.resume(saved)
+        learner = again.learner
+        for name, value in learner.module.state_dict().items():
+            assert torch.equal(value, saved["learner"]["policy"][name])
+        assert learner.episodes == saved["learner"]["episodes"] >= 16
+        policy = learner.policy()
+        observation = torch.rand(3, len(policy.signals))
+        observation[:, 0] = 1.0  # present
+        told = learner.module._forward({"obs": observation.unsqueeze(0)})["action_dist_inputs"]
+        wanted = policy.multipliers.decode(told[0, :3].detach().clamp(-1.0, 1.0))
+        torch.testing.assert_close(policy(observation, policy.initial_state(3))[0], wanted)
+    finally:
+        again.close()
+    assert l2o.read_card(tmp_path / "run")["signals"]
+
+
+def test_layers_that_are_absent_do_not_count():
+    from l2o.policies.rllib.module import LayerGaussian
+
+    numbers = torch.tensor([[0.1, 0.2, 0.3, -1.0, -1.0, -1.0, 1.0, 1.0, 0.0]])
+    one = LayerGaussian.from_logits(numbers)
+    other = LayerGaussian.from_logits(numbers + torch.tensor([[0, 0, 9, 0, 0, 9, 0, 0, 0]]))
+    actions = torch.tensor([[0.0, 0.5, 7.0]])
+    assert torch.equal(one.logp(actions), other.logp(actions))
+    assert torch.equal(one.entropy(), other.entropy())
+    assert float(one.kl(other)) == 0.0
+    std = np.exp(-1.0)
+    deviations = (np.array([0.0, 0.5]) - [0.1, 0.2]) / std
+    wanted = (-0.5 * deviations**2 - np.log(std) - 0.5 * np.log(2 * np.pi)).sum()
+    assert float(one.logp(actions)) == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"environment": {"multipliers": {"kind": "bins", "values": [0.1, 1.0]}}},
+            "log scale alone",
+        ),
+        ({"network": {"recurrent": True}}, "rllib_ppo has no recurrent policy"),
+        ({"stacked": False}, "learns on stacked fine-tunes"),
+        ({"environments": 5, "workers": 2}, "must be a multiple of workers=2"),
+        ({"algorithm": {"name": "rllib_ppo", "options": {"decision": 16}}}, "Did you mean 'deci"),
+        ({"algorithm": {"name": "rllib_ppo", "options": {"decisions": 9}}}, "must be a multiple"),
+    ],
+)
+def test_what_it_cannot_learn_is_refused(fields, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        Training(training(**fields), tmp_path)

@@ -1,0 +1,235 @@
+"""`l2o tune`: what is searched and refused, and that a search finds, stops, goes on."""
+
+import copy
+import json
+import os
+import sys
+
+import pytest
+import torch
+
+from l2o.benchmarks.tuning.engines import SCHEDULERS, make_scheduler, make_searcher
+from l2o.benchmarks.tuning.fine_tunes import FineTuneTrial
+from l2o.benchmarks.tuning.kinds import searched
+from l2o.benchmarks.tuning.run import check, run_search
+from l2o.benchmarks.tuning.space import check_space, combinations
+from l2o.benchmarks.tuning.trial import Plan, reports
+from l2o.configs.errors import ConfigError
+from l2o.configs.load import check_config, load_config
+from l2o.configs.tune import TuneConfig
+from l2o.extras import MissingExtraError
+
+pytest.importorskip("ray", reason="Ray is not installed: l2o[ray]")
+pytestmark = pytest.mark.timeout(900)  # Ray takes long to start where others are at work
+
+BASE = """
+task: {name: "tiny:TinyFamily"}
+finetuning: {steps: 30, interval: 5, guidance: {}}
+choice: {schedule: constant}
+"""
+
+
+@pytest.fixture
+def base(tmp_path):
+    path = tmp_path / "base.yaml"
+    path.write_text(BASE)
+    return path
+
+
+def search_of(base, **fields):
+    settings = {
+        "config": str(base),
+        "search": {"base_lr": {"loguniform": [1e-4, 0.5]}},
+        "trials": 4,
+        "reports": 3,
+    }
+    return check_config(TuneConfig, settings | fields, "a test")
+
+
+# --- what is wrong is told before any trial
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"search": {"base_rl": {"choice": [1]}}}, "base_rl.*Did you mean base_lr"),
+        ({"search": {"finetuning.intervall": {"choice": [1]}}}, "Did you mean finetuning.interval"),
+        ({"search": {"base_lr": {"loguniform": [-1, 1]}}}, "loguniform needs a positive low end"),
+        ({"search": {"base_lr": {"uniform": [1, 1]}}}, "low < high"),
+        ({"search": {"base_lr": {"unifrom": [1, 2]}}}, "write one of choice, grid"),
+        ({"search": {"base_lr": {"choice": []}}}, "takes a list"),
+        ({"search": {"base_lr": {"choice": [0.1, "high"]}}}, "base_lr.*'high'"),
+        ({"search": {"optimizer": {"choice": ["sgd", "adamm"]}}}, "Did you mean 'adam'"),
+        ({"search": {"choice.schedule": {"choice": ["cosin"]}}}, "Did you mean 'cosine'"),
+        ({"searcher": "grid"}, "searcher grid needs values, and base_lr has loguniform"),
+        ({"scheduler": "ahsa"}, "Did you mean 'asha'"),
+        ({"searcher": "optunna"}, "Did you mean 'optuna'"),
+        ({"scheduler": {"name": "asha", "options": {"brakets": 1}}}, "scheduler 'asha' refuses"),
+        ({"scheduler": "pbt", "search": {"optimizer": {"choice": ["sgd"]}}}, "cannot change there"),
+        ({"metric": "acuracy"}, "Did you mean 'accuracy'"),
+        ({"metric": "target_acuracy"}, "Did you mean 'accuracy'"),
+        (
+            {
+                "of": "train",
+                "config": "demo",
+                "search": {"seed": {"choice": [1]}},
+                "metric": "loss",
+            },
+            "unknown metric of a training",
+        ),
+        ({"changes": {"guadr": False}}, "Did you mean guard"),
+    ],
+)
+def test_a_wrong_search_is_refused_before_any_trial(base, fields, message, tmp_path):
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        run_search(search_of(base, **fields), tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_ray_there_is_one_message(base, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError, match=r'^l2o tune needs ray: pip install "l2o\[ray\]"'):
+        check(search_of(base))
+
+
+# --- what is searched for
+
+
+@pytest.mark.parametrize(
+    ("metric", "name", "mode"),
+    [
+        (None, "source_validation_accuracy", "max"),
+        ("loss", "source_validation_loss", "min"),
+        ("target_accuracy", "target_accuracy", "max"),
+    ],
+)
+def test_the_metric_and_its_direction_are_the_objectives(base, metric, name, mode):
+    config = search_of(base, metric=metric)
+    of = searched(config, check_space(config))
+    assert (of.metric, of.mode, of.length) == (name, mode, 30)
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_every_scheduler_can_be_made(base, name):
+    domain = {"uniform": [0.01, 0.1]}
+    assert make_scheduler(search_of(base, scheduler=name, search={"base_lr": domain}), 30)
+
+
+def test_searchers_by_name(base):
+    for name in ("random", "optuna"):
+        assert make_searcher(search_of(base, searcher=name))
+    grid = {"base_lr": {"choice": [0.1, 0.2]}, "guard": {"choice": [True, False]}}
+    assert len(list(combinations(search_of(base, searcher="grid", search=grid)))) == 4
+
+
+def test_presets_can_run():
+    for name in ("digits", "layerwise", "policy"):
+        check_space(load_config("tune", name))
+    folder = load_config("tune", "folder")
+    assert folder.searcher.name == "optuna"
+    with pytest.raises(ConfigError, match="no tune preset named 'digit'"):
+        load_config("tune", "digit")
+
+
+# --- a trial is the fine-tune that l2o finetune runs, and takes over another one's state
+
+
+def test_a_changed_trial_goes_on_with_its_own_rates(base):
+    first = FineTuneTrial(load_config("finetune", base, ["base_lr=0.1"]), reports=3)
+    steps = first.steps()
+    next(steps)
+    # As it comes from a file: what is live would change along.
+    state = copy.deepcopy(first.state())
+    second = FineTuneTrial(load_config("finetune", base, ["base_lr=0.02"]), reports=3)
+    second.go_on(copy.deepcopy(state), changed=True)
+    assert second.run.step == first.run.step == 10
+    for one, other in zip(first.run.model.parameters(), second.run.model.parameters()):
+        assert torch.equal(one, other)
+    assert {group["lr"] for group in second.run.optimizer.param_groups} == {0.02}
+    again = FineTuneTrial(load_config("finetune", base, ["base_lr=0.1"]), reports=3)
+    again.go_on(copy.deepcopy(state), changed=False)
+    assert list(again.steps()) == list(steps), "to the last bit"
+
+
+def test_a_trial_killed_before_its_report_tells_it_later(base, tmp_path):
+    config = search_of(base)
+    plan = Plan(config, check_space(config), tmp_path, "source_validation_accuracy")
+    make, folder = searched(config, plan.base).make, tmp_path / "trial"
+    folder.mkdir()
+    whole = list(reports(plan, make, {"base_lr": 0.1}, folder))
+    lines = (folder / "reports.jsonl").read_text().splitlines(keepends=True)
+    (folder / "reports.jsonl").write_text("".join(lines[:-1]))
+    assert list(reports(plan, make, {"base_lr": 0.1}, folder)) == whole
+    assert (folder / "reports.jsonl").read_text().splitlines(keepends=True) == lines
+
+
+# --- searches, on a cluster
+
+
+def read(out):
+    return json.loads((out / "results.json").read_text())
+
+
+def test_a_search_finds_stops_and_goes_on(ray_cluster, base, tmp_path):
+    """One that fails is in the table; a second run computes nothing twice."""
+    domains = {
+        "base_lr": {"choice": [0.1, 0.0001, 0.01]},
+        "choice.rule": {
+            "choice": [None, {"name": "constant_layers", "options": {"multipliers": [1.0]}}]
+        },
+    }
+    config = search_of(base, search=domains, searcher="grid", concurrent=1)
+    found = run_search(config, tmp_path / "out", progress=False)
+    results = read(tmp_path / "out")
+    failed = [each for each in results["trials"] if each["outcome"].startswith("ValueError")]
+    assert len(results["trials"]) == 6
+    assert len(failed) == 3
+    assert "constant_layers has 1 multipliers" in failed[0]["outcome"]
+    values = {each["trial"]: each["value"] for each in results["trials"] if each["value"]}
+    assert results["best"]["value"] == max(values.values())
+    best = load_config("finetune", tmp_path / "out" / "best.yaml")
+    assert best.base_lr == results["best"]["params"]["base_lr"]
+    trial = FineTuneTrial(best, reports=3)
+    assert list(trial.steps())[-1]["source_validation_accuracy"] == results["best"]["value"]
+    for name in ("report.html", "report.md", "config.yaml"):
+        assert (tmp_path / "out" / name).exists()
+
+    # As if it had been killed: one trial lacks its last report, the results are not there.
+    (tmp_path / "out" / "results.json").unlink()
+    reports = sorted((tmp_path / "out" / "trials").glob("*/reports.jsonl"))
+    assert len(reports) == 3
+    before = {path: path.stat().st_mtime_ns for path in reports[1:]}
+    lines = reports[0].read_text().splitlines(keepends=True)
+    reports[0].write_text("".join(lines[:-1]))
+    again = run_search(config, tmp_path / "out", progress=False)
+    assert again.steps == found.steps
+    assert {path: path.stat().st_mtime_ns for path in reports[1:]} == before
+    assert read(tmp_path / "out")["best"] == results["best"]
+    assert [each["reports"] for each in read(tmp_path / "out")["trials"]] == [
+        each["reports"] for each in results["trials"]
+    ]
+
+
+def test_a_population_copies_states_and_changes_values(ray_cluster, base, tmp_path):
+    options = {"perturbation_interval": 10, "quantile_fraction": 0.5}
+    config = search_of(
+        base,
+        changes={"finetuning.steps": 40},
+        search={"base_lr": {"loguniform": [1e-5, 0.5]}},
+        scheduler={"name": "pbt", "options": options},
+        reports=4,
+        concurrent=1,
+    )
+    run_search(config, tmp_path / "out", progress=False)
+    trials = read(tmp_path / "out")["trials"]
+    assert len(trials) == 4
+    assert all(each["step"] == 40 for each in trials)
+    changed = [each for each in trials if each["changes"]]
+    assert changed, "nobody took over another's state"
+    for each in changed:
+        assert [row["step"] for row in each["reports"]] == sorted(
+            {row["step"] for row in each["reports"]}
+        )
+        assert each["params"] == each["changes"][-1]["params"]
+    assert not [path for path in (tmp_path / "out" / "trials").rglob("*") if path.suffix == ".pkl"]
+    assert os.environ.get("TUNE_DISABLE_SIGINT_HANDLER") is None
