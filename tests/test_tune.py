@@ -170,10 +170,12 @@ def read(out):
     return json.loads((out / "results.json").read_text())
 
 
+# Each trial is a process that loads torch, which takes long where others do, too.
+@pytest.mark.timeout(900)
 def test_a_search_finds_stops_and_goes_on(ray_cluster, base, tmp_path):
     """One that fails is in the table; a second run computes nothing twice."""
     domains = {
-        "base_lr": {"choice": [0.1, 0.0001, 0.01]},
+        "base_lr": {"choice": [0.1, 0.0001]},
         "choice.rule": {
             "choice": [None, {"name": "constant_layers", "options": {"multipliers": [1.0]}}]
         },
@@ -182,8 +184,8 @@ def test_a_search_finds_stops_and_goes_on(ray_cluster, base, tmp_path):
     found = run_search(config, tmp_path / "out", progress=False)
     results = read(tmp_path / "out")
     failed = [each for each in results["trials"] if each["outcome"].startswith("ValueError")]
-    assert len(results["trials"]) == 6
-    assert len(failed) == 3
+    assert len(results["trials"]) == 4
+    assert len(failed) == 2
     assert "constant_layers has 1 multipliers" in failed[0]["outcome"]
     values = {each["trial"]: each["value"] for each in results["trials"] if each["value"]}
     assert results["best"]["value"] == max(values.values())
@@ -197,7 +199,7 @@ def test_a_search_finds_stops_and_goes_on(ray_cluster, base, tmp_path):
     # As if it had been killed: one trial lacks its last report, the results are not there.
     (tmp_path / "out" / "results.json").unlink()
     reports = sorted((tmp_path / "out" / "trials").glob("*/reports.jsonl"))
-    assert len(reports) == 3
+    assert len(reports) == 2
     before = {path: path.stat().st_mtime_ns for path in reports[1:]}
     lines = reports[0].read_text().splitlines(keepends=True)
     reports[0].write_text("".join(lines[:-1]))
@@ -210,6 +212,7 @@ def test_a_search_finds_stops_and_goes_on(ray_cluster, base, tmp_path):
     ]
 
 
+@pytest.mark.timeout(900)
 def test_a_population_copies_states_and_changes_values(ray_cluster, base, tmp_path):
     options = {"perturbation_interval": 10, "quantile_fraction": 0.5}
     config = search_of(
