@@ -16,6 +16,7 @@ from l2o.service.server.jobs.commands import COMMANDS
 from l2o.service.server.jobs.names import check_names
 from l2o.service.server.jobs.paths import OutsideError
 from l2o.service.server.jobs.request import JobRequest
+from l2o.service.server.jobs.rows import Progress
 from l2o.service.server.jobs.submitting import submit
 
 
@@ -177,19 +178,38 @@ def test_extends_names_presets_only(runner, tmp_path):
     ("fields", "message"),
     [
         ({"command": "finetun"}, "Did you mean 'finetune'"),
-        ({"command": "report"}, "Jobs run: finetune, train, benchmark, predict"),
+        ({"command": "report"}, "Jobs run: finetune, train, benchmark, tune, simulate, predict"),
         ({"config": {"base_lrr": 1.0}}, "base_lr"),
         ({"config": {"base_lr": -1.0}}, "base_lr"),
         ({"config": "- a list"}, "mapping"),
         ({"config": "a: [b"}, "config"),
         ({"needs": {"cores": 500}}, "needs: it needs 500 cores, and the machine has 2"),
         ({"command": "predict", "config": {"run": "jobs/a/run"}}, "images"),
+        ({"command": "tune", "config": {"extends": "digits", "config": "x"}}, "preset of finetune"),
+        ({"command": "tune", "config": {"search": {}}}, "search"),
+        ({"command": "simulate", "config": {"simulator": {"name": "x"}}}, "simulator"),
+        ({"command": "simulate", "config": {"extends": "nope"}}, "preset of simulate"),
     ],
 )
 def test_wrong_requests_say_what_and_how(runner, fields, message):
     with pytest.raises(ConfigError, match=message):
         ask(runner, **{"config": {}} | fields)
     assert nothing_written(runner)
+
+
+def test_searches_and_data_sets_tell_how_far_they_are(runner):
+    search = runner.folder(ask(runner, "tune", {"extends": "digits"}).id)
+    words = COMMANDS["tune"].words(search)
+    assert words == ["tune", str(search.config), "--out", str(search.run), "--resume"]
+    assert COMMANDS["tune"].progress(search) is None
+    (search.run / "trials" / "a").mkdir(parents=True)
+    (search.run / "trials" / "a" / "reports.jsonl").touch()
+    assert COMMANDS["tune"].progress(search) == Progress(1, 18, "trials")
+    drawn = runner.folder(ask(runner, "simulate", {"extends": "digits", "images": 9}).id)
+    assert COMMANDS["simulate"].progress(drawn) is None
+    (drawn.run / "images" / "3").mkdir(parents=True)
+    (drawn.run / "images" / "3" / "000001.png").touch()
+    assert COMMANDS["simulate"].progress(drawn) == Progress(1, 9, "images")
 
 
 def test_after_nowhere_is_refused(runner):

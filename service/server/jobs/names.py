@@ -26,6 +26,7 @@ TABLES = {
     "rule": "l2o.rules:RULES",
     "rewards": "l2o.envs.rewards:REWARDS",
     "algorithm": "l2o.policies.algorithms:ALGORITHMS",
+    "simulator": "l2o.envs.simulators:SIMULATORS",
     "executor": "l2o.envs.runtime.executor:EXECUTORS",
 }
 """The table in which what a field of this name holds is looked up."""

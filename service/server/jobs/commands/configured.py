@@ -1,4 +1,4 @@
-"""Commands that run a config: train, finetune, benchmark."""
+"""Commands that run a config: train, finetune, benchmark, tune, simulate."""
 
 from __future__ import annotations
 
@@ -105,3 +105,43 @@ class Benchmark(Configured):
         files = [folder.run / "cells.jsonl", *folder.run.glob("*/cells.jsonl")]
         done = count_lines(path for path in files if path.is_file())
         return Progress(done, None, "fine-tunes") if done else None
+
+
+class Tune(Configured):
+    """`l2o tune`."""
+
+    name = "tune"
+    about = "search over a config's fields"
+    example = "extends: digits\ntrials: 8\n"
+
+    def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the config with every field; what is searched over is a preset of its command."""
+        config = super().resolve(given)
+        presets = list_presets(config["of"])
+        if config["config"] not in presets:
+            raise ConfigError(
+                f"config = {config['config']!r}: a job searches over a preset of {config['of']}: "
+                f"{', '.join(presets)}; what is to be otherwise belongs in `changes`"
+            )
+        return config
+
+    def progress(self, folder: JobFolder) -> Progress | None:
+        """Return the trials that have reported; how many there will be, where that is known."""
+        done = len(list((folder.run / "trials").glob("*/reports.jsonl")))
+        config = parse_yaml(folder.config.read_text(encoding="utf-8"), str(folder.config))
+        grid = config.get("searcher", {}).get("name") == "grid"
+        return Progress(done, None if grid else config.get("trials"), "trials") if done else None
+
+
+class Simulate(Configured):
+    """`l2o simulate`."""
+
+    name = "simulate"
+    about = "draw labelled synthetic images"
+    example = "extends: garments\nimages: 500\n"
+
+    def progress(self, folder: JobFolder) -> Progress | None:
+        """Return the images that are drawn."""
+        done = sum(1 for _ in (folder.run / "images").glob("*/*.png"))
+        config = parse_yaml(folder.config.read_text(encoding="utf-8"), str(folder.config))
+        return Progress(done, config.get("images"), "images") if done else None
