@@ -40,6 +40,7 @@ EXTRA_OF = {
     "uvicorn": "serve",
     "starlette": "serve",
     "prometheus_client": "serve",
+    "uvloop": "serve",
     "psutil": "serve",
     "hypothesis": "dev",
     "schemathesis": "dev",
