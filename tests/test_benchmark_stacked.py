@@ -18,7 +18,7 @@ from stacked_cells import (
 from tiny import TinyFamily
 
 from l2o.benchmarks import make_plan, run_benchmark
-from l2o.benchmarks.cells import cell as cell_module
+from l2o.benchmarks.cells import curve as curve_module
 from l2o.benchmarks.cells.cell import run_cell
 from l2o.benchmarks.cells.queue import CellQueue
 from l2o.benchmarks.cells.record import Record, finite
@@ -39,7 +39,7 @@ from l2o.signals.spec import SignalSpec
 @pytest.fixture
 def unrounded(monkeypatch):
     """Records hold every digit."""
-    monkeypatch.setattr(cell_module, "finite", partial(finite, digits=17))
+    monkeypatch.setattr(curve_module, "finite", partial(finite, digits=17))
 
 
 @pytest.mark.parametrize(("family", "loss"), [("Varied", 1e-5), ("Double", 1e-10)])

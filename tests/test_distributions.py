@@ -78,7 +78,7 @@ print("at", l2o.__file__)
 for name in l2o.list_policies():
     l2o.load_policy(name)
     print("policy", name)
-for kind in ("train", "finetune", "benchmark", "simulate"):
+for kind in ("train", "finetune", "benchmark", "simulate", "tune"):
     for name in list_presets(kind):
         load_config(kind, name)
         print("preset", kind, name)

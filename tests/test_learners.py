@@ -32,7 +32,8 @@ def make(name, **fields):
 
 
 def test_every_algorithm_is_tried():
-    assert OPTIONS.keys() == ALGORITHMS.keys()
+    # RLlib's needs a cluster: tests/test_rllib.py.
+    assert OPTIONS.keys() == ALGORITHMS.keys() - {"rllib_ppo"}
 
 
 def test_a_learner_is_imported_when_it_is_used():
@@ -42,7 +43,7 @@ def test_a_learner_is_imported_when_it_is_used():
         "print(ALGORITHMS['evolution'].__name__, 'l2o.policies.sb3.ppo' in modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == f"True {len(OPTIONS)} False\nEvolutionLearner False\n"
+    assert done.stdout == f"True {len(OPTIONS) + 1} False\nEvolutionLearner False\n"
 
 
 @pytest.mark.parametrize("name", OPTIONS)

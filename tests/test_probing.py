@@ -267,7 +267,7 @@ def test_the_study_tells_what_there_is_to_win(tmp_path):
         seen[..., DEFAULT_SIGNALS.index("loss")] = moves
         target = np.array([[0.9 - 0.4 * moves, 0.5 + 0.4 * moves, 0.6]] * 2)
         facts = {"kind": f"k{number % 2}", "pretraining": "same", "architecture": "mlp"}
-        scores = target, target[0][::-1].copy(), np.zeros(3), np.zeros(3, bool)
+        scores = target, 1.0 - target[0], np.zeros(3), np.zeros(3, bool)
         trials.append(Trial(number, facts, seen, *scores, 0.1, 10))
     points = tuple(Point(*each) for each in POINTS)
     save_data_set(tmp_path, DataSet(tuple(DEFAULT_SIGNALS), points, trials))

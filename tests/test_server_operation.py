@@ -56,7 +56,9 @@ def test_health_counters_and_the_page_of_requests(asked):
 
 
 def test_a_token_is_drawn_once_and_is_nobody_elses_to_read(asked, tmp_path):
-    asked()
+    # One server at a time: the first one ends.
+    with TestClient(create_app(Settings(data=tmp_path / "data"))):
+        pass
     first = (tmp_path / "data" / "token").read_text()
     asked()
     assert (tmp_path / "data" / "token").read_text() == first
@@ -110,10 +112,13 @@ def test_a_database_that_is_locked_says_to_try_again(asked, monkeypatch):
     database = client.app.state.context.database
     with sqlite3.connect(database.path, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
-        answer = client.post(f"/v1/sessions/{session}/decisions", json={"step": 10})
+        refused = client.post("/v1/sessions", json=OPENING)
+        # Decisions go into the journal first, and wait for nobody.
+        decided = client.post(f"/v1/sessions/{session}/decisions", json={"step": 10})
         other.execute("ROLLBACK")
-    assert answer.status_code == 503
-    assert client.post(f"/v1/sessions/{session}/decisions", json={"step": 10}).status_code == 200
+    assert refused.status_code == 503
+    assert decided.status_code == 200
+    assert client.post("/v1/sessions", json=OPENING).status_code == 201
 
 
 def test_a_backup_is_whole_while_the_server_goes_on(asked, tmp_path):

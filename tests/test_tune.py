@@ -180,7 +180,9 @@ def test_a_search_finds_stops_and_goes_on(ray_cluster, base, tmp_path):
             "choice": [None, {"name": "constant_layers", "options": {"multipliers": [1.0]}}]
         },
     }
-    config = search_of(base, search=domains, searcher="grid", concurrent=1)
+    # By fifo: whom ASHA stops depends on who reports first.
+    whole = {"searcher": "grid", "scheduler": "fifo", "concurrent": 1}
+    config = search_of(base, search=domains, **whole)
     found = run_search(config, tmp_path / "out", progress=False)
     results = read(tmp_path / "out")
     failed = [each for each in results["trials"] if each["outcome"].startswith("ValueError")]

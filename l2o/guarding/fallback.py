@@ -18,12 +18,8 @@ from l2o.layers.groups import LayerGroup
 from l2o.registry import unknown_name
 from l2o.schedules import SCHEDULES
 from l2o.signals import MISSING, Measurement
+from l2o.signals.table import LAYER_FIELDS
 from l2o.tensors import on_host
-
-_OF_LAYERS = frozenset(
-    {"weight_norm", "gradient_norm", "update_norm", "gradient_dot_update", "start_norm"}
-    | {"drift_norm", "base_lr"}
-)
 
 
 def as_fallback(fallback: str | Policy | None) -> Policy | None:
@@ -70,7 +66,7 @@ def unmeasured(
         known["progress"] = on_host(min(step / total_steps, 1.0))
         known["steps_left"] = on_host(float(max(total_steps - step, 0)))
     nothing = {
-        f.name: on_host([MISSING] * len(groups) if f.name in _OF_LAYERS else MISSING)
+        f.name: on_host([MISSING] * len(groups) if f.name in LAYER_FIELDS else MISSING)
         for f in fields(Measurement)
         if f.name not in known
     }
