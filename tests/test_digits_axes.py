@@ -62,7 +62,7 @@ def test_every_architecture_trains_the_same_stacked(name):
     task = small(architecture=name, width=4, source_images=64).sample(0)
     stack = StackedFineTune(config, 2, 10)
     stack.reset({i: Start(task, seed=i) for i in range(2)})
-    stack.set_multipliers(torch.full((2, 8), 0.5))
+    stack.set_multipliers(torch.full((2, 10), 0.5))
     for _ in range(2):
         stack.advance()
     for seed in range(2):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sqlite3
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -133,6 +134,13 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(MissingExtraError)
     async def lacking(request: Request, error: MissingExtraError) -> Response:
         return Problem(503, str(error), "install it on the server").response()
+
+    @app.exception_handler(sqlite3.OperationalError)
+    async def busy(request: Request, error: sqlite3.OperationalError) -> Response:
+        # Locked by another process for longer than it is waited for, or on a full disk.
+        told = f"the database cannot be written or read now: {error}"
+        remedy = "try again in a moment; GET /readyz tells whether it can"
+        return Problem(503, told, remedy, {"Retry-After": "1"}).response()
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
