@@ -40,6 +40,10 @@ def pytest_ignore_collect(collection_path, config):
 
 
 def pytest_collection_modifyitems(config, items):
+    for item in items:
+        # A cluster's processes load torch one after the other: on a busy machine that takes long.
+        if "ray_cluster" in getattr(item, "fixturenames", ()) or "ray]" in item.nodeid:
+            item.add_marker(pytest.mark.timeout(900))
     # Two processes share the tests: what takes longest is not to begin when all else has ended.
     items.sort(key=lambda item: item.path.stem not in LONGEST)
     if config.getoption("quick"):
