@@ -216,7 +216,8 @@ def test_a_search_finds_stops_and_goes_on(ray_cluster, base, tmp_path):
 
 @pytest.mark.timeout(900)
 def test_a_population_copies_states_and_changes_values(ray_cluster, base, tmp_path):
-    options = {"perturbation_interval": 10, "quantile_fraction": 0.5}
+    # In step, so that who takes over whose state does not depend on who is first.
+    options = {"perturbation_interval": 10, "quantile_fraction": 0.5, "synch": True}
     config = search_of(
         base,
         changes={"finetuning.steps": 40},
