@@ -22,6 +22,8 @@ TESTS = Path(__file__).parent
 
 def script(*arguments, **how):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
+    # A cluster that other tests have begun is none of its own, and would not end with it.
+    environment.pop("RAY_ADDRESS", None)
     command = [sys.executable, str(TESTS / "at_work.py"), *arguments]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdout=pipe, stderr=pipe, env=environment, text=True, **how)
@@ -40,7 +42,7 @@ def test_a_stop_keeps_what_came_and_leaves_no_process(kind, how):
     try:
         came = {run.stdout.readline() for _ in range(3)}
         children = psutil.Process(run.pid).children(recursive=True)
-        assert len(children) >= (4 if kind == "processes" else 0)
+        assert len(children) >= (4 if kind == "processes" else 1)
         time.sleep(0.3)
         if how == signal.SIGINT:  # as a terminal does
             os.killpg(run.pid, how)

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from multiprocessing.connection import wait
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from l2o.envs.runtime.executor.actor_process import ActorProcess
-from l2o.envs.runtime.executor.base import Actor, Executor, Numbered, Result, Source, Work
+from l2o.envs.runtime.executor.base import Actor, Numbered, Result, Source, Work
+from l2o.envs.runtime.executor.interruptible import Interruptible
 from l2o.envs.runtime.executor.messages import Done, Failed, Run, Told, Wanted
 from l2o.envs.runtime.executor.worker_process import PATIENCE, WorkerProcess, encoded, end
-from l2o.envs.runtime.interrupts import check_interrupts, deferred_interrupts
+from l2o.envs.runtime.interrupts import check_interrupts
 
 DRAINING = 1.0
 """Seconds in which what is finished is still taken from workers after something has gone wrong."""
 
 
-class Processes(Executor):
+class Processes(Interruptible):
     """Runs pieces in processes of this machine, one torch thread each.
 
     Processes start when there is work, and stay for the next; each actor has one of its own. As a
@@ -47,7 +46,6 @@ class Processes(Executor):
         self._actors: list[ActorProcess] = []
         self._busy = False
         self._closed = False
-        self._interrupts: AbstractContextManager[None] | None = None
 
     def share(self, work: Work[Result], source: Source) -> Iterator[Result]:
         """Run the work in each process, and serve the pieces that it asks for."""
@@ -66,26 +64,6 @@ class Processes(Executor):
         actors, self._actors = self._actors, []
         crew, self._crew = self._crew, []
         end([*crew, *(each.leave() for each in actors)])
-
-    def __enter__(self) -> Self:
-        """Note Ctrl-C from now on."""
-        self._interrupts = deferred_interrupts()
-        self._interrupts.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool | None:
-        """End all processes; raise the Ctrl-C that was noted and not yet raised."""
-        try:
-            self.close()
-        finally:
-            interrupts, self._interrupts = self._interrupts, None
-            kept = interrupts.__exit__(kind, error, trace) if interrupts is not None else None
-        return kept
 
     def _share(self, work: Work[Result], source: Source) -> Iterator[Result]:
         self._refuse_if_closed()

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from l2o.envs.runtime.cache_folder import cache_folder
-from l2o.envs.runtime.executor.base import Actor, Executor, Numbered, Result, Source, Work
+from l2o.envs.runtime.executor.base import Actor, Numbered, Result, Source, Work
+from l2o.envs.runtime.executor.interruptible import Interruptible
 from l2o.envs.runtime.executor.messages import Run
 from l2o.envs.runtime.executor.on_ray.actor import RayActor
 from l2o.envs.runtime.executor.on_ray.cluster import connect, usable_cpus
@@ -19,7 +18,6 @@ from l2o.envs.runtime.executor.on_ray.crew import Crew
 from l2o.envs.runtime.executor.on_ray.handle import Handle
 from l2o.envs.runtime.executor.on_ray.worker import sent_by_value
 from l2o.envs.runtime.executor.start import THREADS
-from l2o.envs.runtime.interrupts import deferred_interrupts
 from l2o.extras import require
 
 SHIPPED = "L2O_"
@@ -28,7 +26,7 @@ BUT = {"L2O_CACHE"}
 """But for these: where a node's files lie is the node's."""
 
 
-class OnRay(Executor):
+class OnRay(Interruptible):
     """Runs pieces in the workers of a Ray cluster, one torch thread each.
 
     A worker that dies (of a signal, or with its node) is replaced, and another takes what it had
@@ -84,7 +82,6 @@ class OnRay(Executor):
         self._crew: list[Handle] = []
         self._actors: list[RayActor] = []
         self._busy = self._closed = False
-        self._interrupts: AbstractContextManager[None] | None = None
 
     def carry(self, files: Iterable[Path]) -> None:
         """Put files of the cache folder into the object store, for nodes that lack them."""
@@ -119,26 +116,6 @@ class OnRay(Executor):
         _kill(crew)
         for each in actors:
             each.close()
-
-    def __enter__(self) -> Self:
-        """Note Ctrl-C from now on."""
-        self._interrupts = deferred_interrupts()
-        self._interrupts.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool | None:
-        """End all workers; raise the Ctrl-C that was noted and not yet raised."""
-        try:
-            self.close()
-        finally:
-            interrupts, self._interrupts = self._interrupts, None
-            kept = interrupts.__exit__(kind, error, trace) if interrupts is not None else None
-        return kept
 
     def __call__(self) -> Handle:
         """Begin to start a worker (`Maker`)."""

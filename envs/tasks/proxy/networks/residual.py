@@ -18,12 +18,16 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, outputs: int, stride: int) -> None:
         super().__init__()
         self.conv1 = build(nn.Conv2d, channels, outputs, 3, stride=stride, padding=1)
-        self.norm1 = nn.GroupNorm(_GROUPS, outputs)
+        self.norm1 = self.norm(outputs)
         self.conv2 = build(nn.Conv2d, outputs, outputs, 3, padding=1)
-        self.norm2 = nn.GroupNorm(_GROUPS, outputs)
+        self.norm2 = self.norm(outputs)
         self.shortcut: nn.Module = nn.Identity()
         if stride > 1 or channels != outputs:
             self.shortcut = build(nn.Conv2d, channels, outputs, 1, stride=stride)
+
+    def norm(self, channels: int) -> nn.Module:
+        """Make a normalisation of so many channels."""
+        return nn.GroupNorm(_GROUPS, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's activations."""
@@ -38,6 +42,7 @@ class ResidualNetwork(SmallNetwork):
     """
 
     depths: ClassVar[tuple[int, ...]] = (2, 3, 4)
+    block: ClassVar[type[ResidualBlock]] = ResidualBlock
 
     @classmethod
     def count_layers(cls, depth: int) -> int:
@@ -53,7 +58,7 @@ class ResidualNetwork(SmallNetwork):
             # Halve the resolution in the first two blocks, double the channels where it is halved.
             stride = 2 if index < 2 else 1
             outputs = channels * stride
-            blocks.append(ResidualBlock(channels, outputs, stride))
+            blocks.append(self.block(channels, outputs, stride))
             channels = outputs
         self.blocks = nn.Sequential(*blocks)
         return channels
