@@ -29,7 +29,7 @@ class Candidate:
     Example:
         >>> choice = {"schedule": "cosine", "profile": "frozen_backbone"}
         >>> Candidate("cosine, frozen", choice).policy()
-        SchedulePolicy(Cosine(...), FrozenBackbone(), interval=1)
+        SchedulePolicy(Cosine(end=0.0), FrozenBackbone(), interval=1)
     """
 
     name: str

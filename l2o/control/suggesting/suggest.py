@@ -39,27 +39,22 @@ def suggest(
 ) -> Suggestion:
     """Try candidates in short runs of a training, and say which to take for the whole of it.
 
-    Each candidate trains the model for `steps` steps on the same batches, from the same beginning,
-    as if that were all of a training. Taken is the one that moves the backbone least among those
-    that are nearly as good as the best on `validation` (`l2o.control.suggesting.choosing`). Model,
-    optimizer and random states are left bit by bit as they were; so are those of a loader's own
-    generator. Call it before a controller is attached, and before or after making LR schedulers,
-    which are not stepped.
+    Each candidate trains the model for `steps` steps on the same batches, from the same beginning.
+    Taken is the one that moves the backbone least among those nearly as good as the best on
+    `validation`. Model, optimizer and random states are left bit by bit as they were.
 
     Args:
-        model: the network that is about to be fine-tuned.
-        optimizer: its optimizer, at the learning rate that you mean to use.
-        batches: to train on: a `DataLoader`, a list, or anything that can be gone through again.
-        loss: `loss(model, batch)`, a scalar tensor; it moves the batch to the device if need be.
-        validation: batches that are not trained on. Those of the synthetic source will do; real
-            labelled ones are better, if there are some.
-        metric: `metric(model, batch)`, larger is better; None takes the accuracy where the labels
-            are class numbers and the model's outputs have a column for each, else −`loss`.
+        model: the network that is about to be fine-tuned, in the mode in which you train it.
+        optimizer: at the learning rate that you mean to use; it has no controller yet.
+        batches: to train on: a `DataLoader`, a list, or what can be gone through again and again.
+        loss: `loss(model, batch)`, a scalar tensor.
+        validation: batches that are not trained on; real labelled ones are best.
+        metric: `metric(model, batch)`, larger is better; None takes the accuracy where labels are
+            class numbers and the outputs have a column for each, else −`loss`.
         labels: of a batch; by default its second part, or its key `labels`.
         steps: of each run.
         total_steps: of the training that is to come, for a warning where runs are much shorter.
-        candidates: names, policies, or both; None takes `CANDIDATES`: trust ratios of four sizes,
-            a cosine with one rate and with a small one for the backbone, and `asg-base`.
+        candidates: names, policies, or both; None takes `CANDIDATES`.
         head: the new head, see `group_layers`.
         seed: of batches and whatever is drawn.
 
@@ -71,24 +66,15 @@ def suggest(
 
     Example:
         >>> images = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
-        >>> data = [(images, (images[:, 0] > 0).long())]
-        >>> model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        >>> data, model = [(images, (images[:, 0] > 0).long())], nn.Linear(8, 2)
         >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        >>> def loss(model, batch):
-        ...     return nn.functional.cross_entropy(model(batch[0]), batch[1])
-        >>> found = suggest(model, optimizer, data, loss, validation=data, steps=20,
-        ...                 candidates=["cosine", "trust ratio 1 %"])
-        >>> found.name in ("cosine", "trust ratio 1 %"), found.scored_by
-        (True, 'accuracy')
+        >>> loss = lambda model, batch: nn.functional.cross_entropy(model(batch[0]), batch[1])
+        >>> suggest(model, optimizer, data, loss, validation=data, steps=20).scored_by
+        'accuracy'
     """
-    steps = check_steps("steps", steps) or 0
-    if steps < 2:
-        raise ValueError(f"steps must be at least 2, got {steps}; a few hundred say more")
-    check_number("seed", seed)
+    steps = _checked(steps, seed, batches=batches, validation=validation)
     total_steps = check_steps("total_steps", total_steps)
     chosen = as_candidates(candidates)
-    for name, given in (("batches", batches), ("validation", validation)):
-        _check_again(name, given)
     inner, _ = unwrap_optimizer(optimizer)
     groups = group_layers(model, head=head)
     with _as_they_were(model, inner, batches, validation) as before:
@@ -140,6 +126,17 @@ def _as_they_were(model: nn.Module, optimizer: Optimizer, *loaders: Any) -> Iter
             yield before
         finally:
             before.put_back()
+
+
+def _checked(steps: int, seed: int, **loaders: Any) -> int:
+    """Return the number of steps; raise unless it and the others can be worked with."""
+    steps = check_steps("steps", steps) or 0
+    if steps < 2:
+        raise ValueError(f"steps must be at least 2, got {steps}; a hundred say more")
+    check_number("seed", seed)
+    for name, given in loaders.items():
+        _check_again(name, given)
+    return steps
 
 
 def _check_again(name: str, given: Any) -> None:
