@@ -59,6 +59,10 @@ STUDIES: dict[str, tuple[str, str]] = {
         "What of a server that is killed, fed nonsense, filled with sessions?",
     ),
     "damage": ("l2o.service.damage.study:Damage", "Are damaged files refused, or made anew?"),
+    "kills": (
+        "l2o.service.load.fine_tune_kills:FineTuneKills",
+        "Does a fine-tune that is killed and gone on with end in the same weights?",
+    ),
     "jobs": (
         "l2o.service.load.job_kills:JobKills",
         "Is a job lost when its server is killed, or the machine?",
