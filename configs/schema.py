@@ -54,7 +54,7 @@ class FineTuning(Strict):
     steps: Steps | None = None
     """Length in optimizer steps; null takes the task's."""
     optimizer: Named = Named(name="sgd")
-    """Inner optimizer: sgd, sgd_lr_momentum, adam, adamw, rmsprop, or one of the table's rivals."""
+    """Inner optimizer: sgd, sgd_lr_momentum, adam, adamw, rmsprop, lion, or one of the rivals."""
     guidance: dict[str, Options] = {"proxy_kl": {"weight": 0.3}}
     """Guidance terms added to the loss: name -> arguments; {} is plain fine-tuning."""
     interval: Interval = 10

@@ -45,6 +45,14 @@ STUDIES: dict[str, tuple[str, str]] = {
         f"{_HERE}.offline:Offline",
         "What has a data set of trials to win, and what does a forest win of it?",
     ),
+    "claims": (
+        f"{_HERE}.claims:Claims",
+        "What must a policy that adapts show, and what was measured of it?",
+    ),
+    "suggestions": (
+        f"{_HERE}.suggestions:Suggestions",
+        "Is what l2o suggest picks better than one thing for all tasks?",
+    ),
     "early-stopping": (
         f"{_HERE}.early_stopping:EarlyStopping",
         "What does ASHA save over a grid that is run to the end?",
