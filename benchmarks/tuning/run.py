@@ -76,17 +76,34 @@ def run_search(config: TuneConfig, out: str | Path, progress: bool | None = None
         KeyboardInterrupt: Ctrl-C; what trials have reported is kept.
     """
     base, of = check(config)
-    out = Path(out).absolute()
-    with run_lock(out):
-        connect(config.ray.address, config.ray.timeout, who="l2o tune")
-        write_atomically(out / "config.yaml", dump_config(config))
-        began = time.time()
-        plan = Plan(config, base, out, of.metric, config.scheduler.name in WITH_STATES)
-        shown = sys.stderr.isatty() if progress is None else progress
-        ended, reached = _fit(plan, of, shown)
-        found = collect(plan, of, ended, reached, time.time() - began)
+    with run_lock(Path(out).absolute()):
+        plan, found = _find(config, base, of, out, progress)
         write_search(plan, of, found)
     return found
+
+
+def find(config: TuneConfig, out: str | Path, progress: bool | None = None) -> tuple[Plan, Found]:
+    """Search in a folder, and leave what trials left there; `run_search` writes it up, too.
+
+    Raises:
+        ValueError, NoClusterError, FolderInUseError, KeyboardInterrupt: as `run_search`.
+    """
+    base, of = check(config)
+    with run_lock(Path(out).absolute()):
+        return _find(config, base, of, out, progress)
+
+
+def _find(
+    config: TuneConfig, base: Any, of: Searched, out: str | Path, progress: bool | None
+) -> tuple[Plan, Found]:
+    out = Path(out).absolute()
+    connect(config.ray.address, config.ray.timeout, who="l2o tune")
+    write_atomically(out / "config.yaml", dump_config(config))
+    began = time.time()
+    plan = Plan(config, base, out, of.metric, config.scheduler.name in WITH_STATES)
+    shown = sys.stderr.isatty() if progress is None else progress
+    ended, reached = _fit(plan, of, shown)
+    return plan, collect(plan, of, ended, reached, time.time() - began)
 
 
 def _fit(plan: Plan, of: Searched, shown: bool) -> tuple[dict[int, str], dict[int, int]]:
