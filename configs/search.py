@@ -102,6 +102,11 @@ class Search(Strict):
     def _check(self) -> Search:
         if not self.fields and self.layers is None:
             raise ValueError("search has neither fields nor layers: give what is searched over")
+        if self.equal_time and self.scheduler.name in CHANGING:
+            raise ValueError(
+                f"equal_time is not for scheduler {self.scheduler.name}: a population's fine-tunes "
+                "are whole, so that as many take as long; leave it out"
+            )
         if self.searcher.name == "grid":
             raise ValueError("searcher grid has no budget of fine-tunes; write a grid of the table")
         for field, domain in self.by_layer(1).items():

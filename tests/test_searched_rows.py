@@ -43,6 +43,7 @@ def rows(**searches):
             {"search": {"fields": {"optimizer": {"choice": ["sgd"]}}, "scheduler": "pbt"}},
             "cannot change there",
         ),
+        ({"search": {**PBT, "equal_time": True}}, "equal_time is not for scheduler pbt"),
         ({"search": ASHA, "policy": "asg-base"}, "policy and search are both given"),
         ({"search": ASHA, "adaptation": {"method": "cbst"}}, "adaptation and search are both"),
     ],

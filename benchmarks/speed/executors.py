@@ -6,7 +6,7 @@ import random
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -18,7 +18,6 @@ from l2o.benchmarks.speed.base import Figure, Measured, Measurement, hold
 from l2o.benchmarks.studies.local_cluster import kill_node, local_cluster, workers_of
 from l2o.benchmarks.studies.options import Overrides, count
 from l2o.configs.load import load_table
-from l2o.configs.schema import Named
 from l2o.envs.runtime.executor import Executor, OnRay, Processes
 from l2o.extras import require
 
@@ -132,7 +131,9 @@ def _run(make: Any, cells: list[Cell], meddle: Any = None) -> tuple[float, Any, 
 def _warm(cell: Cell) -> None:
     """Import what a cell needs, and sample its task."""
     short = cell.finetuning.model_copy(update={"steps": 10})
-    run_cell(Cell(**{**vars(cell), "finetuning": short, "task": Named(**cell.task.model_dump())}))
+    record = run_cell(replace(cell, finetuning=short))
+    if record.error is not None:
+        raise RuntimeError(f"a fine-tune failed: {record.error}")
 
 
 def _row(

@@ -7,7 +7,8 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -111,15 +112,13 @@ def _fit(plan: Plan, of: Searched, shown: bool) -> tuple[dict[int, str], dict[in
     from ray import tune
 
     config = plan.config
-    quiet = {name: os.environ.get(name) for name in QUIET}
-    os.environ.update(QUIET)
     shutil.rmtree(plan.out / RAYS, ignore_errors=True)
     needs = {"cpu": 1.0 if config.ray.cpus is None else config.ray.cpus, "gpu": config.ray.gpus}
     grid = config.searcher.name == "grid"
     has_grid = any("grid" in domain for domain in config.search.values())
     watch = progress_of(of, shown, len(list(combinations(config))) if grid else config.trials)
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    try:
+    with _variables(config):
         tuner = tune.Tuner(
             tune.with_resources(_sent(plan, of), needs),
             param_space=to_ray(config),
@@ -143,10 +142,23 @@ def _fit(plan: Plan, of: Searched, shown: bool) -> tuple[dict[int, str], dict[in
         )
         with watch:
             tuner.fit()
-    finally:
-        for name, value in quiet.items():
-            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
     return watch.ended, {number: step for number, (_, step, _) in watch.rows.items()}
+
+
+@contextmanager
+def _variables(config: TuneConfig) -> Iterator[None]:
+    """Have in the environment what Ray Tune reads there, for as long as the search takes."""
+    wanted = QUIET
+    if config.concurrent is not None:
+        # Ray Tune would start workers for trials to come, and end them once one is free.
+        wanted = {**QUIET, "TUNE_MAX_PENDING_TRIALS_PG": str(config.concurrent)}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
 def _sent(plan: Plan, of: Searched) -> Callable[[dict[str, Any]], None]:
