@@ -61,6 +61,10 @@ STUDIES: dict[str, tuple[str, str]] = {
         f"{_HERE}.tuned_rivals:TunedRivals",
         "Is a policy's one fine-tune better than what Ray Tune finds with many?",
     ),
+    "driver-kills": (
+        f"{_HERE}.driver_kills:DriverKills",
+        "Does a program on Ray go on where it was killed, and come to the same?",
+    ),
     "attention": (f"{_HERE}.attention:Attention", "Where do fine-tuned networks look? Grad-CAM."),
     "service": (
         "l2o.service.load.study:ServiceStudy",
