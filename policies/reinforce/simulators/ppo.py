@@ -43,10 +43,10 @@ class PPOSearch(Search):
     def __init__(
         self,
         *,
-        batch: int = 16,
-        learning_rate: float = 0.01,
-        epochs: int = 5,
-        std: float = 0.3,
+        batch: int = 8,
+        learning_rate: float = 0.03,
+        epochs: int = 10,
+        std: float = 0.5,
         **given: Any,
     ) -> None:
         super().__init__(**given)

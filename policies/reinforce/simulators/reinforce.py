@@ -39,9 +39,9 @@ class Reinforce(Search):
     def __init__(
         self,
         *,
-        batch: int = 16,
+        batch: int = 8,
         learning_rate: float = 0.1,
-        std: float = 0.3,
+        std: float = 0.5,
         smallest_std: float = 0.05,
         baseline: float = 0.8,
         **given: Any,
