@@ -54,9 +54,7 @@ class Uniform(PointDistribution):
             raise ValueError(f"{', '.join(both)}: given in ranges and in weights; keep one of them")
         self.part = space.narrow(**ranges)
         self._given = {name: ranges[name] for name in space if name in ranges}
-        self.weights = {
-            name: check_weights(space, name, given) for name, given in weights.items()
-        }
+        self.weights = {name: check_weights(space, name, given) for name, given in weights.items()}
 
     def draw(self, generator: np.random.Generator) -> dict[str, Value]:
         """Draw a point, dimension by dimension."""

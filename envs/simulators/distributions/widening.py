@@ -66,7 +66,9 @@ class Widening:
         weights: Mapping[str, Mapping[str, float]] | None = None,
     ) -> None:
         if not low < high:
-            raise ValueError(f"low={low} must be below high={high}; else ranges move back and forth")
+            raise ValueError(
+                f"low={low} must be below high={high}; else ranges move back and forth"
+            )
         if not 0 < step <= 1:
             raise ValueError(f"step={step} is no share above 0 and up to 1; give one")
         if buffer < 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -18,7 +18,8 @@ from l2o.envs.simulators.learning.setting import Result, Setting, Trial
 from l2o.envs.simulators.learning.trials import run_trials
 from l2o.registry import lookup
 
-Run = Callable[[Sequence[Trial]], Sequence[Result]]
+_LARGEST = 1e6
+"""Rewards are observed within it; of shares, the metrics that they mostly are, it says nothing."""
 
 
 class SimulatorEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
@@ -40,10 +41,13 @@ class SimulatorEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         failed: reward of an episode that fails; None: the metric at chance, or 0.
 
     Observation: float32 `[1]`, the last episode's reward, 0 at first. Action: `Box(-1, 1)` of the
-    numbers that `self.actions.names` lists. `info` has the distribution as plain data, the result's
-    `error`, and the seconds of drawing and training.
+    numbers that `self.actions.names` lists. `info` has the distribution as plain data, and `error`:
+    why the episode failed, "" if it did not.
 
     `reset(options={"seed": 3})` fixes what images, head and batches are drawn from.
+
+    Attributes:
+        result: of the last episode, with its seconds of drawing and training.
 
     Raises:
         ValueError: unknown names or impossible values.
@@ -78,8 +82,9 @@ class SimulatorEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         space = self.setting.simulator.parameters
         self.actions: Actions = lookup("action", ACTIONS, actions)(space)
         self.action_space = gym.spaces.Box(-1.0, 1.0, (self.actions.width,), np.float32)
-        self.observation_space = gym.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+        self.observation_space = gym.spaces.Box(-_LARGEST, _LARGEST, (1,), np.float32)
         self.failed = worst(self.setting) if failed is None else failed
+        self.result: Result | None = None
         self._seed: int | None = None
         self._last = 0.0
 
@@ -94,9 +99,7 @@ class SimulatorEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         self._seed = int((options or {}).get("seed", drawn))
         return self._observe(), {"seed": self._seed}
 
-    def step(
-        self, action: Any
-    ) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Draw, train, validate; the episode ends."""
         if self._seed is None:
             raise gym.error.ResetNeeded("call reset() before each step()")
@@ -107,16 +110,12 @@ class SimulatorEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
             (result,) = run_trials(self.setting, [trial], executor)
         reward = self.failed if math.isnan(result.reward) else result.reward
         self._last = reward
-        info = {
-            "distribution": plain,
-            "error": result.error,
-            "drawing_seconds": result.drawing,
-            "training_seconds": result.training,
-        }
+        self.result = result
+        info = {"distribution": plain, "error": result.error}
         return self._observe(), reward, True, False, info
 
     def _observe(self) -> NDArray[np.float32]:
-        return np.array([self._last], np.float32)
+        return np.array([np.clip(self._last, -_LARGEST, _LARGEST)], np.float32)
 
 
 def worst(setting: Setting) -> float:

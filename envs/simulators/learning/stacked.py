@@ -57,7 +57,8 @@ def fine_tune_stacked(
         ValueError: a setting that has no stacked form.
     """
     starts = {
-        run: Start(task, seed=seed) for run, (task, seed) in enumerate(zip(tasks, seeds, strict=True))
+        run: Start(task, seed=seed)
+        for run, (task, seed) in enumerate(zip(tasks, seeds, strict=True))
     }
     prototype = tasks[0].build_model()
     layers = len(group_layers(prototype, head=prototype.get_classifier()))
@@ -66,7 +67,10 @@ def fine_tune_stacked(
     policies = SlotPolicies(policy.signals, layers)
     for run in starts:
         mine = policy.of_length(int(stack.steps[run]))
-        mine.check(group_layers(prototype, head=prototype.get_classifier()), total_steps=int(stack.steps[run]))
+        mine.check(
+            group_layers(prototype, head=prototype.get_classifier()),
+            total_steps=int(stack.steps[run]),
+        )
         policies.begin(run, mine, layers)
     while not stack.done.all():
         chosen = policies.decide(stack.observation, starts)

@@ -103,7 +103,10 @@ class Curriculum(Search):
 
     def state_dict(self) -> dict[str, Any]:
         """Return ends, measurements and random state."""
-        return {"widening": self.widening.state_dict(), "generator": generator_state(self.generator)}
+        return {
+            "widening": self.widening.state_dict(),
+            "generator": generator_state(self.generator),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on."""

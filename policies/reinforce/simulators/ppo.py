@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -118,8 +119,9 @@ class PPOSearch(Search):
         own, numpys = self._random
         kind, keys, *rest = numpys
         return {
-            "policy": self._model.policy.state_dict(),
-            "optimizer": self._model.policy.optimizer.state_dict(),
+            # Copies: training moves them in place.
+            "policy": copy.deepcopy(self._model.policy.state_dict()),
+            "optimizer": copy.deepcopy(self._model.policy.optimizer.state_dict()),
             "torch_random": own.clone(),
             "numpy_random": [kind, torch.from_numpy(keys.astype(np.int64)), *rest],
         }
@@ -170,4 +172,3 @@ class _OneStep(VecEnv):
 
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
         return [False] * self.num_envs
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -98,7 +99,8 @@ class Reinforce(Search):
         return {
             "mean": self.mean.detach().clone(),
             "log_std": self.log_std.detach().clone(),
-            "optimizer": self.optimizer.state_dict(),
+            # A copy: Adam moves its own averages in place.
+            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
             "baseline": self.baseline,
             "generator": self.generator.get_state(),
         }
