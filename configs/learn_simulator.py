@@ -13,7 +13,7 @@ from l2o.configs.schema import FineTuning, Seed
 
 
 class LearnSimulatorConfig(Placed):
-    """`l2o train`, of a simulator: a config that names a `search` learns a distribution over psi."""
+    """`l2o train`, of a simulator: a config with a `search` learns a distribution over psi."""
 
     name: str = "simulator"
     """What the card calls it."""
@@ -36,8 +36,8 @@ class LearnSimulatorConfig(Placed):
     validation_images: Number = 256
     """Drawn images held out, where a label-free score or a curriculum looks at them."""
     reward: str = ""
-    """What a trial is worth, on the real images of `target_validation`: a metric of the task, "" for
-    its main one; or a score that needs no labels: entropy, information, snd, dev."""
+    """What a trial is worth, on the real images of `target_validation`: a metric of the task, ""
+    for its main one; or a score that needs no labels: entropy, information, snd, dev."""
     finetuning: FineTuning = FineTuning(guidance={})
     """The inner training."""
     choice: PolicyChoice = PolicyChoice(schedule="cosine")

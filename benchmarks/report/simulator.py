@@ -1,4 +1,4 @@
-"""The report of a simulator that was learned: scores, psi over learning, images before and after."""
+"""The report of a learned simulator: scores, psi over learning, images before and after."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SHOWN = 12
 
 
 def write_simulator_report(folder: Path) -> Path:
-    """Write `report.html`, `report.md` and figures of a run of `l2o train` that learned a simulator.
+    """Write the report and the figures of a run that learned a simulator.
 
     Raises:
         DamagedFileError: a file of the run is missing or damaged.

@@ -15,7 +15,7 @@ from l2o.envs.simulators.space import Distribution, Point, Space
 
 Pixels = NDArray[np.uint8]
 REDRAWS = 20
-"""How often an image is drawn, from new random numbers, until one that shows nothing is an error."""
+"""How often an image is drawn anew until one that shows nothing is an error."""
 
 
 class Rendered(NamedTuple):
