@@ -1,4 +1,4 @@
-"""Distributions over a simulator's parameters: the contract over the table, exact numbers, files."""
+"""Distributions over a simulator's parameters: the contract, exact numbers, files."""
 
 import json
 
@@ -285,5 +285,5 @@ def test_a_written_distribution_is_read_back(tmp_path):
     by_hand.write_text("- 1\n")
     with pytest.raises(DamagedFileError, match="'distribution'"):
         load_distribution(by_hand, simulator)
-    with pytest.raises(DamagedFileError, match="none.json"):
+    with pytest.raises(DamagedFileError, match=r"none\.json"):
         load_distribution(tmp_path / "none.json", simulator)

@@ -12,6 +12,7 @@ from commands import run
 from gymnasium.utils.env_checker import check_env
 
 import l2o.envs  # noqa: F401  # registers the environment
+from l2o.benchmarks.studies.ranges import RangesStudy, ranges_of
 from l2o.configs.choice import PolicyChoice
 from l2o.configs.load import load_config
 from l2o.configs.schema import FineTuning, Named
@@ -194,13 +195,12 @@ def test_a_search_goes_on_as_if_never_stopped(search):
         one.iterate(towards(goal), 8)
     other = search(seed=5)
     other.load_state_dict(one.state_dict())
-    numpys, torchs = np.random.get_state()[1][:5], torch.get_rng_state()
+    torchs = torch.get_rng_state()
     for each in (one, other):
         for _ in range(2):
             each.iterate(towards(goal), 8)
     assert one.distribution().psi == pytest.approx(other.distribution().psi)
     assert torch.equal(torchs, torch.get_rng_state())
-    assert (numpys == np.random.get_state()[1][:5]).all()
 
 
 def test_reinforce_takes_the_step_of_the_paper():
@@ -356,3 +356,23 @@ def test_a_search_that_nothing_works_in_says_so(tmp_path, monkeypatch):
     config = load_config("train", WORDS[0], WORDS[1:])
     with pytest.raises(ValueError, match=r"all 2 trials of the first iteration failed.*nothing"):
         learn_simulator(config, Path(tmp_path / "none"), progress=False)
+
+
+def test_the_ablation_of_ranges_varies_what_a_row_says(tmp_path):
+    study = RangesStudy(config=WORDS[0], overrides=tuple(WORDS[1:]), seeds=2, out=tmp_path / "kept")
+    rows = study.plan()
+    assert len(rows) == 2 + 2 * len(SIMULATORS["digits"].parameters)
+    config, setting = study.settings(), SMALL
+    space = setting.simulator.parameters
+    without = ranges_of(setting, config, "without noise")
+    assert without.ends("noise") == (space["noise"].default,) * 2
+    assert without.ends("rotation") == (0.0, 60.0)
+    only = ranges_of(setting, config, "only ground")
+    assert only.shares("ground") == pytest.approx(dict.fromkeys(space["ground"].choices, 1 / 3))
+    assert only.ends("rotation") == (space["rotation"].default,) * 2
+    answer = [study.run(row) for row in rows[:3]]
+    table = study.tables(answer)[0]
+    assert [cells[0] for cells in table.rows] == rows[:3]
+    assert table.rows[0][2].startswith("+0.0")
+    with pytest.raises(ValueError, match="learns a policy and has no simulator"):
+        RangesStudy(config="demo").settings()

@@ -56,7 +56,7 @@ def scores_table(scores: Mapping[str, Mapping[str, Any]]) -> Table:
     """Return what each distribution scored, with intervals over its fine-tunes."""
 
     def cell(found: Mapping[str, Any], split: str) -> str:
-        each = estimate(np.asarray([found[split]]), mean)
+        each = estimate(np.asarray([found[split]]).T, mean)
         return f"{100 * each.value:.1f} [{100 * each.low:.1f}, {100 * each.high:.1f}]"
 
     return Table.of(

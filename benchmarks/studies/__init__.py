@@ -53,6 +53,10 @@ STUDIES: dict[str, tuple[str, str]] = {
         f"{_HERE}.tuned_rivals:TunedRivals",
         "Is a policy's one fine-tune better than what Ray Tune finds with many?",
     ),
+    "ranges": (
+        f"{_HERE}.ranges:RangesStudy",
+        "Which of a simulator's parameters does it help to vary? Ranges left out, one by one.",
+    ),
     "attention": (f"{_HERE}.attention:Attention", "Where do fine-tuned networks look? Grad-CAM."),
     "service": (
         "l2o.service.load.study:ServiceStudy",

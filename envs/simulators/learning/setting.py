@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -37,8 +37,8 @@ class Setting:
 
     task: Named
     task_seed: int = 0
-    finetuning: FineTuning = FineTuning()
-    choice: PolicyChoice = PolicyChoice()
+    finetuning: FineTuning = field(default_factory=FineTuning)
+    choice: PolicyChoice = field(default_factory=PolicyChoice)
     images: int = 512
     validation_images: int = 256
     reward: str = ""
@@ -82,7 +82,7 @@ class Setting:
             metrics = self.base_task.build_objectives()[0].metrics
             if self.reward and self.reward not in metrics:
                 raise ValueError(unknown_name("reward", self.reward, [*metrics, *LABEL_FREE]))
-        elif not family.objective == "classification":
+        elif family.objective != "classification":
             raise ValueError(
                 f"reward={self.reward!r} scores whole images, and task {family.name!r} is "
                 f"{family.objective}; take a metric of it"

@@ -61,16 +61,15 @@ def fine_tune_stacked(
         for run, (task, seed) in enumerate(zip(tasks, seeds, strict=True))
     }
     prototype = tasks[0].build_model()
-    layers = len(group_layers(prototype, head=prototype.get_classifier()))
+    groups = group_layers(prototype, head=prototype.get_classifier())
+    layers = len(groups)
     stack = StackedFineTune(config, len(tasks), layers, signals=policy.signals)
     stack.reset(starts)
     policies = SlotPolicies(policy.signals, layers)
     for run in starts:
-        mine = policy.of_length(int(stack.steps[run]))
-        mine.check(
-            group_layers(prototype, head=prototype.get_classifier()),
-            total_steps=int(stack.steps[run]),
-        )
+        steps = int(stack.steps[run])
+        mine = policy.of_length(steps)
+        mine.check(groups, total_steps=steps)
         policies.begin(run, mine, layers)
     while not stack.done.all():
         chosen = policies.decide(stack.observation, starts)

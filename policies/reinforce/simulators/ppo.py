@@ -75,16 +75,17 @@ class PPOSearch(Search):
     @contextmanager
     def _own_random(self) -> Iterator[None]:
         """Let the global generators, which stable-baselines3 draws from, be the search's within."""
-        before = torch.get_rng_state(), np.random.get_state(), random.getstate()
+        numpys: Any = np.random.mtrand._rand  # the generator that stable-baselines3 draws from
+        before = torch.get_rng_state(), numpys.get_state(), random.getstate()
         if self._random is not None:
             torch.set_rng_state(self._random[0])
-            np.random.set_state(self._random[1])
+            numpys.set_state(self._random[1])
         try:
             yield
         finally:
-            self._random = torch.get_rng_state(), np.random.get_state()
+            self._random = torch.get_rng_state(), numpys.get_state()
             torch.set_rng_state(before[0])
-            np.random.set_state(before[1])
+            numpys.set_state(before[1])
             random.setstate(before[2])
 
     def iterate(self, try_: Try, count: int) -> dict[str, float]:

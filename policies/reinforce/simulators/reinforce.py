@@ -17,7 +17,7 @@ from l2o.policies.reinforce.simulators.base import Search, Try, check_batch
 class Reinforce(Search):
     """Learning to Simulate (Ruiz, Schulter and Chandraker, ICLR 2019).
 
-        psi_k ~ π_ω,  k = 1 ... K;   R_k: accuracy on real validation images after training on D(psi_k)
+        psi_k ~ π_ω,  k = 1 ... K;   R_k: accuracy on real validation images, trained on D(psi_k)
         ω ← ω + mean_k (R_k − b) ∇_ω log π_ω(psi_k),   b ← β b + (1 − β) mean_k R_k
 
     π is a product of Gaussians over the numbers that stand for a distribution
