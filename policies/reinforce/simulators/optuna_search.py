@@ -12,7 +12,7 @@ from l2o.extras import needed_by
 from l2o.policies.reinforce.simulators.base import Tried, Vectors
 from l2o.policies.reinforce.simulators.best import BestOf
 
-with needed_by("search optuna", "tune"):
+with needed_by("search optuna", "ray"):
     import optuna
     from ray import tune
     from ray.tune.search.optuna import OptunaSearch as Searcher
