@@ -24,9 +24,9 @@ def main() -> None:
         [
             "task.options={split: train, networks: 1, width: 4, pretrain_steps: 40}",
             "search.options.batch=4",
-            "trials=12",
-            "images=60",
-            "finetuning.steps=10",
+            "trials=8",
+            "images=40",
+            "finetuning.steps=5",
             "evaluation=0",
         ],
     )

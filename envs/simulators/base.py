@@ -62,9 +62,9 @@ class Simulator(ABC):
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
-    parameters: ClassVar[Space]
-    classes: ClassVar[tuple[str, ...]]
-    mask_classes: ClassVar[tuple[str, ...]]
+    parameters: Space
+    classes: tuple[str, ...]
+    mask_classes: tuple[str, ...]
 
     def __init__(self, size: int = 64) -> None:
         if isinstance(size, bool) or not isinstance(size, int) or not 8 <= size <= 1024:

@@ -56,9 +56,9 @@ class DigitsSimulator(Simulator):
 
     name: ClassVar[str] = "digits"
     version: ClassVar[int] = 2
-    parameters: ClassVar[Space] = PARAMETERS
-    classes: ClassVar[tuple[str, ...]] = tuple(str(digit) for digit in range(10))
-    mask_classes: ClassVar[tuple[str, ...]] = ("ground", "digit")
+    parameters: Space = PARAMETERS
+    classes: tuple[str, ...] = tuple(str(digit) for digit in range(10))
+    mask_classes: tuple[str, ...] = ("ground", "digit")
 
     def __init__(self, size: int = BASE) -> None:
         super().__init__(size)
