@@ -107,7 +107,7 @@ def test_a_block_with_a_normalised_sum_is_the_plain_one_and_a_norm():
 
 def test_what_is_no_resnet_is_refused():
     with pytest.raises(ValueError, match="is no ResNet"):
-        to_ibn(torchvision.models.vgg11(), "a")
+        to_ibn(torchvision.models.squeezenet1_0(), "a")
     with pytest.raises(ValueError, match=r"'c'.*a, b"):
         to_ibn(MAKE["timm basic"](), "c")
     with pytest.raises(ValueError, match="not transformed already"):

@@ -1,4 +1,4 @@
-"""Images in the style of auxiliary ones: colours and coarse contrasts of theirs, their own shapes."""
+"""Images in the style of auxiliary ones: their colours and coarse contrasts, its own shapes."""
 
 from __future__ import annotations
 
