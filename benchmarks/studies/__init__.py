@@ -65,6 +65,10 @@ STUDIES: dict[str, tuple[str, str]] = {
         f"{_HERE}.driver_kills:DriverKills",
         "Does a program on Ray go on where it was killed, and come to the same?",
     ),
+    "ranges": (
+        f"{_HERE}.ranges:RangesStudy",
+        "Which of a simulator's parameters does it help to vary? Ranges left out, one by one.",
+    ),
     "attention": (f"{_HERE}.attention:Attention", "Where do fine-tuned networks look? Grad-CAM."),
     "service": (
         "l2o.service.load.study:ServiceStudy",

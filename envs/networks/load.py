@@ -17,6 +17,7 @@ from l2o.envs.networks import LIBRARIES
 from l2o.envs.networks.base import Inputs, Library, Original, PretrainedNetwork, Request
 from l2o.envs.networks.heads import Choice, Fcn, Linear, Mlp, build_head
 from l2o.envs.networks.own_networks import OwnLibrary, can_import
+from l2o.envs.networks.transformed import TransformedLibrary
 from l2o.envs.networks.trimming import ProxyHead, example_image
 from l2o.envs.networks.weights import (
     find_weights,
@@ -58,7 +59,8 @@ def load_network(
 
     Args:
         name: `timm:NAME`, `torchvision:NAME`, `transformers:NAME`, `l2o:NAME`,
-            `smp:ARCHITECTURE/ENCODER`, or `package.module:function` of your own.
+            `smp:ARCHITECTURE/ENCODER`, or `package.module:function` of your own. A ResNet of the
+            first two may be made an IBN-Net: `timm:resnet50+ibn-a`, or `+ibn-b`.
         classes: outputs of the new head.
         pretrained: take the hub's weights, where no others are given; else weights are drawn, the
             same ones every time.
@@ -110,7 +112,9 @@ def find_library(name: str) -> tuple[Library, str]:
     if colon and prefix in LIBRARIES:
         if not architecture:
             raise ValueError(f"network {name!r} names no architecture; write {prefix}:NAME")
-        return LIBRARIES[prefix](), architecture
+        library: Library = LIBRARIES[prefix]()
+        _, plus, transformation = architecture.partition("+")
+        return (TransformedLibrary(library, transformation) if plus else library), architecture
     if can_import(name):
         return OwnLibrary(), name
     raise ValueError(_unknown(name))

@@ -59,8 +59,9 @@ class GarmentsOptions:
     dilated convolutions; null leaves the network as it is, with a 32nd."""
     root: str | None = None
     """Folder of Fashion-MNIST; null: Debian's, then where `make real` puts it."""
-    psi: Mapping[str, Any] = field(default_factory=dict)
-    """Parameters of the drawing that differ from their defaults."""
+    psi: Mapping[str, Any] | str = field(default_factory=dict)
+    """Parameters of the drawing that differ from their defaults; or a distribution over them
+    (`kind` and its options), or the file or folder of a learned one."""
     batch_size: int = 32
     """Drawn images per optimizer step."""
     steps: int = 120
