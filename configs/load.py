@@ -16,6 +16,7 @@ from l2o.configs.errors import ConfigError
 from l2o.configs.explain import explain, locate
 from l2o.configs.finetune import FinetuneConfig
 from l2o.configs.inherit import read_config
+from l2o.configs.learn_simulator import LearnSimulatorConfig
 from l2o.configs.overrides import apply_overrides
 from l2o.configs.schema import BenchmarkConfig, Strict, TrainConfig
 from l2o.configs.simulate import SimulateConfig
@@ -30,9 +31,11 @@ SCHEMAS: dict[str, type[Strict]] = {
     "zero_shot": ZeroShotConfig,
     "ablation": AblationConfig,
     "simulate": SimulateConfig,
+    "learn_simulator": LearnSimulatorConfig,
     "tune": TuneConfig,
 }
-"""Schemas by kind; a benchmark that names `families` or `variants` is of the last two."""
+"""Schemas by kind. A benchmark that names `families` or `variants` is of a kind of its own, and so
+is a training that names a `search`."""
 
 S = TypeVar("S", bound=Strict)
 
@@ -40,7 +43,7 @@ S = TypeVar("S", bound=Strict)
 @overload
 def load_config(
     kind: Literal["train"], source: str | Path, overrides: Sequence[str] = ...
-) -> TrainConfig: ...
+) -> TrainConfig | LearnSimulatorConfig: ...
 @overload
 def load_config(
     kind: Literal["finetune"], source: str | Path, overrides: Sequence[str] = ...
@@ -109,6 +112,8 @@ def schema_of(kind: Kind, data: dict[str, Any]) -> type[Strict]:
         >>> schema_of("benchmark", {"families": {}}).__name__
         'ZeroShotConfig'
     """
+    if kind == "train" and "search" in data:
+        return LearnSimulatorConfig
     if kind == "benchmark":
         told = {"families": "zero_shot", "variants": "ablation"}
         return SCHEMAS[next((told[field] for field in told if field in data), kind)]

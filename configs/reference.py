@@ -46,6 +46,7 @@ l2o train demo minutes=10 finetuning.optimizer.name=adamw environment.base_lr=[1
 HEADINGS = {
     "zero_shot": "l2o benchmark, over families",
     "ablation": "l2o benchmark, of variants of learning",
+    "learn_simulator": "l2o train, of a simulator",
 }
 """Headings of the kinds that are no command of their own."""
 

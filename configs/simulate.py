@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from l2o.configs.schema import Named, Number, Seed, Strict
+from l2o.configs.schema import Named, Number, Options, Seed, Strict
 
 Psi = dict[str, float | str]
 Range = tuple[float, float] | tuple[str, ...] | float | str
@@ -26,6 +26,10 @@ class SimulateConfig(Strict):
     ranges: dict[str, Range] = {}
     """With `randomize`, a part of a parameter's range: [low, high], a list of choices, or one
     value."""
+    distribution: Options | str | None = None
+    """A distribution over the parameters in place of psi and ranges, from which each image draws a
+    point of its own: `kind` (point, uniform, structured, product) and its options, or the file or
+    the run's folder of a learned one."""
     images: Number = 1000
     """Number of images; classes take turns."""
     seed: Seed = 0

@@ -1,4 +1,5 @@
-"""Gymnasium environments over fine-tunes; importing this registers `l2o/SynToReal-v0`.
+"""Gymnasium environments over fine-tunes; importing this registers `l2o/SynToReal-v0`
+and `l2o/Simulator-v0`.
 
 Names are loaded on first use: whoever wants a room of this package need not wait for torch.
 """
@@ -19,6 +20,9 @@ gymnasium.register(
     id="l2o/SynToReal-v0",
     entry_point="l2o.envs.environment:FineTuneEnv",
     vector_entry_point="l2o.envs.stacked.environment:StackedFineTuneEnv",
+)
+gymnasium.register(
+    id="l2o/Simulator-v0", entry_point="l2o.envs.simulators.learning.environment:SimulatorEnv"
 )
 
 _HOMES = {"FineTune": "fine_tuning.fine_tune", "FineTuneEnv": "environment"}

@@ -11,6 +11,7 @@ from l2o.envs.build import build
 from l2o.envs.runtime.executor.choose import choose_executor
 from l2o.envs.simulators import SIMULATORS, Distribution, Point, Simulator
 from l2o.envs.simulators.data_set import write_data_set
+from l2o.envs.simulators.distributions.written import given_distribution
 
 
 def draw_data_set(config: SimulateConfig, out: Path, progress: bool | None = None) -> None:
@@ -25,7 +26,7 @@ def draw_data_set(config: SimulateConfig, out: Path, progress: bool | None = Non
         ValueError: an unknown simulator or parameter, or a value out of its range, before any
             work; or nothing of a class was drawn.
     """
-    simulator: Simulator = build("simulator", SIMULATORS, config.simulator)
+    simulator = simulator_of(config)
     psi = psi_of(config, simulator)
     bar = tqdm(
         total=config.images, unit="image", disable=None if progress is None else not progress
@@ -36,12 +37,36 @@ def draw_data_set(config: SimulateConfig, out: Path, progress: bool | None = Non
             bar.update(count)
 
 
+def simulator_of(config: SimulateConfig) -> Simulator:
+    """Return the simulator that a config names, one of the user's own included.
+
+    Raises:
+        ValueError: an unknown name or option, or what is named makes no simulator.
+    """
+    made = build("simulator", SIMULATORS, config.simulator)
+    if not isinstance(made, Simulator):
+        raise ValueError(
+            f"simulator {config.simulator.name!r} makes {type(made).__name__}, which is no "
+            "simulator; derive it from l2o.envs.simulators.Simulator"
+        )
+    return made
+
+
 def psi_of(config: SimulateConfig, simulator: Simulator) -> Point | Distribution:
     """Return the point, or the distribution over points, that a config asks for.
 
     Raises:
-        ValueError: an unknown parameter, a value out of its range, or ranges of one point.
+        ValueError: an unknown parameter, a value out of its range, ranges of one point, or a
+            distribution beside any of these.
+        DamagedFileError: the file of a distribution is missing or damaged.
     """
+    if config.distribution is not None:
+        if config.psi or config.ranges or config.randomize:
+            raise ValueError(
+                "distribution is given beside psi, ranges or randomize; it says all of what images "
+                "draw, so leave the others out"
+            )
+        return given_distribution(simulator, config.distribution)
     if not config.randomize:
         if config.ranges:
             raise ValueError(

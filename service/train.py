@@ -12,7 +12,7 @@ from l2o.service.following import ServerOption, followed
 from l2o.service.outcomes import explained
 from l2o.service.texts import ConfigArgument, OverridesArgument
 
-CHANGEABLE = ("episodes", "minutes", "executor", "ray")
+CHANGEABLE = ("episodes", "minutes", "executor", "ray", "workers")
 """Fields that may change when a run goes on: more training, or elsewhere, is no other run."""
 
 
@@ -28,7 +28,7 @@ def train(
     ] = False,
     server: ServerOption = None,
 ) -> None:
-    """Learn a policy that sets learning rates.
+    """Learn a policy that sets learning rates, or a simulator's parameters.
 
     Ctrl-C saves; --resume goes on, also with larger budgets (episodes, minutes).
     """
@@ -46,14 +46,19 @@ def train(
         from l2o.files.seals import read_json
 
         with run_lock(folder):
+            from l2o.configs.learn_simulator import LearnSimulatorConfig
             from l2o.policies.common.metrics import METRICS
             from l2o.policies.train import train as run_training
+            from l2o.service.learning_simulator import learn_and_report
 
             used = run_folder.is_used(folder)
             if not resume:
                 run_folder.require_unused(folder, "add --resume to go on with the run in it, ")
             elif used:
                 run_folder.require_same(folder, "train", settings, changeable=CHANGEABLE)
+            if isinstance(settings, LearnSimulatorConfig):
+                learn_and_report(settings, folder, resume=resume and used)
+                return
             with followed(server, "train", folder / METRICS):
                 path = run_training(settings, folder, resume=resume and used)
         told = _told(read_json(path / "results.json", "resume the run, which writes it again"))

@@ -61,12 +61,24 @@ STUDIES: dict[str, tuple[str, str]] = {
         f"{_HERE}.tuned_rivals:TunedRivals",
         "Is a policy's one fine-tune better than what Ray Tune finds with many?",
     ),
+    "driver-kills": (
+        f"{_HERE}.driver_kills:DriverKills",
+        "Does a program on Ray go on where it was killed, and come to the same?",
+    ),
+    "ranges": (
+        f"{_HERE}.ranges:RangesStudy",
+        "Which of a simulator's parameters does it help to vary? Ranges left out, one by one.",
+    ),
     "attention": (f"{_HERE}.attention:Attention", "Where do fine-tuned networks look? Grad-CAM."),
     "service": (
         "l2o.service.load.study:ServiceStudy",
         "What of a server that is killed, fed nonsense, filled with sessions?",
     ),
     "damage": ("l2o.service.damage.study:Damage", "Are damaged files refused, or made anew?"),
+    "kills": (
+        "l2o.service.load.fine_tune_kills:FineTuneKills",
+        "Does a fine-tune that is killed and gone on with end in the same weights?",
+    ),
     "jobs": (
         "l2o.service.load.job_kills:JobKills",
         "Is a job lost when its server is killed, or the machine?",

@@ -16,7 +16,7 @@ from l2o.envs.fine_tuning.answers import Answers
 from l2o.envs.fine_tuning.compute import Compute
 from l2o.envs.tasks.base import Examples, Loading, Task
 from l2o.envs.tasks.loading import load_batches
-from l2o.guidance import Contrastive, Guidance, LayerMaps
+from l2o.guidance import Contrastive, Guidance, LayerMaps, PyramidConsistency
 
 _BATCH = 256
 
@@ -224,15 +224,20 @@ def view_pairs(views: int, seed: int) -> ViewPairs | None:
     return ViewPairs(views, seed) if views else None
 
 
-def the_contrastive(terms: Sequence[Guidance[Any]]) -> Contrastive | None:
-    """Return the one contrastive term, if there is one.
+def the_contrastive(
+    terms: Sequence[Guidance[Any]],
+) -> Contrastive | PyramidConsistency | None:
+    """Return the one term that compares maps of views, if there is one.
 
     Raises:
         ValueError: there are several.
     """
-    found = [term for term in terms if isinstance(term, Contrastive)]
+    found = [term for term in terms if isinstance(term, Contrastive | PyramidConsistency)]
     if len(found) > 1:
-        raise ValueError("one contrastive term at a time: name all its layers in that one")
+        raise ValueError(
+            "one term over views at a time (contrastive, pyramid_consistency): name all its layers "
+            "in that one"
+        )
     return found[0] if found else None
 
 

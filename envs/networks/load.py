@@ -17,6 +17,7 @@ from l2o.envs.networks import LIBRARIES
 from l2o.envs.networks.base import Inputs, Library, Original, PretrainedNetwork, Request
 from l2o.envs.networks.heads import Choice, Fcn, Linear, Mlp, build_head
 from l2o.envs.networks.own_networks import OwnLibrary, can_import
+from l2o.envs.networks.transformed import TransformedLibrary
 from l2o.envs.networks.trimming import ProxyHead, example_image
 from l2o.envs.networks.weights import (
     find_weights,
@@ -58,13 +59,15 @@ def load_network(
 
     Args:
         name: `timm:NAME`, `torchvision:NAME`, `transformers:NAME`, `l2o:NAME`,
-            `smp:ARCHITECTURE/ENCODER`, or `package.module:function` of your own.
+            `smp:ARCHITECTURE/ENCODER`, or `package.module:function` of your own. A ResNet of the
+            first two may be made an IBN-Net: `timm:resnet50+ibn-a`, or `+ibn-b`.
         classes: outputs of the new head.
         pretrained: take the hub's weights, where no others are given; else weights are drawn, the
             same ones every time.
         weights: a local file, a state dict of `torch.save` or safetensors, or `package:NAME`.
-        head: `linear`, `{name: mlp, hidden: 512}`, or `{name: fcn}`, which classifies pixels. A
-            network that classifies pixels has a head of its own, and takes `linear` only.
+        head: `linear`, `{name: mlp, hidden: 512}`, or `{name: fcn, output_stride: 16}`, which
+            classifies pixels. A network that classifies pixels has a head of its own, and takes
+            `linear` only.
         inputs: what images are to be like; or some fields of it, the others are the network's.
 
     Raises:
@@ -89,6 +92,7 @@ def load_network(
         weights=None if weights is None else read_weights(weights),
         by_position=is_package(weights),
         size=given.get("size"),
+        arguments=_arguments(library, name, chosen),
     )
     with drawn():
         original = library.load(request)
@@ -108,7 +112,9 @@ def find_library(name: str) -> tuple[Library, str]:
     if colon and prefix in LIBRARIES:
         if not architecture:
             raise ValueError(f"network {name!r} names no architecture; write {prefix}:NAME")
-        return LIBRARIES[prefix](), architecture
+        library: Library = LIBRARIES[prefix]()
+        _, plus, transformation = architecture.partition("+")
+        return (TransformedLibrary(library, transformation) if plus else library), architecture
     if can_import(name):
         return OwnLibrary(), name
     raise ValueError(_unknown(name))
@@ -156,6 +162,13 @@ def drawn() -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(_SEED)
         yield
+
+
+def _arguments(library: Library, name: str, head: Linear | Mlp | Fcn) -> dict[str, Any]:
+    """Return what the library's builder must be told for this head."""
+    if not isinstance(head, Fcn) or head.output_stride is None:
+        return {}
+    return library.dilated(name, head.output_stride)
 
 
 def _assemble(

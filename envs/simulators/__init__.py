@@ -9,6 +9,7 @@ SIMULATORS: ImportedTable[type[Simulator]] = ImportedTable(
     {
         "digits": "l2o.envs.simulators.digits:DigitsSimulator",
         "garments": "l2o.envs.simulators.garments:GarmentsSimulator",
+        "blender": "l2o.envs.simulators.blender:BlenderSimulator",
     }
 )
 """By name; each is imported when used, since drawing may need a library of its own."""

@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l2o.envs.simulators.dimensions import Value
+from l2o.envs.simulators.faults import UnseenClassError, checked, retried, told
 from l2o.envs.simulators.space import Distribution, Point, Space
 
 Pixels = NDArray[np.uint8]
+REDRAWS = 20
+"""How often an image is drawn anew until one that shows nothing is an error."""
 
 
 class Rendered(NamedTuple):
@@ -59,9 +62,9 @@ class Simulator(ABC):
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
-    parameters: ClassVar[Space]
-    classes: ClassVar[tuple[str, ...]]
-    mask_classes: ClassVar[tuple[str, ...]]
+    parameters: Space
+    classes: tuple[str, ...]
+    mask_classes: tuple[str, ...]
 
     def __init__(self, size: int = 64) -> None:
         if isinstance(size, bool) or not isinstance(size, int) or not 8 <= size <= 1024:
@@ -89,7 +92,9 @@ class Simulator(ABC):
             seed: 0 or more.
 
         Raises:
-            ValueError: a point that is not in the space, a negative n or seed.
+            ValueError: a point that is not in the space, a negative n or seed, nothing of a class
+                (`UnseenClassError`), or pixels that are no bytes, such as NaN.
+            RendererDiedError: what draws died, each time that it was tried.
         """
         if n < 0 or seed < 0:
             raise ValueError(f"n={n} and seed={seed} must not be negative; give 0 or more")
@@ -114,13 +119,27 @@ class Simulator(ABC):
             seed: of the set.
 
         Raises:
-            ValueError: a point that is not in the space.
+            ValueError: as `render`.
+            RendererDiedError: likewise.
         """
+        return retried(lambda: self._render_once(psi, i, label, seed))
+
+    def _render_once(
+        self, psi: Point | Distribution, i: int, label: int, seed: int
+    ) -> tuple[Pixels, Pixels, dict[str, Value]]:
+        """Draw an image, anew from the numbers that follow where it shows nothing."""
         generator = np.random.default_rng([seed, 1, i])
-        drawn = psi.draw(generator) if hasattr(psi, "draw") else psi
-        point = self.parameters.complete(drawn)
-        image, mask = self.draw(point, label, generator)
-        return image, mask, point
+        where = f"image {i} of class {self.classes[label]!r}"
+        for _ in range(REDRAWS):
+            point = self.parameters.complete(psi.draw(generator) if hasattr(psi, "draw") else psi)
+            drawn = self.draw(point, label, generator)
+            image, mask = checked(drawn, self.size, where, point)
+            if mask.any():
+                return image, mask, point
+        raise UnseenClassError(
+            f"{where} shows nothing at psi={told(point)}, drawn {REDRAWS} times; narrow the "
+            "ranges, or change the point, so that every class can be seen"
+        )
 
     def labels(self, n: int, seed: int) -> NDArray[np.int64]:
         """Return the labels of the n images of a seed: every class once in each turn."""

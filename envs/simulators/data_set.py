@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -87,11 +87,6 @@ def draw_part(
         name = simulator.classes[label]
         path = f"{name}/{number:06d}.png"
         image, mask, point = simulator.render_one(psi, number, label, seed)
-        if not mask.any():
-            raise ValueError(
-                f"image {number} of class {name!r} shows nothing at psi={_told(point)}; narrow the "
-                "ranges, or change the point, so that every class can be seen"
-            )
         for folder, pixels in (("images", image), ("masks", mask)):
             if not (out / folder / path).is_file():
                 write_atomically(out / folder / path, png(pixels))
@@ -104,8 +99,3 @@ def png(pixels: Pixels) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
-
-
-def _told(point: Mapping[str, Value], most: int = 4) -> str:
-    few: Sequence[str] = [f"{name}: {value}" for name, value in list(point.items())[:most]]
-    return "{" + ", ".join(few) + (", ..." if len(point) > most else "") + "}"

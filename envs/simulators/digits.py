@@ -10,9 +10,10 @@ from PIL import Image, ImageFilter
 
 from l2o.envs.simulators.base import Pixels, Simulator
 from l2o.envs.simulators.dimensions import Categorical, Continuous, Integer, Value
+from l2o.envs.simulators.ink import draw_digit
 from l2o.envs.simulators.space import Space
 from l2o.envs.tasks.digits.fonts import fonts_of
-from l2o.envs.tasks.digits.synthetic import Rendering, draw_colours, draw_ink
+from l2o.envs.tasks.digits.synthetic import draw_colours
 
 FONTS = fonts_of("train")
 """In the order in which `fonts` takes them."""
@@ -54,9 +55,10 @@ class DigitsSimulator(Simulator):
     """
 
     name: ClassVar[str] = "digits"
-    parameters: ClassVar[Space] = PARAMETERS
-    classes: ClassVar[tuple[str, ...]] = tuple(str(digit) for digit in range(10))
-    mask_classes: ClassVar[tuple[str, ...]] = ("ground", "digit")
+    version: ClassVar[int] = 2
+    parameters: Space = PARAMETERS
+    classes: tuple[str, ...] = tuple(str(digit) for digit in range(10))
+    mask_classes: tuple[str, ...] = ("ground", "digit")
 
     def __init__(self, size: int = BASE) -> None:
         super().__init__(size)
@@ -78,11 +80,12 @@ class DigitsSimulator(Simulator):
     def _ink(self, psi: Any, label: int, generator: np.random.Generator) -> Any:
         """Return where the digit is, `[H, W]` in [0, 1]."""
         font = FONTS[int(generator.integers(psi["fonts"]))]
-        rendering = Rendering([font], psi["rotation"], psi["shear"], [])
-        drawn = draw_ink(rendering, np.array([label]), generator)[0]
+        turned, sheared = generator.uniform(-1.0, 1.0, 2)
+        angle = np.deg2rad(psi["rotation"]) * turned
+        drawn = draw_digit(font, label, angle, psi["shear"] * sheared)
         size = generator.uniform(psi["smallest"], 1.0)
         side = max(1, round(self.size * size))
-        small = Image.fromarray(np.uint8(255 * drawn.numpy())).resize(
+        small = Image.fromarray(np.uint8(255 * drawn)).resize(
             (side, side), Image.Resampling.BILINEAR
         )
         room = (self.size - side) / 2

@@ -77,7 +77,7 @@ class Continuous(Dimension):
 
     def check(self, name: str, value: Any) -> float:
         """Return a number within the bounds, or raise a ValueError."""
-        return float(_check_number(name, value, self.low, self.high))
+        return float(check_within(name, value, self.low, self.high))
 
     def clip(self, value: Any) -> float:
         """Return the nearest number within the bounds; of NaN the default."""
@@ -121,11 +121,12 @@ class Integer(Dimension):
 
     def check(self, name: str, value: Any) -> int:
         """Return a whole number within the bounds, or raise a ValueError."""
-        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        whole = isinstance(value, int | np.integer | float) and value == value // 1
+        if isinstance(value, bool) or not whole:
             raise ValueError(
                 f"{name}={value!r} is no whole number; give one of {self.low} to {self.high}"
             )
-        return int(_check_number(name, int(value), self.low, self.high))
+        return int(check_within(name, int(value), self.low, self.high))
 
     def clip(self, value: Any) -> int:
         """Return the nearest whole number within the bounds; of NaN the default."""
@@ -207,7 +208,8 @@ def _share(value: float, low: float, high: float) -> float:
     return (value - low) / (high - low) if high > low else 0.0
 
 
-def _check_number(name: str, value: Any, low: float, high: float) -> Any:
+def check_within(name: str, value: Any, low: float, high: float) -> Any:
+    """Return a number within [low, high], or raise a ValueError."""
     known = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     if not known or not low <= value <= high:
         raise ValueError(f"{name}={value!r} is no number within [{low}, {high}]; give one that is")

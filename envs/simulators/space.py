@@ -142,7 +142,16 @@ class Space(Mapping[str, Dimension]):
         parts = np.split(np.asarray(vector, dtype=np.float64), ends[:-1])
         return {name: self[name].value(part) for name, part in zip(self, parts, strict=True)}
 
+    def known(self, name: str) -> str:
+        """Return the name of a dimension.
+
+        Raises:
+            ValueError: there is none of that name; the message has the nearest one.
+        """
+        if name not in self:
+            raise ValueError(unknown_name("parameter", name, list(self)))
+        return name
+
     def _check_names(self, given: Mapping[str, Any]) -> None:
         for name in given:
-            if name not in self:
-                raise ValueError(unknown_name("parameter", name, list(self)))
+            self.known(name)

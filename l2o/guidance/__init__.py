@@ -13,7 +13,9 @@ from l2o.guidance.importance import ImportanceTracker, estimate_importance
 from l2o.guidance.l2_sp import L2SP
 from l2o.guidance.layer_maps import LayerMaps
 from l2o.guidance.proxy_kl import ProxyKL
+from l2o.guidance.pyramid import PyramidConsistency, pyramid_distance
 from l2o.guidance.si import SynapticIntelligence
+from l2o.guidance.stylise import Stylise
 from l2o.guidance.weight import ScheduledWeight
 
 GUIDANCE: dict[str, type[Guidance[Any]]] = {
@@ -22,6 +24,7 @@ GUIDANCE: dict[str, type[Guidance[Any]]] = {
     "si": SynapticIntelligence,
     "feature_l2": FeatureL2,
     "contrastive": Contrastive,
+    "pyramid_consistency": PyramidConsistency,
 }
 
 __all__ = [
@@ -36,10 +39,13 @@ __all__ = [
     "L2SP",
     "LayerMaps",
     "ProxyKL",
+    "PyramidConsistency",
     "RandAugment",
     "ScheduledWeight",
+    "Stylise",
     "SynapticIntelligence",
     "backbone_parameters",
     "copy_parameters",
     "estimate_importance",
+    "pyramid_distance",
 ]

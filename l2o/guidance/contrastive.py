@@ -16,6 +16,7 @@ from l2o.guidance.colour_jitter import ColourJitter
 from l2o.guidance.compare import check_pair
 from l2o.guidance.contrast_layer import ContrastLayer
 from l2o.guidance.pooling import POOLINGS, attention_weights, average_weights, crop_table, pool
+from l2o.guidance.stylise import Stylise
 from l2o.guidance.weight import Weight
 from l2o.registry import lookup, make_member
 
@@ -236,6 +237,7 @@ class Contrastive(Guidance[Mapping[str, Tensor]]):
 AUGMENTATIONS: dict[str, Callable[..., Augmentation]] = {
     "rand_augment": RandAugment,
     "colour_jitter": ColourJitter,
+    "stylise": Stylise,
 }
 """What makes views, by name."""
 

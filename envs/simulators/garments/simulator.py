@@ -69,9 +69,9 @@ class GarmentsSimulator(Simulator):
     """
 
     name: ClassVar[str] = "garments"
-    parameters: ClassVar[Space] = PARAMETERS
-    classes: ClassVar[tuple[str, ...]] = tuple(CLASSES)
-    mask_classes: ClassVar[tuple[str, ...]] = ("ground", "garment")
+    parameters: Space = PARAMETERS
+    classes: tuple[str, ...] = tuple(CLASSES)
+    mask_classes: tuple[str, ...] = ("ground", "garment")
 
     def __init__(self, size: int = BASE) -> None:
         super().__init__(size)

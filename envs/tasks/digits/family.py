@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 
+from l2o.envs.simulators import SIMULATORS, Distribution, Point, Simulator
+from l2o.envs.simulators.distributions.written import given_distribution
 from l2o.envs.tasks.axes import (
     check_names,
     check_range,
@@ -25,9 +28,10 @@ from l2o.envs.tasks.digits.real import draw_real, repeat_to
 from l2o.envs.tasks.digits.recipe import Recipe
 from l2o.envs.tasks.digits.setting import Setting, mislabel, only, relabel
 from l2o.envs.tasks.digits.synthetic import Rendering, draw_colours, draw_synthetic
-from l2o.envs.tasks.digits.writers import WRITERS, images_of
+from l2o.envs.tasks.digits.writers import SIZE, WRITERS, images_of
 from l2o.envs.tasks.proxy import PretrainedBuilder, ProxyFamily
 from l2o.envs.tasks.proxy.family import SPLITS
+from l2o.envs.tasks.proxy.images import centre
 from l2o.envs.tasks.proxy.pretrain import load_importance
 
 _PROXY_WRITERS = 4
@@ -74,6 +78,7 @@ class DigitsFamily(ProxyFamily):
         self.contrast = check_range("contrast", options.contrast, 0, 0.5)
         self.classes = check_whole_range("classes", options.classes, 2, 10)
         self.label_noise = check_range("label_noise", options.label_noise, 0, 1)
+        self._psi = self._check_psi(options.psi)
         self.sizes["target_train"] = check_whole(
             "target_train_images", options.target_train_images, 0, 100_000
         )
@@ -103,10 +108,15 @@ class DigitsFamily(ProxyFamily):
         rendering, source_images = self._draw_rendering(axes)
         source = self._generator(seed, 1)
         drawn = self._draw_setting(self._generator(seed, 4))
-        source_train = draw_synthetic(source_images, rendering, source, drawn.digits)
-        source_validation = draw_synthetic(
-            self.sizes["source_validation"], rendering, source, drawn.digits
-        )
+        counts = (source_images, self.sizes["source_validation"])
+        if self._psi is None:
+            source_train, source_validation = (
+                draw_synthetic(count, rendering, source, drawn.digits) for count in counts
+            )
+        else:
+            source_train, source_validation = (
+                self.simulated(self._psi, count, int(source.integers(2**63))) for count in counts
+            )
         source_train = mislabel(source_train, drawn, self._generator(seed, 5))
         build = PretrainedBuilder(
             recipe,
@@ -135,6 +145,36 @@ class DigitsFamily(ProxyFamily):
             description=self._describe(seed, recipe, rendering, source_images, drawn),
             importance=partial(load_importance, recipe),
         )
+
+    @cached_property
+    def simulator(self) -> Simulator:
+        """What draws the source's images where the option `psi` says from what."""
+        return SIMULATORS["digits"](SIZE)
+
+    def simulated(self, psi: Point | Distribution, count: int, seed: int) -> Examples:
+        """Draw source images by the simulator, all ten digits, as its tasks take them.
+
+        Args:
+            psi: one point, or a distribution from which each image draws its own.
+            count: number of images.
+            seed: that they are drawn from.
+
+        Raises:
+            ValueError: a point that is not in the space, or nothing of a class was drawn.
+        """
+        drawn = self.simulator.render(psi, count, seed)
+        pixels = torch.from_numpy(drawn.images).permute(0, 3, 1, 2).float() / 255.0
+        return Examples(centre(pixels), torch.from_numpy(drawn.labels))
+
+    def _check_psi(self, psi: Mapping[str, Any] | str | None) -> Distribution | None:
+        if psi is None:
+            return None
+        if self.classes != (10, 10):
+            raise ValueError(
+                f"classes={self.options.classes} and psi: the simulator draws all ten digits; "
+                "leave classes at 10"
+            )
+        return given_distribution(self.simulator, psi)
 
     def _draw_rendering(self, generator: np.random.Generator) -> tuple[Rendering, int]:
         count = draw_whole(self.fonts_per_task, generator)

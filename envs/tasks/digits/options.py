@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from l2o.envs.tasks.axes import Axis
 from l2o.envs.tasks.proxy.options import ProxyOptions
@@ -39,3 +41,7 @@ class DigitsOptions(ProxyOptions):
     target_train_images: int = 0
     """Size of the real set without labels that methods adapt to; its originals are taken from the
     set that rewards look at, and none of them scores. 0: there is none."""
+    psi: Mapping[str, Any] | str | None = None
+    """What the source's images are drawn from by the simulator of digits: a point, a distribution
+    as plain data (`kind` and its options), or the file or folder of a learned one. Null: by the
+    family's own fonts, poses and colours, which differ from task to task."""

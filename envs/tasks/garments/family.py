@@ -14,7 +14,9 @@ from l2o.configs.schema import Named
 from l2o.envs.networks.base import PretrainedNetwork
 from l2o.envs.networks.load import load_network
 from l2o.envs.objectives import Objective
-from l2o.envs.simulators import SIMULATORS, Simulator
+from l2o.envs.simulators import SIMULATORS, Distribution, Point, Simulator
+from l2o.envs.simulators.distributions import Fixed
+from l2o.envs.simulators.distributions.written import given_distribution
 from l2o.envs.tasks.axes import check_whole
 from l2o.envs.tasks.base import TargetImages, Task, TaskFamily
 from l2o.envs.tasks.garments.data import ByteImages
@@ -73,7 +75,7 @@ class GarmentsFamily(TaskFamily):
         self.objective: str | Named | Objective = (
             "segmentation" if self.options.segmentation else "classification"
         )
-        self.simulator.parameters.complete(self.options.psi)
+        self._psi = given_distribution(self.simulator, self.options.psi)
 
     @cached_property
     def simulator(self) -> Simulator:
@@ -88,7 +90,7 @@ class GarmentsFamily(TaskFamily):
             classes=len(self.classes),
             pretrained=self.options.pretrained,
             weights=self.options.find_weights(),
-            head="fcn" if self.options.segmentation else "linear",
+            head=self.options.head(),
             inputs={"size": (self.options.size, self.options.size)},
         )
 
@@ -136,7 +138,20 @@ class GarmentsFamily(TaskFamily):
     def _drawn(self, role: str, count: int, seed: int) -> ByteImages:
         entropy = np.random.SeedSequence([_STREAM, seed, _ROLES.index(role)])
         number = int(entropy.generate_state(1, np.uint64)[0] >> np.uint64(1))
-        return self._data(*draw_garments(self.simulator, self.options.psi, count, number))
+        return self._data(*draw_garments(self.simulator, self._psi, count, number))
+
+    def simulated(self, psi: Point | Distribution, count: int, seed: int) -> ByteImages:
+        """Draw source images, as the family's tasks take them.
+
+        Args:
+            psi: one point, or a distribution from which each image draws its own.
+            count: number of images.
+            seed: that they are drawn from.
+
+        Raises:
+            ValueError: a point that is not in the space, or nothing of a class was drawn.
+        """
+        return self._data(*draw_garments(self.simulator, psi, count, seed, keep=False))
 
     def _photographs(self, role: str, seed: int) -> ByteImages:
         """Return this task's part of the photographs of a role."""
@@ -185,6 +200,6 @@ class GarmentsFamily(TaskFamily):
             "classes": list(self.classes),
             "size": self.options.size,
             "source_images": self.options.source_images,
-            "psi": self.simulator.parameters.complete(self.options.psi),
+            "psi": self._psi.psi if isinstance(self._psi, Fixed) else self._psi.to_plain(),
             "network": dict(self.network.description),
         }

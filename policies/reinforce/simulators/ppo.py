@@ -1,0 +1,175 @@
+"""Stable-baselines3's PPO over a simulator's parameters."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+from l2o.checks import check_number
+from l2o.envs.simulators.distributions import PointDistribution
+from l2o.extras import needed_by
+from l2o.policies.reinforce.simulators.base import Search, Try, check_batch
+
+with needed_by("search ppo", "train"):
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.vec_env import VecEnv
+
+
+class PPOSearch(Search):
+    """PPO (Schulman et al., 2017), as stable-baselines3 has it, on episodes of one step.
+
+    `batch` environments are stepped together; an episode is a draw, a training and a validation, as
+    in `l2o/Simulator-v0`. Actions are offsets to the start, as PPO's Gaussian begins at 0. Nothing
+    is observed.
+
+    Args:
+        batch: environments, and so trials of an iteration.
+        learning_rate: of Adam.
+        epochs: passes over a batch.
+        std: initial standard deviation of actions.
+        **given: as `Search` takes them.
+
+    Raises:
+        ValueError: values out of range.
+        MissingExtraError: stable-baselines3 is not installed.
+    """
+
+    def __init__(
+        self,
+        *,
+        batch: int = 8,
+        learning_rate: float = 0.03,
+        epochs: int = 10,
+        std: float = 0.5,
+        **given: Any,
+    ) -> None:
+        super().__init__(**given)
+        self.batch = check_batch(batch, self.budget)
+        check_number("search.options.learning_rate", learning_rate, above=True)
+        check_number("search.options.std", std, above=True)
+        self._environments = _OneStep(self.batch, self.actions.width)
+        self._random: tuple[Any, Any] | None = None
+        with self._own_random():
+            self._model = PPO(
+                "MlpPolicy",
+                self._environments,
+                n_steps=1,
+                batch_size=self.batch,
+                n_epochs=epochs,
+                learning_rate=learning_rate,
+                gamma=0.0,
+                gae_lambda=0.0,
+                seed=self.seed % 2**32,
+                device="cpu",
+                policy_kwargs={"net_arch": [], "log_std_init": float(np.log(std))},
+            )
+            _, self._callback = self._model._setup_learn(total_timesteps=self.budget)
+
+    @contextmanager
+    def _own_random(self) -> Iterator[None]:
+        """Let the global generators, which stable-baselines3 draws from, be the search's within."""
+        numpys: Any = np.random.mtrand._rand  # the generator that stable-baselines3 draws from
+        before = torch.get_rng_state(), numpys.get_state(), random.getstate()
+        if self._random is not None:
+            torch.set_rng_state(self._random[0])
+            numpys.set_state(self._random[1])
+        try:
+            yield
+        finally:
+            self._random = torch.get_rng_state(), numpys.get_state()
+            torch.set_rng_state(before[0])
+            numpys.set_state(before[1])
+            random.setstate(before[2])
+
+    def iterate(self, try_: Try, count: int) -> dict[str, float]:
+        """Collect one episode of each environment, and train.
+
+        The last iteration of a budget that the batch does not divide is not learned from: there are
+        not as many episodes as environments.
+        """
+
+        def worth(actions: np.ndarray) -> np.ndarray:
+            vectors = (self.first + actions[:count]).clip(-1.0, 1.0)
+            found = np.zeros(self.batch)
+            found[:count] = self.try_vectors(try_, vectors).rewards
+            return found
+
+        self._environments.worth = worth
+        model: Any = self._model
+        with self._own_random():
+            model.collect_rollouts(model.env, self._callback, model.rollout_buffer, 1)
+            if count == self.batch:
+                model.train()
+        return {"std": float(model.policy.log_std.detach().exp().mean())}
+
+    def distribution(self) -> PointDistribution:
+        """Return the distribution at the policy's mean."""
+        offset, _ = self._model.predict(np.zeros((1, 1), np.float32), deterministic=True)
+        return self.actions.distribution(self.first + offset[0])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return weights, optimizer, and the states of the generators that it draws from."""
+        assert self._random is not None  # it was made
+        own, numpys = self._random
+        kind, keys, *rest = numpys
+        return {
+            # Copies: training moves them in place.
+            "policy": copy.deepcopy(self._model.policy.state_dict()),
+            "optimizer": copy.deepcopy(self._model.policy.optimizer.state_dict()),
+            "torch_random": own.clone(),
+            "numpy_random": [kind, torch.from_numpy(keys.astype(np.int64)), *rest],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on."""
+        self._model.policy.load_state_dict(state["policy"])
+        self._model.policy.optimizer.load_state_dict(state["optimizer"])
+        kind, keys, *rest = state["numpy_random"]
+        numpys = (kind, keys.numpy().astype(np.uint32), *rest)
+        self._random = state["torch_random"], numpys
+
+
+class _OneStep(VecEnv):
+    """Environments of one step whose rewards are found together."""
+
+    def __init__(self, count: int, width: int) -> None:
+        space = gym.spaces.Box(-2.0, 2.0, (width,), np.float32)
+        super().__init__(count, gym.spaces.Box(-1.0, 1.0, (1,), np.float32), space)
+        self.worth: Any = None
+        self._actions: Any = None
+
+    def reset(self) -> np.ndarray:
+        return np.zeros((self.num_envs, 1), np.float32)
+
+    def step_async(self, actions: np.ndarray) -> None:
+        self._actions = actions
+
+    def step_wait(self) -> Any:
+        rewards = np.asarray(self.worth(self._actions), np.float32)
+        ended = np.ones(self.num_envs, np.bool_)
+        infos: list[dict[str, Any]] = [
+            {"terminal_observation": np.zeros(1, np.float32)} for _ in range(self.num_envs)
+        ]
+        return self.reset(), rewards, ended, infos
+
+    def close(self) -> None:
+        pass
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        return [getattr(self, attr_name, None)] * self.num_envs
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        raise NotImplementedError("these environments have nothing to set")
+
+    def env_method(self, method_name: str, *arguments: Any, **named: Any) -> list[Any]:
+        raise NotImplementedError("these environments have no methods")
+
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+        return [False] * self.num_envs
