@@ -126,7 +126,7 @@ def test_the_pieces_of_a_study_are_done_where_it_says(monkeypatch, tmp_path):
     monkeypatch.setattr(Sums, "calls", [0])
     found = Sums(out=tmp_path, workers=2, executor="here").answer()
     assert Sums(out=tmp_path, workers=1).answer() == found, "where is no part of what is kept"
-    with pytest.raises(ValueError, match="unknown executor 'rai'. Did you mean 'ray'"):
+    with pytest.raises(ValueError, match=r"unknown executor 'rai'. Did you mean 'ray'"):
         Sums(out=tmp_path / "other", executor="rai").answer()
 
 
