@@ -31,7 +31,7 @@ def check_learning(
     Raises:
         ValueError: one is not; the message names it.
     """
-    check_number("algorithm.options.learning_rate", learning_rate)
+    check_number("algorithm.options.learning_rate", rate)
     check_number("algorithm.options.discount", discount, 0.0, 1.0)
     check_number("algorithm.options.gae_lambda", gae_lambda, 0.0, 1.0)
     check_number("algorithm.options.log_std", log_std, -20.0, 20.0)
