@@ -23,9 +23,7 @@ def check_batches(decisions: int, epochs: int, minibatches: int, environments: i
         )
 
 
-def check_learning(
-    learning_rate: float, discount: float, gae_lambda: float, log_std: float
-) -> None:
+def check_learning(rate: float, discount: float, gae_lambda: float, log_std: float) -> None:
     """Raise unless these are numbers in their ranges.
 
     Raises:
