@@ -18,6 +18,7 @@ from l2o.configs.choice import PolicyChoice as PolicyChoice
 from l2o.configs.intervals import Interval
 from l2o.configs.ray import ExecutorName as ExecutorName
 from l2o.configs.ray import Placed as Placed
+from l2o.configs.search import Search
 
 Precision = Literal["float32", "tf32", "bf16"]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -54,7 +55,7 @@ class FineTuning(Strict):
     steps: Steps | None = None
     """Length in optimizer steps; null takes the task's."""
     optimizer: Named = Named(name="sgd")
-    """Inner optimizer: sgd, sgd_lr_momentum, adam, adamw, rmsprop, or one of the table's rivals."""
+    """Inner optimizer: sgd, sgd_lr_momentum, adam, adamw, rmsprop, lion, or one of the rivals."""
     guidance: dict[str, Options] = {"proxy_kl": {"weight": 0.3}}
     """Guidance terms added to the loss: name -> arguments; {} is plain fine-tuning."""
     interval: Interval = 10
@@ -264,8 +265,18 @@ class Row(PolicyChoice):
     adaptation: Options | None = None
     """Fields of a second stage, on the target's unlabelled images, over those of the benchmark's
     `adaptation`; null: none. Run one by one."""
+    search: Search | None = None
+    """A search by Ray Tune that this row stands for; null: one fine-tune. Run one by one."""
     published: dict[str, float] = {}
     """Published figures of the row that this one stands for: metric -> value, any unit."""
+
+    @model_validator(mode="after")
+    def _check_search(self) -> Row:
+        other = {"policy": self.policy, "adaptation": self.adaptation}
+        for name, value in other.items():
+            if self.search is not None and value is not None:
+                raise ValueError(f"{name} and search are both given; leave one of them out")
+        return self
 
 
 class Grid(Strict):

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, field_validator, model_validator
 
 from l2o.configs.base import Named, Options, Strict
 from l2o.configs.ray import ExecutorName, Ray
 from l2o.configs.schema import Number, Seed
-
-DOMAINS = ("choice", "grid", "uniform", "loguniform", "randint", "lograndint")
-"""Kinds of what a field is searched over."""
-CHANGING = ("pbt", "pb2")
-"""Schedulers that change what a trial does on its way."""
-ON_THE_WAY = (
-    "base_lr",
-    "choice.rule.options.",
-    "finetuning.optimizer.options.",
-    "finetuning.guidance.",
-)
-"""Fields (or what they begin with) that may change on the way of a fine-tune."""
+from l2o.configs.search import CHANGING, Fields, check_changing, check_domain
 
 
 class TuneConfig(Strict):
@@ -34,7 +23,7 @@ class TuneConfig(Strict):
     """That config: a preset's name, or a YAML file's path."""
     changes: Options = {}
     """Fields of it that all trials have otherwise: dotted key -> value, as on the command line."""
-    search: dict[str, dict[str, Any]] = Field(min_length=1)
+    search: Annotated[Fields, Field(min_length=1)]
     """Dotted field of it -> {choice: [...]}, {grid: [...]}, {uniform: [low, high]}, {loguniform:
     [low, high]}, {randint: [low, high]} or {lograndint: [low, high]}; null: leave it out."""
     trials: Number = 16
@@ -58,18 +47,11 @@ class TuneConfig(Strict):
     ray: Ray = Ray()
     """The cluster; `gpus` and `cpus` are those of a trial."""
 
-    @field_validator("search", mode="before")
-    @classmethod
-    def _leave_out(cls, search: Any) -> Any:
-        if not isinstance(search, dict):
-            return search
-        return {field: domain for field, domain in search.items() if domain is not None}
-
     @field_validator("search")
     @classmethod
     def _check_domains(cls, search: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         for field, domain in search.items():
-            _check_domain(field, domain)
+            check_domain(field, domain)
         return search
 
     @model_validator(mode="after")
@@ -99,34 +81,4 @@ class TuneConfig(Strict):
         if self.searcher.name != "random":
             raise ValueError(f"scheduler {name} is its own searcher; take searcher=random")
         for field, kind in kinds.items():
-            if not field.startswith(ON_THE_WAY):
-                raise ValueError(
-                    f"scheduler {name} changes fields on a fine-tune's way, and {field} cannot "
-                    f"change there; what can: {', '.join(ON_THE_WAY)}. Take scheduler=asha for "
-                    "others"
-                )
-            if kind == "grid" or (name == "pb2" and kind != "uniform" and kind != "loguniform"):
-                wanted = "uniform or loguniform" if name == "pb2" else "a range, or choice"
-                raise ValueError(f"scheduler {name}: {field} has {kind}; write {wanted}")
-
-
-def _check_domain(field: str, domain: dict[str, Any]) -> None:
-    if len(domain) != 1 or next(iter(domain)) not in DOMAINS:
-        raise ValueError(
-            f"{field}: {domain!r} says not what it is searched over; write one of "
-            f"{', '.join(DOMAINS)}, such as {{loguniform: [1e-5, 1]}}"
-        )
-    ((kind, value),) = domain.items()
-    if not isinstance(value, list) or not value:
-        raise ValueError(f"{field}: {kind} takes a list, got {value!r}")
-    if kind in ("choice", "grid"):
-        return
-    if len(value) != 2 or not all(isinstance(each, int | float) for each in value):
-        raise ValueError(f"{field}: {kind} takes [low, high], got {value!r}")
-    low, high = value
-    if not low < high:
-        raise ValueError(f"{field}: {kind} takes [low, high] with low < high, got {value!r}")
-    if kind.startswith("log") and low <= 0:
-        raise ValueError(f"{field}: {kind} needs a positive low end, got {value!r}")
-    if kind.endswith("randint") and not all(float(each).is_integer() for each in value):
-        raise ValueError(f"{field}: {kind} takes whole numbers, got {value!r}")
+            check_changing(name, field, kind)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from l2o.control.controller import LRController
+    from l2o.control.suggesting.suggest import suggest
     from l2o.deciding.bundle import BundleError, list_policies, read_card, save_policy
     from l2o.deciding.by_name import load_policy
     from l2o.deciding.learned import LearnedPolicy
@@ -43,6 +44,7 @@ _HOMES = {
     "param_groups": "layers.groups",
     "read_card": "deciding.bundle",
     "save_policy": "deciding.bundle",
+    "suggest": "control.suggesting.suggest",
 }
 
 __all__ = [
@@ -64,6 +66,7 @@ __all__ = [
     "param_groups",
     "read_card",
     "save_policy",
+    "suggest",
 ]
 
 

@@ -10,6 +10,7 @@ from l2o.extras import EXTRA_OF, INCLUDED, installed, missing
 EXTRAS = {
     "train": "train",
     "finetune": "bench",
+    "suggest": "bench",
     "predict": "bench",
     "benchmark": "bench",
     "report": "bench",

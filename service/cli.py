@@ -21,6 +21,7 @@ from l2o.service.report import report
 from l2o.service.serve import serve
 from l2o.service.simulate import simulate
 from l2o.service.study import PASSED_ON, SPEED, STUDIES, listing, speed, study
+from l2o.service.suggest import suggest
 from l2o.service.texts import examples, presets_text
 from l2o.service.train import train
 from l2o.service.tune import tune
@@ -69,6 +70,13 @@ app.command(
         "l2o finetune digits choice.schedule=cosine base_lr=0.03 --out runs/cosine",
     )
 )(finetune)
+app.command(
+    epilog=presets_text("finetune")
+    + examples(
+        "l2o suggest folder source=renders target=photos network=timm:resnet50",
+        "l2o suggest digits --steps 60 --candidate cosine --candidate runs/train-demo",
+    )
+)(suggest)
 app.command(
     epilog=examples(
         "l2o predict runs/finetune-folder photos", "l2o predict runs/mine new.jpg --top 5"

@@ -108,6 +108,6 @@ def require_same(out: Path, kind: Kind, config: Strict, changeable: Collection[s
         )
 
 
-def write_config(out: Path, config: Strict) -> None:
-    """Write the resolved config into the run's folder, which makes it self-describing."""
-    write_atomically(out / CONFIG, dump_config(config))
+def write_config(out: Path, config: Strict, name: str = CONFIG) -> None:
+    """Write a resolved config into the run's folder: its own makes it self-describing."""
+    write_atomically(out / name, dump_config(config))

@@ -79,6 +79,24 @@ def meet(given):
     return os.getpid()
 
 
+def slowly(value):
+    """Take a tenth of a second; tell which process this is, and on which node of Ray's."""
+    import ray
+
+    time.sleep(0.1)
+    return value, os.getpid(), ray.get_runtime_context().get_node_id()
+
+
+def node_and_file(path):
+    """Which node of Ray's this is, and what it has in its cache folder."""
+    import ray
+
+    from l2o.envs.runtime.cache_folder import cache_folder
+
+    place = cache_folder() / path
+    return ray.get_runtime_context().get_node_id(), place.read_text() if place.exists() else ""
+
+
 def refuse_three(value):
     if value == 3:
         raise ValueError(f"{value} is refused")
@@ -115,6 +133,12 @@ def fail_in_a_library(value):
 
 def die_at_three(value):
     if value == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return value
+
+
+def die_at_one(value):
+    if value == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     return value
 

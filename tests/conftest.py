@@ -42,14 +42,19 @@ def pytest_ignore_collect(collection_path, config):
 def pytest_collection_modifyitems(config, items):
     for item in items:
         # A cluster's processes load torch one after the other: on a busy machine that takes long.
-        if "ray_cluster" in getattr(item, "fixturenames", ()) or "ray]" in item.nodeid:
+        if _on_ray(item):
             item.add_marker(pytest.mark.timeout(900))
     # Two processes share the tests: what takes longest is not to begin when all else has ended.
-    items.sort(key=lambda item: item.path.stem not in LONGEST)
+    # Each gets one half of the list, so that one has all tests on a cluster: there is one cluster.
+    items.sort(key=lambda item: (not _on_ray(item), item.path.stem not in LONGEST))
     if config.getoption("quick"):
         slow = [item for item in items if item.originalname in quick.BUT]
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item.originalname not in quick.BUT]
+
+
+def _on_ray(item):
+    return "ray_cluster" in getattr(item, "fixturenames", ()) or "ray]" in item.nodeid
 
 
 def pytest_collection_finish(session):
@@ -66,16 +71,6 @@ def seeds():
     torch.manual_seed(0)
 
 
-def _patiently(start):
-    """Start a node of Ray, which gives itself half a minute: too little on a busy machine."""
-    for _ in range(3):
-        try:
-            return start()
-        except Exception as error:
-            last = error
-    raise last
-
-
 @pytest.fixture(scope="session")
 def ray_cluster(tmp_path_factory):
     """A cluster of two nodes of this machine, which `executor: ray` finds; one for all tests.
@@ -83,21 +78,12 @@ def ray_cluster(tmp_path_factory):
     The second has a resource of its name, and a cache folder of its own.
     """
     pytest.importorskip("ray", reason="Ray is not installed: l2o[ray]")
-    # Ray spells it so; a busy machine takes long.
-    os.environ["RAY_agent_register_timeout_ms"] = "300000"  # noqa: SIM112
-    from ray.cluster_utils import Cluster
+    from l2o.benchmarks.studies.local_cluster import local_cluster
 
-    node = {"num_cpus": 2, "object_store_memory": 96 << 20}
-    cluster = _patiently(
-        lambda: Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-    )
-    cluster.cache = tmp_path_factory.mktemp("second")
-    apart = {"resources": {"second": 1}, "env_vars": {"L2O_CACHE": str(cluster.cache)}}
-    cluster.second = _patiently(lambda: cluster.add_node(**node, **apart))
-    os.environ["RAY_ADDRESS"] = cluster.address
-    yield cluster
-    import ray
-
-    ray.shutdown()
-    cluster.shutdown()
-    del os.environ["RAY_ADDRESS"]
+    cache = tmp_path_factory.mktemp("second")
+    apart = {"resources": {"second": 1}, "env_vars": {"L2O_CACHE": str(cache)}}
+    with local_cluster(2, cpus=2, others=apart) as cluster:
+        cluster.cache, (cluster.second,) = cache, cluster.more
+        os.environ["RAY_ADDRESS"] = cluster.address
+        yield cluster
+        del os.environ["RAY_ADDRESS"]

@@ -1,6 +1,6 @@
 """Random combinations of optimizer, layout, schedule and loop against a plain reference.
 
-1,000 of them, or as many as L2O_EXAMPLES says.
+500 of them, or as many as L2O_EXAMPLES says.
 """
 
 import copy
@@ -353,7 +353,7 @@ class Pair:
 
 
 @settings(
-    max_examples=int(os.environ.get("L2O_EXAMPLES", "1000")),
+    max_examples=int(os.environ.get("L2O_EXAMPLES", "500")),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

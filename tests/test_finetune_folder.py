@@ -3,18 +3,12 @@
 import csv
 import json
 import os
-import random
-import signal
-import subprocess
-import sys
-import time
 
 import image_sets as sets
 import pytest
 import timm
 import torch
 from matplotlib.image import imread
-from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from l2o.configs.load import load_config
@@ -22,6 +16,7 @@ from l2o.envs.networks.saved import load_finetuned
 from l2o.service.cli import app
 from l2o.service.finetuning.run import run_finetune
 from l2o.service.finetuning.tested import pooled
+from l2o.service.load.fine_tune_kills import FineTuneKills
 
 CLASSES = ["cat", "dog", "fish"]
 NETWORK = ["network=timm:test_resnet", "pretrained=false", "size=32", "batch_size=4"]
@@ -163,42 +158,14 @@ def test_masks_are_learned_scored_and_predicted(folders, tmp_path):
 # Stopped and gone on with -------------------------------------------------------------------------
 
 
-def test_killed_at_any_moment_it_goes_on_to_the_same_bits(folders, tmp_path):
-    given = [*arguments(folders, "steps=40", "checkpoint_every=3", "evaluations=3")]
-    given += ["finetuning.optimizer.name=adamw", "base_lr=1e-3"]
-    assert command("finetune", *given, "--out", tmp_path / "whole").exit_code == 0
-    line = [sys.executable, "-m", "l2o", "finetune", *given, "--out", str(tmp_path / "killed")]
-    kills, moments = 0, random.Random(0)
-    while not (tmp_path / "killed" / "results.json").exists():
-        process = subprocess.Popen([*line, "--resume"], stderr=subprocess.PIPE)
-        wanted = moments.uniform(0.0, 1.5)
-        if kills < 2:
-            _wait_for_work(tmp_path / "killed", process, wanted)
-            process.send_signal(signal.SIGKILL)
-            kills += process.wait() == -signal.SIGKILL
-        else:
-            _, errors = process.communicate(timeout=300)
-            assert process.returncode == 0, errors.decode()
-    assert kills >= 1
-    whole, killed = (load_file(tmp_path / n / "model.safetensors") for n in ("whole", "killed"))
-    assert whole.keys() == killed.keys()
-    assert all(torch.equal(whole[name], killed[name]) for name in whole)
-    one, other = (
-        json.loads((tmp_path / n / "results.json").read_text()) for n in ("whole", "killed")
-    )
-    for name in ("scores", "learning_rates", "curve", "confusion"):
-        assert one[name] == other[name]
-
-
-def _wait_for_work(out, process, more):
-    """Wait until a run has written a newer checkpoint than there was, and a little longer."""
-    latest = out / "checkpoints" / "latest.pt"
-    before = latest.stat().st_mtime_ns if latest.exists() else 0
-    while process.poll() is None:
-        if latest.exists() and latest.stat().st_mtime_ns > before:
-            break
-        time.sleep(0.02)
-    time.sleep(more * 0.2)
+def test_killed_at_any_moment_it_goes_on_to_the_same_bits(folders):
+    given = arguments(folders, "steps=40", "checkpoint_every=3", "evaluations=3")
+    given = [*given[1:], "finetuning.optimizer.name=adamw", "base_lr=1e-3"]
+    study = FineTuneKills(config="folder", overrides=tuple(given), kills=2)
+    found = study.answer()
+    assert found.kills == 2
+    assert found.tensors > 0
+    assert study.holds(found), found
 
 
 def test_what_is_finished_stays_and_another_config_is_refused(folders, tmp_path):

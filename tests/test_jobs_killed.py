@@ -4,10 +4,12 @@ import json
 
 from commands import run
 
+from l2o.service.load import job_kills
 from l2o.service.load.job_kills import Answer, JobKills, check_database, outcome
 
 
-def test_nothing_is_lost(tmp_path):
+def test_nothing_is_lost(tmp_path, monkeypatch):
+    monkeypatch.setattr(job_kills, "UP_TO", 4.0)
     path = tmp_path / "kills.json"
     words = ["--kills", 1, "--machine", 1, "--jobs", 1, "--steps", 200]
     result = run("study", "jobs", *words, "--json", path)

@@ -54,6 +54,8 @@ def test_unknown_names_have_one_message_with_the_nearest(name):
         ({"head": {"name": "mlp", "hiden": 3}}, "no option 'hiden'. Did you mean 'hidden'?"),
         ({"head": {"name": "mlp", "hidden": 0}}, "hidden=0 must be a whole number from 1"),
         ({"head": {"name": "fcn", "hidden": True}}, "hidden=True must be a whole number from 1"),
+        ({"head": {"name": "fcn", "output_stride": 7}}, "=7 must be one of [8, 16, 32]"),
+        ({"head": {"name": "fcn", "output_stride": 8}}, "network_cases:own cannot be built with"),
         ({"head": {"hidden": 3}}, "has no name"),
         ({"head": {"name": "linear", "bias": False}}, "no option 'bias'"),
         ({"classes": 0}, "classes=0 must be a whole number from 1"),
@@ -70,6 +72,12 @@ def test_wrong_options_have_one_message(options, told):
     with pytest.raises(ValueError) as error:
         load("network_cases:own", **options)
     assert told in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["timm:test_vit", "torchvision:resnet18", "l2o:fcn8s_vgg16"])
+def test_networks_that_cannot_be_dilated_say_so(name):
+    with pytest.raises(ValueError, match=f"{name} cannot be built with another stride"):
+        load(name, head={"name": "fcn", "output_stride": 16}, inputs={"size": 64})
 
 
 @pytest.mark.parametrize("name", ["l2o:deeplabv2_resnet50", "torchvision:fcn_resnet50"])

@@ -91,6 +91,7 @@ def test_a_library_sees_its_own_names(tmp_path):
     [
         ("timm:test_vit", {"name": "mlp", "hidden": 6}),
         ("timm:resnet10t", {"name": "fcn", "hidden": 6}),
+        ("timm:resnet10t", {"name": "fcn", "hidden": 6, "output_stride": 16}),
         ("transformers:resnet", {"name": "mlp", "hidden": 6}),
         ("l2o:deeplabv2_resnet50", "linear"),
     ],

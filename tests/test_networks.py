@@ -177,6 +177,19 @@ def test_a_head_that_classifies_pixels(load, name):
     assert all(p.grad is not None for p in model.parameters())
 
 
+@pytest.mark.parametrize("stride", [8, 16, 32])
+@pytest.mark.parametrize("name", ["timm:tf_efficientnet_lite0", "torchvision:resnet50"])
+def test_dilated_maps_have_more_places_and_the_same_weights(load, name, stride):
+    plain = load(name, head="fcn").build().state_dict()
+    network = load(name, head={"name": "fcn", "output_stride": stride})
+    model, x = network.build().eval(), images(network)
+    with torch.no_grad():
+        features = model.forward_features(x)
+    assert features.shape[-2:] == (x.shape[-2] // stride, x.shape[-1] // stride)
+    dilated = model.state_dict()
+    assert all(torch.equal(plain[name], dilated[name]) for name in plain)
+
+
 def test_maps_with_channels_last_are_turned(load):
     whole = load("timm:swin_tiny_patch4_window7_224", inputs={"size": [64, 64]})
     network = load("timm:swin_tiny_patch4_window7_224", head="fcn", inputs={"size": [64, 64]})

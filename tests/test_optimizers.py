@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import l2o.envs.optimizers
 import l2o.optimizers.hypergradient_sgd
+import l2o.optimizers.lion
 import l2o.optimizers.momentum_lr_sgd
 from l2o.envs.optimizers import OPTIMIZERS, SGD, SGDLRMomentum
 from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS
@@ -58,12 +59,19 @@ def rmsprop(theta: Tensor, g: Tensor, lr: float, memory: Numbers, step: int) -> 
     return theta - lr * g / (memory["s"].sqrt() + 1e-8)
 
 
+def lion(theta: Tensor, g: Tensor, lr: float, memory: Numbers, step: int) -> Tensor:
+    old = memory.get("m", torch.zeros_like(theta))
+    memory["m"] = 0.99 * old + 0.01 * g
+    return theta - lr * ((0.9 * old + 0.1 * g).sign() + DECAY * theta)
+
+
 PLAIN: dict[str, Callable[[Tensor, Tensor, float, Numbers, int], Tensor]] = {
     "sgd": sgd,
     "sgd_lr_momentum": sgd_lr_momentum,
     "adam": adam,
     "adamw": adamw,
     "rmsprop": rmsprop,
+    "lion": lion,
 }
 
 
@@ -188,6 +196,10 @@ def test_contract(name: str) -> None:
         lambda: OPTIMIZERS["rmsprop"](momentum=1.0),
         lambda: OPTIMIZERS["rmsprop"](eps=0.0),
         lambda: MomentumLRSGD(weights(), lr=-1.0),
+        lambda: OPTIMIZERS["lion"](betas=(0.9, 1.0)),
+        lambda: OPTIMIZERS["lion"](weight_decay=-1.0),
+        lambda: l2o.optimizers.lion.Lion(weights(), lr=-1.0),
+        lambda: l2o.optimizers.lion.Lion(weights(), betas=(0.9,)),
         lambda: MomentumLRSGD(weights(), momentum=1.0),
         lambda: MomentumLRSGD(weights(), lr=torch.ones(2)),
     ],
@@ -199,7 +211,11 @@ def test_bad_arguments(make: Callable[[], object]) -> None:
 
 def test_docstrings_run() -> None:
     package = l2o.envs.optimizers
-    modules = [l2o.optimizers.momentum_lr_sgd, l2o.optimizers.hypergradient_sgd]
+    modules = [
+        l2o.optimizers.momentum_lr_sgd,
+        l2o.optimizers.hypergradient_sgd,
+        l2o.optimizers.lion,
+    ]
     for info in pkgutil.iter_modules(package.__path__):
         modules.append(importlib.import_module(f"{package.__name__}.{info.name}"))
     for module in modules:

@@ -11,7 +11,7 @@ import time
 import psutil
 import pytest
 import torch
-from at_work import process_of
+from at_work import die_at_one, node_and_file, process_of, slowly
 from benchmark_cases import config as table
 
 from l2o.benchmarks import run_benchmark
@@ -24,19 +24,6 @@ from l2o.extras import MissingExtraError
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: l2o[ray]")
 pytestmark = pytest.mark.timeout(900)  # Ray takes long to start where others are at work
-
-
-def slowly(value):
-    time.sleep(0.1)
-    return value, os.getpid(), ray.get_runtime_context().get_node_id()
-
-
-def node_and_file(path):
-    """Which node, and what it has in its cache folder."""
-    from l2o.envs.runtime.cache_folder import cache_folder
-
-    place = cache_folder() / path
-    return ray.get_runtime_context().get_node_id(), place.read_text() if place.exists() else ""
 
 
 def test_cells_are_those_of_processes_bit_by_bit(ray_cluster, tmp_path):
@@ -77,15 +64,9 @@ def _lives(process):
 def test_a_piece_that_kills_is_given_up(ray_cluster):
     came = []
     with OnRay(2, replacements=1) as executor, pytest.raises(WorkerDiedError, match=r"\(1, 1\)"):
-        came += (number for number, _ in executor.map(_die_at_one, range(4)))
+        came += (number for number, _ in executor.map(die_at_one, range(4)))
     with OnRay(1) as executor:
         assert [value for _, (value, *_) in executor.map(process_of, "a")] == ["a"]
-
-
-def _die_at_one(value):
-    if value == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return value
 
 
 def test_files_of_the_cache_go_to_nodes_that_lack_them(ray_cluster, tmp_path, monkeypatch):

@@ -8,7 +8,9 @@ from forked import programs
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-PAGES = [(ROOT / "docs" / name).read_text() for name in ("guidance.md", "plugging-in.md")]
+PAGES = [
+    (ROOT / "docs" / name).read_text() for name in ("guidance.md", "plugging-in.md", "suggest.md")
+]
 BLOCKS = re.findall(r"```python\n(.*?)```", "".join([README, *PAGES]), flags=re.DOTALL)
 
 

@@ -74,7 +74,7 @@ def test_layers_that_are_absent_do_not_count():
     [
         (
             {"environment": {"multipliers": {"kind": "bins", "values": [0.1, 1.0]}}},
-            "log scale alone",
+            "rllib_ppo needs continuous actions",
         ),
         ({"network": {"recurrent": True}}, "rllib_ppo has no recurrent policy"),
         ({"stacked": False}, "learns on stacked fine-tunes"),

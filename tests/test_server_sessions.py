@@ -2,8 +2,12 @@
 
 import http.client
 import json
+import struct
 import threading
+from hashlib import blake2b
+from typing import get_args
 
+import numpy as np
 import pytest
 import torch
 from server_cases import READER, TOKEN, Server
@@ -11,9 +15,31 @@ from torch import nn
 
 import l2o
 from l2o.layers.facts import LayerFacts
+from l2o.rules.trust_ratio import TrustRatio
+from l2o.service.server.sessions.models import Measured, Opening
+from l2o.service.server.sessions.rows import GIVEN, given_rows, given_scalars
+from l2o.service.server.sessions.session import Session
+from l2o.signals.base import Quantity
 from l2o.signals.table import ROW, rows_on_host
 
-QUANTITIES = ("weight_norm", "gradient_norm", "update_norm", "gradient_dot_update", "drift_norm")
+QUANTITIES = (
+    *("weight_norm", "gradient_norm", "update_norm", "gradient_dot_update", "drift_norm"),
+    "largest_update",
+)
+
+
+NEEDED = {
+    "gradient": ("gradient_norm", "gradient_dot_update"),
+    "update": ("update_norm",),
+    "drift": ("drift_norm",),
+    "head": ("head_mean", "head_std"),
+    "largest": ("largest_update",),
+}
+"""What costs something to measure, and the fields of a measurement that it is."""
+QUANTITIES_OF_OLD = (
+    *("weight_norm", "gradient_norm", "update_norm", "drift_norm", "gradient_dot_update"),
+)
+"""What a digest began with before `largest_update` came into the protocol, in its order."""
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +144,37 @@ def test_a_session_answers_what_the_policy_says_here(server, name, keep):
         expected = torch.tensor(decision.multipliers) * 0.1
         assert torch.allclose(torch.tensor(answer["learning_rates"]), expected, rtol=1e-6)
     assert answer["next_step"] is None
+
+
+def test_all_that_a_policy_may_see_of_a_layer_can_be_sent():
+    """What is missing in the protocol would be missing to a policy, with nothing said."""
+    controller, seen, history = recorded_run(TrustRatio(largest=True), steps=21)
+    policy = l2o.load_policy("asg-base")
+    session = Session(Opening(**opening_of(controller, seen[0], "asg-base")), policy, "asg-base")
+    progress, first = session.begin()
+    session.observe(progress, first)
+    assert np.isfinite(seen[1][ROW["largest_update"]]).all()
+    measured = Measured(**measured_at(history[1].step, seen[1]))
+    shown = session.observe(progress, measured)
+    for name in (each for needed in NEEDED.values() for each in needed):
+        assert np.array_equal(shown[ROW[name]], seen[1][ROW[name]], equal_nan=True), name
+    assert set(NEEDED) == set(get_args(Quantity))
+
+
+def test_a_measurement_that_is_repeated_to_a_newer_server_is_no_other():
+    controller, seen, history = recorded_run(TrustRatio(largest=True), steps=21)
+    policy = l2o.load_policy("asg-base")
+    session = Session(Opening(**opening_of(controller, seen[0], "asg-base")), policy, "asg-base")
+    told = measured_at(history[1].step, seen[1])
+    older = Measured(**{name: value for name, value in told.items() if name != "largest_update"})
+    rows = given_rows(older, session.count)
+    plain = rows[[GIVEN.index(name) for name in QUANTITIES_OF_OLD]].tobytes()
+    known = blake2b(plain, digest_size=16)
+    known.update(struct.pack("=5d", *given_scalars(older)))
+    assert session.digest(older, rows, given_scalars(older)) == known.digest()
+    newer = Measured(**told)
+    rows = given_rows(newer, session.count)
+    assert session.digest(newer, rows, given_scalars(newer)) != known.digest()
 
 
 def test_asg_2020_keeps_its_memory_and_refuses_other_models(server):

@@ -114,6 +114,7 @@ OPTIONS = {
     "adamw": [{}, {"weight_decay": 0.3, "eps": 1e-3}],
     # With a small ε it divides small gradients by themselves, and what rounding did to them grows.
     "rmsprop": [{"eps": 0.1}, {"momentum": 0.5, "weight_decay": 0.1, "eps": 0.1}],
+    "lion": [{}, {"weight_decay": 0.3, "betas": [0.5, 0.9]}],
 }
 ROWS = [(name, options) for name, rows in OPTIONS.items() for options in rows]
 

@@ -17,6 +17,7 @@ from l2o.benchmarks.cells.record import RECORD_VERSION, LearningRates, Record
 from l2o.benchmarks.cells.scores_by_name import ON_THE_WAY, PROXY, UNLABELLED, score
 from l2o.configs.adaptation import Adaptation
 from l2o.configs.schema import FineTuning, Named, Options, PolicyChoice
+from l2o.configs.search import Search
 
 if TYPE_CHECKING:
     from l2o.envs.fine_tuning.adapting.staged import Run
@@ -47,6 +48,7 @@ class Cell:
         guard: whether the controller's guard watches over it.
         groups: how layers are grouped, as JSON (`FineTune`); None: one group for each block.
         adaptation: a second stage, on the target's unlabelled images; None: there is none.
+        search: by Ray Tune, over this fine-tune's settings; None: they are as they are.
     """
 
     task: Named
@@ -62,6 +64,7 @@ class Cell:
     guard: bool = False
     groups: str | None = None
     adaptation: Adaptation | None = None
+    search: Search | None = None
 
     def rate(self, task_base_lr: float) -> float:
         """Return the base learning rate on a task."""
@@ -97,6 +100,10 @@ class Cell:
         if self.base_lr is not None:
             # One fine-tune stands for all factors.
             content |= {"base_lr": self.base_lr, "base_lr_factor": 1.0}
+        if self.search is not None:
+            content["search"] = self.search.model_dump(mode="json")
+            if "base_lr" in self.search.fields:
+                content["base_lr_factor"] = 1.0
         # Only where there are some: cells of earlier releases keep their ids.
         if self.guard:
             content["guard"] = True
@@ -157,6 +164,10 @@ def measure(cell: Cell) -> Record:
     if cell.precision != "float32":
         raise ValueError(f"precision {cell.precision} is for stacked fine-tunes; use float32")
     began = time.perf_counter()
+    if cell.search is not None:
+        from l2o.benchmarks.cells.searched import measure_search
+
+        return measure_search(cell, began)
     if cell.adaptation is not None:
         from l2o.benchmarks.cells.two_stages import measure_stages
 

@@ -82,6 +82,20 @@ class Scored(Frozen):
         return {"metric": self.metric, "direction": self.direction, "unit": self.unit}
 
 
+class Searched(Frozen):
+    """What a search took, of which a record's fine-tune is the one that was chosen.
+
+    Attributes:
+        fine_tunes: that were begun.
+        steps: optimizer steps of all of them.
+        seconds: of the search.
+    """
+
+    fine_tunes: int
+    steps: int
+    seconds: float
+
+
 class Record(Scored):
     """The record of one fine-tune; one that failed has its settings and `error` alone.
 
@@ -102,6 +116,7 @@ class Record(Scored):
         seconds: of computing.
         curve: over training.
         learning_rates: what was decided.
+        searched: what finding it took, of a row that is a search.
     """
 
     version: int = RECORD_VERSION
@@ -120,6 +135,7 @@ class Record(Scored):
     seconds: float = 0.0
     curve: tuple[Point, ...] = ()
     learning_rates: LearningRates | None = None
+    searched: Searched | None = None
 
     @property
     def rates(self) -> LearningRates:

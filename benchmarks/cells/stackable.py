@@ -41,6 +41,8 @@ def why_alone(cell: Cell) -> str:
         return "guard or groups of its row"
     if cell.adaptation is not None:
         return "adaptation of its row"
+    if cell.search is not None:
+        return "search of its row"
     data = "" if family.in_memory else f"task {cell.task.name} (its data are not in memory)"
     return data or _why_alone(cell.finetuning.model_dump_json())
 

@@ -17,6 +17,10 @@ SPEED: dict[str, tuple[str, str]] = {
         f"{_HERE}.executors:Executors",
         "What does Ray cost over processes, and do its records differ?",
     ),
+    "scaling": (
+        f"{_HERE}.scaling:Scaling",
+        "How many nodes does one driver keep busy?",
+    ),
     "footprint": (
         f"{_HERE}.footprint:Footprint",
         "What does a controller take with large networks?",

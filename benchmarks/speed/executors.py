@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import random
 import statistics
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -16,9 +15,9 @@ import typer
 from l2o.benchmarks.cells.cell import Cell, load_family, run_cell
 from l2o.benchmarks.comparisons.table.plan import make_plan
 from l2o.benchmarks.speed.base import Figure, Measured, Measurement, hold
+from l2o.benchmarks.studies.local_cluster import kill_node, local_cluster, workers_of
 from l2o.benchmarks.studies.options import Overrides, count
 from l2o.configs.load import load_table
-from l2o.configs.schema import Named
 from l2o.envs.runtime.executor import Executor, OnRay, Processes
 from l2o.extras import require
 
@@ -72,31 +71,31 @@ class Executors(Measurement[Row]):
         chosen = load_table(self.config, self.overrides)
         load_family(chosen.task.model_dump_json()).prepare()
         cells = (make_plan(chosen).cells * self.cells)[: self.cells]
-        cluster = _cluster(self.nodes)
-        try:
-            makers = {
-                "processes": partial(Processes, 2),
-                "ray": partial(OnRay, 2, cluster.address),
-            }
-            spent: dict[str, list[float]] = {name: [] for name in makers}
-            found: dict[str, Any] = {}
-            told: dict[str, dict[str, int]] = {name: {} for name in makers}
-            for _ in range(self.rounds):
-                for name, make in makers.items():
-                    seconds, found[name], told[name] = _run(make, cells)
-                    spent[name].append(seconds)
-            wanted, plain = found["processes"], statistics.median(spent["processes"])
-            for name, times in spent.items():
-                yield _row(name, times, plain, found[name] == wanted, told[name], len(cells))
-            if self.kills:
-                yield from self._killed(cells, cluster, wanted, plain)
-        finally:
-            _end(cluster)
+        with local_cluster(self.nodes) as cluster:
+            yield from self._measured(cells, cluster)
+
+    def _measured(self, cells: list[Cell], cluster: Any) -> Iterator[Row]:
+        makers = {
+            "processes": partial(Processes, 2),
+            "ray": partial(OnRay, 2, cluster.address),
+        }
+        spent: dict[str, list[float]] = {name: [] for name in makers}
+        found: dict[str, Any] = {}
+        told: dict[str, dict[str, int]] = {name: {} for name in makers}
+        for _ in range(self.rounds):
+            for name, make in makers.items():
+                seconds, found[name], told[name] = _run(make, cells)
+                spent[name].append(seconds)
+        wanted, plain = found["processes"], statistics.median(spent["processes"])
+        for name, times in spent.items():
+            yield _row(name, times, plain, found[name] == wanted, told[name], len(cells))
+        if self.kills:
+            yield from self._killed(cells, cluster, wanted, plain)
 
     def _killed(self, cells: list[Cell], cluster: Any, wanted: Any, plain: float) -> Iterator[Row]:
         for name, kill in (
-            ("ray, workers killed", partial(_kill_workers, self.kills)),
-            ("ray, a node killed", partial(_kill_node, cluster)),
+            ("ray, workers killed", _WorkersKilled(self.kills, len(cells), cluster)),
+            ("ray, a node killed", partial(_kill_node, cluster, len(cells) // 3)),
         ):
             if "node" in name and self.nodes < 2:
                 continue
@@ -118,9 +117,11 @@ def _run(make: Any, cells: list[Cell], meddle: Any = None) -> tuple[float, Any, 
     with make() as executor:
         list(executor.map(_warm, cells[:2] * 2))
         began = time.perf_counter()
-        if meddle is not None:
-            threading.Thread(target=meddle, daemon=True).start()
-        records = dict(executor.map(run_cell, cells))
+        records = {}
+        for number, record in executor.map(run_cell, cells):
+            records[number] = record
+            if meddle is not None:
+                meddle(len(records))
         seconds = time.perf_counter() - began
         told = getattr(executor, "told", {})
     plain = {number: record.model_dump(exclude={"seconds"}) for number, record in records.items()}
@@ -130,7 +131,9 @@ def _run(make: Any, cells: list[Cell], meddle: Any = None) -> tuple[float, Any, 
 def _warm(cell: Cell) -> None:
     """Import what a cell needs, and sample its task."""
     short = cell.finetuning.model_copy(update={"steps": 10})
-    run_cell(Cell(**{**vars(cell), "finetuning": short, "task": Named(**cell.task.model_dump())}))
+    record = run_cell(replace(cell, finetuning=short))
+    if record.error is not None:
+        raise RuntimeError(f"a fine-tune failed: {record.error}")
 
 
 def _row(
@@ -150,46 +153,24 @@ def _row(
     )
 
 
-def _cluster(nodes: int) -> Any:
-    from ray.cluster_utils import Cluster
+class _WorkersKilled:
+    """Kills a worker, drawn at random, after so many cells, drawn at random, too."""
 
-    node = {"num_cpus": 1, "object_store_memory": 96 << 20}
-    cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-    cluster.more = [cluster.add_node(**node) for _ in range(nodes - 1)]
-    return cluster
+    def __init__(self, kills: int, cells: int, cluster: Any) -> None:
+        self._draw, self._cluster = random.Random(0), cluster
+        self._at = sorted(self._draw.sample(range(1, cells), min(kills, cells - 1)))
 
+    def __call__(self, done: int) -> None:
+        import psutil
 
-def _end(cluster: Any) -> None:
-    import ray
-
-    ray.shutdown()
-    cluster.shutdown()
-
-
-def _workers() -> list[Any]:
-    import psutil
-
-    ours = psutil.Process().children(recursive=True)
-    return [each for each in ours if "FirstThePath" in each.name()]
+        while self._at and done >= self._at[0]:
+            try:
+                self._draw.choice(workers_of(self._cluster)).kill()
+            except (IndexError, psutil.Error):
+                return  # none lives: after the next cell
+            del self._at[0]
 
 
-def _kill_workers(kills: int) -> None:
-    import psutil
-
-    draw = random.Random(0)
-    for _ in range(kills):
-        time.sleep(draw.uniform(0.5, 2.0))
-        try:
-            draw.choice(_workers()).kill()
-        except (IndexError, psutil.Error):
-            continue
-
-
-def _kill_node(cluster: Any) -> None:
-    import psutil
-
-    time.sleep(2.0)
-    for started in cluster.more[0].all_processes.values():
-        daemon = psutil.Process(started[0].process.pid)
-        for each in [*daemon.children(recursive=True), daemon]:
-            each.kill()
+def _kill_node(cluster: Any, at: int, done: int) -> None:
+    if done == at:
+        kill_node(cluster.more[0])

@@ -45,6 +45,14 @@ STUDIES: dict[str, tuple[str, str]] = {
         f"{_HERE}.offline:Offline",
         "What has a data set of trials to win, and what does a forest win of it?",
     ),
+    "claims": (
+        f"{_HERE}.claims:Claims",
+        "What must a policy that adapts show, and what was measured of it?",
+    ),
+    "suggestions": (
+        f"{_HERE}.suggestions:Suggestions",
+        "Is what l2o suggest picks better than one thing for all tasks?",
+    ),
     "early-stopping": (
         f"{_HERE}.early_stopping:EarlyStopping",
         "What does ASHA save over a grid that is run to the end?",
@@ -52,6 +60,10 @@ STUDIES: dict[str, tuple[str, str]] = {
     "tuned-rivals": (
         f"{_HERE}.tuned_rivals:TunedRivals",
         "Is a policy's one fine-tune better than what Ray Tune finds with many?",
+    ),
+    "driver-kills": (
+        f"{_HERE}.driver_kills:DriverKills",
+        "Does a program on Ray go on where it was killed, and come to the same?",
     ),
     "ranges": (
         f"{_HERE}.ranges:RangesStudy",
@@ -63,6 +75,10 @@ STUDIES: dict[str, tuple[str, str]] = {
         "What of a server that is killed, fed nonsense, filled with sessions?",
     ),
     "damage": ("l2o.service.damage.study:Damage", "Are damaged files refused, or made anew?"),
+    "kills": (
+        "l2o.service.load.fine_tune_kills:FineTuneKills",
+        "Does a fine-tune that is killed and gone on with end in the same weights?",
+    ),
     "jobs": (
         "l2o.service.load.job_kills:JobKills",
         "Is a job lost when its server is killed, or the machine?",

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from l2o.benchmarks.comparisons.results_file import Failure
 from l2o.benchmarks.report.tables import Table
 from l2o.benchmarks.report.terminal import print_tables
-from l2o.benchmarks.studies.options import Kept, Workers
+from l2o.benchmarks.studies.options import ExecutorKind, Kept, Workers
 from l2o.envs.runtime.executor import in_order
 from l2o.envs.runtime.executor.choose import choose_executor
 from l2o.envs.runtime.run_lock import run_lock
@@ -105,9 +105,11 @@ class SharedStudy(Study[Answer], Generic[Piece, Found, Answer]):
 
     Attributes:
         workers: processes; one works in this process.
+        executor: where they are; `ray` takes $RAY_ADDRESS, else the cores of this machine.
     """
 
     workers: Workers = 1
+    executor: ExecutorKind = "processes"
 
     @abstractmethod
     def plan(self) -> Sequence[Piece]:
@@ -131,7 +133,7 @@ class SharedStudy(Study[Answer], Generic[Piece, Found, Answer]):
 
     def results(self, pieces: Sequence[Piece]) -> Iterator[Found]:
         """Yield what was found, in the order of the pieces."""
-        with choose_executor("processes", max(1, min(self.workers, len(pieces)))) as executor:
+        with choose_executor(self.executor, max(1, min(self.workers, len(pieces)))) as executor:
             found = in_order(executor.map(self.run, pieces))
             yield from tqdm(found, total=len(pieces), desc="runs", disable=None)
 
@@ -226,7 +228,11 @@ def plain(value: Any) -> Any:
 def options_of(study: Study[Any]) -> dict[str, object]:
     """Return the options that decide an answer, by name."""
     named = {each.name: getattr(study, each.name) for each in fields(study)}
-    return {name: value for name, value in named.items() if name not in ("json", "out", "workers")}
+    return {name: value for name, value in named.items() if name not in WHERE}
+
+
+WHERE = ("json", "out", "workers", "executor")
+"""Options that say where things are, and change no answer."""
 
 
 def save(path: Path, answer: object) -> None:

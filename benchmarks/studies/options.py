@@ -44,6 +44,9 @@ Kept = Annotated[
     ),
 ]
 Json = Annotated[Path | None, typer.Option(metavar="FILE", help="Write all that was found here.")]
+ExecutorKind = Annotated[
+    str, typer.Option(metavar="NAME", help="Where the workers are: processes, ray or here.")
+]
 Workers = Annotated[int, typer.Option(min=1, metavar="N", help="Processes, one core each.")]
 Seed = Annotated[int, typer.Option(min=0, metavar="N", help="What all draws follow from.")]
 Quick = Annotated[bool, typer.Option("--quick", help="A small part, to see that it works.")]

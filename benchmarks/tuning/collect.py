@@ -26,6 +26,7 @@ class Trial:
         changes: with PBT, step and values of each change on its way.
         error: why it failed; empty if it did not.
         whole: whether it went to the end.
+        folder: of its last state, among those of the trials.
     """
 
     number: int
@@ -35,6 +36,7 @@ class Trial:
     changes: tuple[tuple[int, Mapping[str, Any]], ...]
     error: str
     whole: bool
+    folder: str = ""
 
     @property
     def step(self) -> int:
@@ -62,6 +64,12 @@ class Found:
     best: Trial | None
     steps: int
     seconds: float
+
+    @property
+    def reason(self) -> str:
+        """Why the first trial that failed did."""
+        reasons = [each.error for each in self.trials if each.error]
+        return reasons[0] if reasons else "it was stopped before its first report"
 
 
 def collect(
@@ -126,6 +134,9 @@ def _parts(folder: Path) -> Iterator[_Part]:
 def _trial(number: int, parts: list[_Part], of: Searched, ended: str, reached: int | None) -> Trial:
     """Put the stretches of a trial together, the one that was begun last at the end."""
     parts = sorted(parts, key=lambda part: part.written)
+    failed = parts[-1].error
+    # One that told nothing trained nothing: a population changes values at its very end, too.
+    parts = [part for part in parts if part.reports] or parts[-1:]
     last = parts[-1]
     reports: list[dict[str, Any]] = []
     for part in parts:
@@ -139,7 +150,7 @@ def _trial(number: int, parts: list[_Part], of: Searched, ended: str, reached: i
         for part in parts
         if part.reports
     )
-    error = last.error or (ended if ended not in ("", "ended") else "")
+    error = failed or (ended if ended not in ("", "ended") else "")
     whole = bool(reports) and int(reports[-1][TIME]) >= of.length
     changes = tuple((part.parent[1], part.params) for part in parts if part.parent)
-    return Trial(number, last.params, tuple(reports), computed, changes, error, whole)
+    return Trial(number, last.params, tuple(reports), computed, changes, error, whole, last.key)

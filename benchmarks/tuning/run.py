@@ -7,7 +7,8 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,17 +77,34 @@ def run_search(config: TuneConfig, out: str | Path, progress: bool | None = None
         KeyboardInterrupt: Ctrl-C; what trials have reported is kept.
     """
     base, of = check(config)
-    out = Path(out).absolute()
-    with run_lock(out):
-        connect(config.ray.address, config.ray.timeout, who="l2o tune")
-        write_atomically(out / "config.yaml", dump_config(config))
-        began = time.time()
-        plan = Plan(config, base, out, of.metric, config.scheduler.name in WITH_STATES)
-        shown = sys.stderr.isatty() if progress is None else progress
-        ended, reached = _fit(plan, of, shown)
-        found = collect(plan, of, ended, reached, time.time() - began)
+    with run_lock(Path(out).absolute()):
+        plan, found = _find(config, base, of, out, progress)
         write_search(plan, of, found)
     return found
+
+
+def find(config: TuneConfig, out: str | Path, progress: bool | None = None) -> tuple[Plan, Found]:
+    """Search in a folder, and leave what trials left there; `run_search` writes it up, too.
+
+    Raises:
+        ValueError, NoClusterError, FolderInUseError, KeyboardInterrupt: as `run_search`.
+    """
+    base, of = check(config)
+    with run_lock(Path(out).absolute()):
+        return _find(config, base, of, out, progress)
+
+
+def _find(
+    config: TuneConfig, base: Any, of: Searched, out: str | Path, progress: bool | None
+) -> tuple[Plan, Found]:
+    out = Path(out).absolute()
+    connect(config.ray.address, config.ray.timeout, who="l2o tune")
+    write_atomically(out / "config.yaml", dump_config(config))
+    began = time.time()
+    plan = Plan(config, base, out, of.metric, config.scheduler.name in WITH_STATES)
+    shown = sys.stderr.isatty() if progress is None else progress
+    ended, reached = _fit(plan, of, shown)
+    return plan, collect(plan, of, ended, reached, time.time() - began)
 
 
 def _fit(plan: Plan, of: Searched, shown: bool) -> tuple[dict[int, str], dict[int, int]]:
@@ -94,15 +112,13 @@ def _fit(plan: Plan, of: Searched, shown: bool) -> tuple[dict[int, str], dict[in
     from ray import tune
 
     config = plan.config
-    quiet = {name: os.environ.get(name) for name in QUIET}
-    os.environ.update(QUIET)
     shutil.rmtree(plan.out / RAYS, ignore_errors=True)
     needs = {"cpu": 1.0 if config.ray.cpus is None else config.ray.cpus, "gpu": config.ray.gpus}
     grid = config.searcher.name == "grid"
     has_grid = any("grid" in domain for domain in config.search.values())
     watch = progress_of(of, shown, len(list(combinations(config))) if grid else config.trials)
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    try:
+    with _variables(config):
         tuner = tune.Tuner(
             tune.with_resources(_sent(plan, of), needs),
             param_space=to_ray(config),
@@ -126,10 +142,23 @@ def _fit(plan: Plan, of: Searched, shown: bool) -> tuple[dict[int, str], dict[in
         )
         with watch:
             tuner.fit()
-    finally:
-        for name, value in quiet.items():
-            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
     return watch.ended, {number: step for number, (_, step, _) in watch.rows.items()}
+
+
+@contextmanager
+def _variables(config: TuneConfig) -> Iterator[None]:
+    """Have in the environment what Ray Tune reads there, for as long as the search takes."""
+    wanted = QUIET
+    if config.concurrent is not None:
+        # Ray Tune would start workers for trials to come, and end them once one is free.
+        wanted = {**QUIET, "TUNE_MAX_PENDING_TRIALS_PG": str(config.concurrent)}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
 def _sent(plan: Plan, of: Searched) -> Callable[[dict[str, Any]], None]:

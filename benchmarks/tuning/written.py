@@ -36,10 +36,8 @@ def write_search(plan: Plan, of: Searched, found: Found) -> None:
         write_atomically(plan.out / BEST, f"# Trial {found.best.number}: {command}\n{text}")
     write_json(plan.out / RESULTS, results_of(plan, of, found), indent=2)
     if found.best is None:
-        reasons = [each.error for each in found.trials if each.error]
         raise ValueError(
-            f"none of {len(found.trials)} trials came to anything; the first: "
-            f"{reasons[0] if reasons else 'it was stopped before its first report'}"
+            f"none of {len(found.trials)} trials came to anything; the first: {found.reason}"
         )
 
 

@@ -151,6 +151,18 @@ class Library(ABC):
             ValueError: an unknown architecture, weights that do not fit, a size it does not take.
         """
 
+    def dilated(self, name: str, output_stride: int) -> dict[str, Any]:
+        """Return what the builder takes for a map of so many pixels of the image to a place.
+
+        Args:
+            name: of the network, `library:architecture`.
+            output_stride: 8, 16 or 32.
+
+        Raises:
+            ValueError: the library cannot build such a network.
+        """
+        raise ValueError(cannot_dilate(name, output_stride))
+
     def more_files(self, network: nn.Module, classes: Sequence[str]) -> dict[str, str]:
         """Return what the library wants beside saved weights: names of files -> their text."""
         del network, classes
@@ -159,3 +171,12 @@ class Library(ABC):
     @abstractmethod
     def how_to_load(self, architecture: str, arguments: Mapping[str, Any], classes: int) -> str:
         """Return the lines of Python that load a saved network with a linear head back."""
+
+
+def cannot_dilate(name: str, output_stride: int) -> str:
+    """Word the error for a network whose strides stay as they are."""
+    return (
+        f"head fcn: output_stride={output_stride}, and {name} cannot be built with another stride "
+        "than its own; leave output_stride out, or take a convolutional network of timm or a "
+        "torchvision ResNet with bottlenecks (resnet50)"
+    )

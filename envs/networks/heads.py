@@ -16,6 +16,8 @@ from l2o.envs.networks.trimming import keep_called
 
 Choice = str | Named | Mapping[str, Any]
 """A head's name, or name and options: `{name: mlp, hidden: 512}`."""
+OUTPUT_STRIDES = (8, 16, 32)
+"""How many pixels of an image there may be to a place of the map that `fcn` classifies."""
 
 
 @dataclass(frozen=True)
@@ -94,20 +96,34 @@ class Fcn:
 
     It has no batch norm: frozen before it has seen an image, one would normalise nothing.
 
+    A network for whole images halves them five times, which leaves masks of small images two
+    places wide. With an `output_stride` the last halvings are left out, and later convolutions are
+    dilated instead, so that pretrained weights see the same neighbourhoods. Source: Chen et al.,
+    DeepLab: Semantic Image Segmentation with Deep Convolutional Nets, Atrous Convolution, and
+    Fully Connected CRFs.
+
     Args:
         hidden: width of the layer between; None is a quarter of the feature map's.
+        output_stride: pixels of an image to a place of the map, 8, 16 or 32; None leaves the
+            network as it is. Networks of timm and ResNets of torchvision can be made so.
 
     Raises:
-        ValueError: it is not at least 1.
+        ValueError: `hidden` is not at least 1, or a stride that networks are not made with.
     """
 
     name: ClassVar[str] = "fcn"
 
     hidden: int | None = None
+    output_stride: int | None = None
 
     def __post_init__(self) -> None:
         if self.hidden is not None:
             _check_width("fcn", self.hidden)
+        if self.output_stride not in (None, *OUTPUT_STRIDES):
+            raise ValueError(
+                f"head fcn: output_stride={self.output_stride!r} must be one of "
+                f"{list(OUTPUT_STRIDES)}, or left out"
+            )
 
     def put_on(self, network: Any, classes: int, image: Tensor) -> nn.Module:
         """Return a network that classifies pixels; the one given is copied without its head.
@@ -154,7 +170,7 @@ class Dense(Adapter):
             raise ValueError(
                 "head fcn needs a feature map [N, C, h, w] of several places, and this network's "
                 f"features are {found}; take a convolutional network of timm or torchvision, and "
-                "images that are not too small"
+                "images that are not too small, or an output_stride of 8 or 16"
             )
         channels = features.shape[1]
         width = hidden or max(1, channels // 4)

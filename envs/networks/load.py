@@ -65,8 +65,9 @@ def load_network(
         pretrained: take the hub's weights, where no others are given; else weights are drawn, the
             same ones every time.
         weights: a local file, a state dict of `torch.save` or safetensors, or `package:NAME`.
-        head: `linear`, `{name: mlp, hidden: 512}`, or `{name: fcn}`, which classifies pixels. A
-            network that classifies pixels has a head of its own, and takes `linear` only.
+        head: `linear`, `{name: mlp, hidden: 512}`, or `{name: fcn, output_stride: 16}`, which
+            classifies pixels. A network that classifies pixels has a head of its own, and takes
+            `linear` only.
         inputs: what images are to be like; or some fields of it, the others are the network's.
 
     Raises:
@@ -91,6 +92,7 @@ def load_network(
         weights=None if weights is None else read_weights(weights),
         by_position=is_package(weights),
         size=given.get("size"),
+        arguments=_arguments(library, name, chosen),
     )
     with drawn():
         original = library.load(request)
@@ -160,6 +162,13 @@ def drawn() -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(_SEED)
         yield
+
+
+def _arguments(library: Library, name: str, head: Linear | Mlp | Fcn) -> dict[str, Any]:
+    """Return what the library's builder must be told for this head."""
+    if not isinstance(head, Fcn) or head.output_stride is None:
+        return {}
+    return library.dilated(name, head.output_stride)
 
 
 def _assemble(

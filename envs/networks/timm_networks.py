@@ -8,7 +8,14 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from l2o.envs.networks.adapter import Adapter
-from l2o.envs.networks.base import INTERPOLATIONS, Inputs, Library, Original, Request
+from l2o.envs.networks.base import (
+    INTERPOLATIONS,
+    Inputs,
+    Library,
+    Original,
+    Request,
+    cannot_dilate,
+)
 from l2o.envs.networks.hub import fetched
 from l2o.envs.networks.near import unknown_architecture
 from l2o.envs.networks.weights import take_weights
@@ -58,6 +65,11 @@ class TimmLibrary(Library):
             source=str(config.get("hf_hub_id") or config.get("url") or "timm's hub"),
             licence=str(config.get("license") or "unknown"),
         )
+
+    def dilated(self, name: str, output_stride: int) -> dict[str, Any]:
+        """Return timm's own option."""
+        del name
+        return {"output_stride": output_stride}
 
     def how_to_load(self, architecture: str, arguments: Mapping[str, Any], classes: int) -> str:
         """Return the lines of Python that load a saved network with a linear head back."""
@@ -144,8 +156,11 @@ def _create(request: Request, pretrained: bool, arguments: Mapping[str, Any]) ->
             return timm.create_model(request.architecture, pretrained=False, **given)
         with fetched(request.name):
             return timm.create_model(request.architecture, pretrained=pretrained, **given)
-    except TypeError as error:
-        if "img_size" not in given:
+    except (TypeError, AssertionError, NotImplementedError) as error:
+        if "output_stride" in given:
+            message = cannot_dilate(request.name, given["output_stride"])
+            raise ValueError(message) from error
+        if "img_size" not in given or not isinstance(error, TypeError):
             raise
         raise ValueError(
             f"{request.name} takes images of one size only (timm: {error}); leave size out"

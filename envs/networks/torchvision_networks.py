@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from l2o.envs.networks.adapter import Adapter
-from l2o.envs.networks.base import Inputs, Library, Original, Request
+from l2o.envs.networks.base import Inputs, Library, Original, Request, cannot_dilate
 from l2o.envs.networks.heads import resized
 from l2o.envs.networks.hub import fetched
 from l2o.envs.networks.near import unknown_architecture
@@ -23,6 +23,10 @@ ALWAYS: dict[str, dict[str, Any]] = {
     "inception_v3": {"aux_logits": False, "init_weights": False, "transform_input": True},
 }
 """What builders are told so that they build what comes with the published weights."""
+_DILATED = (
+    *("resnet50", "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2"),
+    *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"),
+)
 _SIZE_ARGUMENT = {"VisionTransformer": "image_size", "MaxVit": "input_size"}
 _LICENCE = "BSD-3-Clause"
 
@@ -55,6 +59,14 @@ class TorchvisionLibrary(Library):
             dense = partial(make_segmentation, name, original.network)
             return Original(**{**vars(original), "dense": dense, "arguments": {}})
         return load_classifier(request, name, tag or "DEFAULT")
+
+    def dilated(self, name: str, output_stride: int) -> dict[str, Any]:
+        """Return torchvision's own option, which its ResNets with bottlenecks have."""
+        architecture = name.partition(":")[2].partition(".")[0]
+        if architecture not in _DILATED:
+            raise ValueError(cannot_dilate(name, output_stride))
+        # Of the second, third and fourth stage, which halve the map to an 8th, 16th and 32nd.
+        return {"replace_stride_with_dilation": [False, output_stride <= 8, output_stride <= 16]}
 
     def how_to_load(self, architecture: str, arguments: Mapping[str, Any], classes: int) -> str:
         """Return the lines of Python that load a saved network with a linear head back."""
@@ -129,7 +141,7 @@ def load_classifier(request: Request, name: str, tag: str) -> Original:
     arguments = {**_native(name, weights), **request.arguments}
     if request.pretrained and request.weights is None:
         with fetched(request.name):
-            network = TorchvisionNetwork(_without_aux(models.get_model(name, weights=weights)))
+            network = TorchvisionNetwork(_without_aux(_published(name, weights, request)))
     else:
         network = TorchvisionNetwork(models.get_model(name, weights=None, **arguments))
         if request.weights is not None:
@@ -145,6 +157,10 @@ def load_classifier(request: Request, name: str, tag: str) -> Original:
         source=str(weights.url),
         licence=str(weights.meta.get("license", _LICENCE)),
     )
+
+
+def _published(name: str, weights: Any, request: Request) -> Any:
+    return _models().get_model(name, weights=weights, **request.arguments)
 
 
 def inputs_of(weights: Any) -> Inputs:

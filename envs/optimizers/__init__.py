@@ -8,6 +8,7 @@ from l2o.envs.optimizers.dog import DoG
 from l2o.envs.optimizers.extra import ExtraOptimizer
 from l2o.envs.optimizers.hypergradient_sgd import HypergradientDescent
 from l2o.envs.optimizers.l_dog import LDoG
+from l2o.envs.optimizers.lion import Lion
 from l2o.envs.optimizers.prodigy import Prodigy
 from l2o.envs.optimizers.rmsprop import RMSprop
 from l2o.envs.optimizers.schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
@@ -20,6 +21,7 @@ OPTIMIZERS: dict[str, type[InnerOptimizer]] = {
     "adam": Adam,
     "adamw": AdamW,
     "rmsprop": RMSprop,
+    "lion": Lion,
     "hypergradient_sgd": HypergradientDescent,
     "schedule_free_sgd": ScheduleFreeSGD,
     "schedule_free_adamw": ScheduleFreeAdamW,
@@ -39,6 +41,7 @@ __all__ = [
     "HypergradientDescent",
     "InnerOptimizer",
     "LDoG",
+    "Lion",
     "Prodigy",
     "RMSprop",
     "SGD",

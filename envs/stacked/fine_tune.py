@@ -191,7 +191,7 @@ class StackedFineTune:
         if type(start.optimizer) not in STACKED_OPTIMIZERS:
             raise ValueError(
                 f"optimizer {type(start.optimizer).__name__} has no stacked form; use sgd, "
-                "sgd_lr_momentum, adam, adamw or rmsprop, or FineTuneEnv"
+                "sgd_lr_momentum, adam, adamw, rmsprop or lion, or FineTuneEnv"
             )
 
     def _make_trainer(self, starts: list[Prepared]) -> Trainer:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from l2o.layers.caught import Caught
 
 _LINEAR = (nn.Linear, nn.Conv2d)
 
@@ -27,10 +28,8 @@ class LastLayer:
     bias: Tensor
 
 
-class HeadInputs:
+class HeadInputs(Caught):
     """Keeps the newest input of a head, and of the last linear layer in it, by forward hooks.
-
-    Leaving a `with` block, or `remove`, takes the hooks off.
 
     Args:
         head: a linear layer (`nn.Linear`, a 1×1 `nn.Conv2d`), or a module that holds some.
@@ -47,6 +46,7 @@ class HeadInputs:
     """
 
     def __init__(self, head: nn.Module) -> None:
+        super().__init__()
         layers = [module for module in head.modules() if isinstance(module, _LINEAR)]
         if not layers:
             raise ValueError(
@@ -54,7 +54,6 @@ class HeadInputs:
                 "itself"
             )
         self.head, self.layer = head, layers[-1]
-        self._seen: dict[str, Tensor] = {}
         self._handles = [
             head.register_forward_pre_hook(self._keep("features")),
             self.layer.register_forward_pre_hook(self._keep("inputs")),
@@ -63,35 +62,18 @@ class HeadInputs:
     def _keep(self, name: str) -> Any:
         def keep(module: nn.Module, inputs: tuple[Any, ...]) -> None:
             del module
-            self._seen[name] = inputs[0]
+            self.maps[name] = inputs[0]
 
         return keep
 
     @property
     def features(self) -> Tensor:
         """What the head was given last."""
-        return self._seen["features"]
+        return self.maps["features"]
 
     @property
     def last(self) -> LastLayer:
         """The last linear layer, with what it was given last."""
         weight = self.layer.weight.flatten(1)
         bias = torch.zeros_like(weight[:, 0]) if self.layer.bias is None else self.layer.bias
-        return LastLayer(self._seen["inputs"], weight, bias)
-
-    def remove(self) -> None:
-        """Take the hooks off and forget what was caught."""
-        for handle in self._handles:
-            handle.remove()
-        self._seen.clear()
-
-    def __enter__(self) -> HeadInputs:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.remove()
+        return LastLayer(self.maps["inputs"], weight, bias)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import Any
 
 from torch import Tensor, nn
 
+from l2o.layers.caught import Caught
 from l2o.registry import unknown_name
 
 
-class LayerMaps:
+class LayerMaps(Caught):
     """Keeps the newest output of each named layer of a model, by forward hooks.
 
     Where the model goes on to change an output in place (`ReLU(inplace=True)`), the changed one is
@@ -36,13 +36,13 @@ class LayerMaps:
     """
 
     def __init__(self, model: nn.Module, layers: Sequence[str]) -> None:
+        super().__init__()
         modules = {name: module for name, module in model.named_modules() if name}
         if not layers:
             raise ValueError(f"name at least one layer; there are {', '.join(modules)}")
         for name in layers:
             if name not in modules:
                 raise ValueError(unknown_name("layer", name, modules))
-        self.maps: dict[str, Tensor] = {}
         self._handles = [modules[name].register_forward_hook(self._keep(name)) for name in layers]
 
     def _keep(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
@@ -56,20 +56,3 @@ class LayerMaps:
             self.maps[name] = output
 
         return keep
-
-    def remove(self) -> None:
-        """Take the hooks off the model and forget what was caught."""
-        for handle in self._handles:
-            handle.remove()
-        self.maps.clear()
-
-    def __enter__(self) -> LayerMaps:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.remove()

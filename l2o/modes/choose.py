@@ -7,6 +7,7 @@ import inspect
 from torch import optim
 from torch.optim import Optimizer
 
+from l2o.optimizers.lion import Lion
 from l2o.optimizers.momentum_lr_sgd import MomentumLRSGD
 
 ONE_RATE_PER_GROUP: tuple[type[Optimizer], ...] = (
@@ -23,6 +24,7 @@ ONE_RATE_PER_GROUP: tuple[type[Optimizer], ...] = (
     optim.SparseAdam,
     *((optim.Muon,) if hasattr(optim, "Muon") else ()),
     MomentumLRSGD,
+    Lion,
 )
 """Optimizers that read each param group's LR afresh at every step."""
 

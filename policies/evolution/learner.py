@@ -13,8 +13,8 @@ from torch.func import functional_call, vmap
 from l2o.checks import check_number
 from l2o.configs.schema import TrainConfig
 from l2o.networks.layer_shared import LayerPolicyNetwork
-from l2o.networks.multipliers import LogRange
-from l2o.policies.common.networks import action_range, build_layer_network
+from l2o.policies.common.networks import build_layer_network
+from l2o.policies.common.refusals import check_continuous
 from l2o.policies.common.whole_episodes import WholeEpisodeLearner
 from l2o.policies.evolution.gradient import Array, antithetic_noise, estimate_gradient
 from l2o.policies.imitation import imitate
@@ -81,11 +81,7 @@ class EvolutionLearner(WholeEpisodeLearner):
                 "algorithm evolution has no recurrent policy; set network.kind=layer_shared and "
                 "network.recurrent=false"
             )
-        if not isinstance(action_range(config), LogRange):
-            raise ValueError(
-                "algorithm evolution needs continuous actions; set "
-                "environment.multipliers={kind: log}"
-            )
+        check_continuous(config, "evolution")
 
     def _decide(self, tensors: dict[str, Tensor], observation: Tensor) -> Tensor:
         outputs: Tensor = functional_call(self.network, tensors, (observation,))[0]

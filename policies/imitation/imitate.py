@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 
@@ -53,16 +51,17 @@ def imitate(network: LayerPolicyNetwork, config: TrainConfig) -> dict[str, float
     shown: list[Demonstrations] = []
     losses: list[float] = []
     shares, played = _shares(config), Played()
-    for part in range(2):
-        if part:
-            shares = [
-                each._replace(pupil=network, preferred=preferred)
-                for each, (_, preferred) in zip(shares, played, strict=True)
-            ]
-        played = _play(config, shares)
-        shown += [each for each, _ in played]
-        seen, wanted = (sequences if network.recurrent else decisions)(shown)
-        losses += fit(network, seen, wanted, imitation, generator)
+    with choose_executor(config.placement, len(shares)) as executor:
+        for part in range(2):
+            if part:
+                shares = [
+                    each._replace(pupil=network, preferred=preferred)
+                    for each, (_, preferred) in zip(shares, played, strict=True)
+                ]
+            played = list(in_order(executor.map(play, shares)))
+            shown += [each for each, _ in played]
+            seen, wanted = (sequences if network.recurrent else decisions)(shown)
+            losses += fit(network, seen, wanted, imitation, generator)
     return {"demonstrations": imitation.episodes, "before": losses[0], "after": losses[-1]}
 
 
@@ -81,8 +80,3 @@ def _shares(config: TrainConfig) -> list[Share]:
         for part in groups
         if len(part)
     ]
-
-
-def _play(config: TrainConfig, shares: Sequence[Share]) -> Played:
-    with choose_executor(config.placement, len(shares)) as executor:
-        return list(in_order(executor.map(play, shares)))

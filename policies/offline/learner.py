@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from l2o.networks.multipliers import LogRange
 from l2o.networks.probing import ProbingNetwork
 from l2o.policies.common.learner import Learner
 from l2o.policies.common.networks import action_range, export_policy, signal_spec
+from l2o.policies.offline.data_set import load_data_set
 from l2o.policies.offline.fit import features_of, fit_forest, gains_of
 from l2o.policies.offline.points import POINTS, PROBE, Point
 from l2o.policies.offline.trial import Trial, Trier, from_plain, to_plain
@@ -35,6 +37,8 @@ class OfflineLearner(Learner):
     Args:
         config: the training config; `config.environment.multipliers` must be on a log scale.
         tasks: tried per iteration.
+        data: folder of a data set of trials to begin with (`l2o.policies.offline.data_set`), of
+            the same points and signals; None begins with nothing.
         points: sizes (backbone, head) relative to the weights; None takes `POINTS`.
         probe: sizes that a run begins with; None takes `PROBE`.
         share: of the training that the probe takes.
@@ -43,7 +47,8 @@ class OfflineLearner(Learner):
         split: share of the features that a split looks at.
 
     Raises:
-        ValueError: values out of range.
+        ValueError: values out of range, or a data set of other points or signals.
+        DamagedFileError: the data set is missing or damaged.
     """
 
     def __init__(
@@ -51,11 +56,12 @@ class OfflineLearner(Learner):
         config: TrainConfig,
         *,
         tasks: int = 16,
+        data: str | None = None,
         points: Sequence[Sequence[float]] | None = None,
         probe: Sequence[float] | None = None,
         share: float = 0.1,
-        trees: int = 200,
-        leaf: int = 3,
+        trees: int = 100,
+        leaf: int = 15,
         split: float = 0.3,
     ) -> None:
         super().__init__(config)
@@ -75,15 +81,34 @@ class OfflineLearner(Learner):
         self.share = share
         self.options = {"n_estimators": trees, "min_samples_leaf": leaf, "max_features": split}
         self.trials: list[Trial] = []
+        if data is not None:
+            self._begin_with(Path(data))
         # Made here so that what it refuses is an error before any work; nothing starts yet.
         choose_executor(config.executor, config.workers)
+
+    def _begin_with(self, folder: Path) -> None:
+        """Take over the trials of a data set."""
+        found, spec = load_data_set(folder), signal_spec(self.config)
+        for name, theirs, ours in (
+            ("points", found.points, self.points),
+            ("signals", found.signals, tuple(spec.names)),
+        ):
+            if tuple(theirs) != tuple(ours):
+                raise ValueError(
+                    f"algorithm.options.data={folder} has other {name} than this training: "
+                    f"{list(theirs)}, not {list(ours)}; set them alike, or leave data out"
+                )
+        self.trials = found.trials
+        self.episodes = len(self.points) * len(self.trials)
+        self.fine_tune_steps = sum(len(self.points) * trial.steps for trial in self.trials)
 
     def iterate(self) -> dict[str, float]:
         """Try some tasks more."""
         started, begun = time.perf_counter(), len(self.trials)
+        first = 1 + max((trial.episode for trial in self.trials), default=-1)
         attempt = partial(try_episode, self.config, self.points, self.probe, self.share)
         with choose_executor(self.config.executor, self.config.workers) as executor:
-            numbers = range(begun, begun + self.tasks)
+            numbers = range(first, first + self.tasks)
             self.trials += in_order(executor.map(attempt, numbers))
         collecting = time.perf_counter() - started
         new = self.trials[begun:]

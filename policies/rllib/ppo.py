@@ -16,12 +16,15 @@ from l2o.envs.fine_tuning.inner_loop import decision_interval
 from l2o.envs.runtime.executor.on_ray.cluster import connect
 from l2o.envs.runtime.seeds import narrow_seed
 from l2o.extras import require
-from l2o.networks.multipliers import LogRange
 from l2o.policies.common.learner import Learner
-from l2o.policies.common.networks import action_range, export_policy
-from l2o.policies.common.options import check_counts
+from l2o.policies.common.networks import export_policy
+from l2o.policies.common.proximal import check_batches, check_learning
+from l2o.policies.common.refusals import (
+    check_continuous,
+    check_layer_shared,
+    check_memoryless,
+)
 from l2o.policies.imitation import imitate
-from l2o.policies.sb3.checks import check_layer_shared, check_memoryless
 
 NAME, ENVIRONMENT = "default_policy", "l2o-fine-tunes"
 
@@ -75,8 +78,18 @@ class RLlibPPOLearner(Learner):
         super().__init__(config)
         require("algorithm rllib_ppo", "ray", "tree", extra="ray")
         _check(config, decisions, epochs, minibatches)
-        check_number("algorithm.options.learning_rate", learning_rate)
-        check_number("algorithm.options.clip", clip, above=True)
+        check_learning(
+            learning_rate=learning_rate,
+            discount=discount,
+            gae_lambda=gae_lambda,
+            log_std=log_std,
+            clip=clip,
+            entropy=entropy,
+            value=value,
+            max_grad_norm=max_grad_norm,
+            target_kl=target_kl,
+        )
+        check_number("algorithm.options.kl", kl)
         self.decisions, self.iterations = decisions, 0
         ray = config.ray
         connect(ray.address, ray.timeout, who="algorithm rllib_ppo")
@@ -184,23 +197,14 @@ class RLlibPPOLearner(Learner):
 def _check(config: TrainConfig, decisions: int, epochs: int, minibatches: int) -> None:
     check_layer_shared(config, "rllib_ppo")
     check_memoryless(config, "rllib_ppo")
-    check_counts(decisions=decisions, epochs=epochs, minibatches=minibatches)
-    if not isinstance(action_range(config), LogRange):
-        raise ValueError(
-            "algorithm rllib_ppo has actions on a log scale alone; set "
-            "environment.multipliers={kind: log}, or algorithm.name=ppo"
-        )
+    check_continuous(config, "rllib_ppo")
+    check_batches(decisions, epochs, minibatches, config.environments)
     if not config.stacked:
         raise ValueError("algorithm rllib_ppo learns on stacked fine-tunes; set stacked=true")
     if config.environments % config.workers:
         raise ValueError(
             f"environments={config.environments} must be a multiple of workers={config.workers} "
             "for algorithm rllib_ppo"
-        )
-    if decisions % config.environments or decisions % minibatches:
-        raise ValueError(
-            f"algorithm.options.decisions={decisions} must be a multiple of the "
-            f"{config.environments} environments and of minibatches={minibatches}"
         )
 
 

@@ -12,16 +12,15 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
-from l2o.checks import check_number
 from l2o.configs.schema import TrainConfig
 from l2o.envs.runtime.seeds import narrow_seed
 from l2o.networks.layer_shared import LayerPolicyNetwork
 from l2o.networks.multipliers import LogRange
 from l2o.policies.common.episode_metrics import EpisodeWatch
 from l2o.policies.common.networks import action_range, build_layer_network, signal_spec
-from l2o.policies.common.options import check_counts
+from l2o.policies.common.proximal import check_batches, check_learning
+from l2o.policies.common.refusals import check_layer_shared
 from l2o.policies.common.vector_environments import count_environments
-from l2o.policies.sb3.checks import check_layer_shared
 from l2o.policies.sb3.learner import SB3Learner
 from l2o.policies.sb3.noise import LastingNoise
 from l2o.policies.sb3.policy import LayerActorCriticPolicy
@@ -90,8 +89,17 @@ class PPOLearner(SB3Learner):
     ) -> None:
         super().__init__(config)
         check_layer_shared(config, "ppo")
-        _check_numbers(learning_rate, discount, gae_lambda, log_std)
-        _check_loss(clip, entropy, value, max_grad_norm, target_kl)
+        check_learning(
+            learning_rate=learning_rate,
+            discount=discount,
+            gae_lambda=gae_lambda,
+            log_std=log_std,
+            clip=clip,
+            entropy=entropy,
+            value=value,
+            max_grad_norm=max_grad_norm,
+            target_kl=target_kl,
+        )
         count, recurrent = count_environments(config), config.network.recurrent
         _check_counts(decisions, count, minibatches, epochs, recurrent)
         self.group = _baseline_group(config) if group_baseline else 1
@@ -161,22 +169,6 @@ class PPOLearner(SB3Learner):
         self._restore(state)
 
 
-def _check_numbers(learning_rate: float, discount: float, gae_lambda: float, std: float) -> None:
-    check_number("algorithm.options.learning_rate", learning_rate)
-    check_number("algorithm.options.discount", discount, 0.0, 1.0)
-    check_number("algorithm.options.gae_lambda", gae_lambda, 0.0, 1.0)
-    check_number("algorithm.options.log_std", std, -20.0, 20.0)
-
-
-def _check_loss(clip: float, entropy: float, value: float, norm: float, kl: float | None) -> None:
-    check_number("algorithm.options.clip", clip, above=True)
-    check_number("algorithm.options.entropy", entropy)
-    check_number("algorithm.options.value", value)
-    check_number("algorithm.options.max_grad_norm", norm, above=True)
-    if kl is not None:
-        check_number("algorithm.options.target_kl", kl, above=True)
-
-
 def _baseline_group(config: TrainConfig) -> int:
     if config.environment.group < 2:
         raise ValueError("group_baseline needs environment.group of 2 or more")
@@ -206,12 +198,7 @@ def _lasting_noise(config: TrainConfig, memory: float, shared: float) -> dict[st
 def _check_counts(
     decisions: int, environments: int, minibatches: int, epochs: int, recurrent: bool
 ) -> None:
-    check_counts(decisions=decisions, epochs=epochs, minibatches=minibatches)
-    if decisions % environments or decisions % minibatches:
-        raise ValueError(
-            f"algorithm.options.decisions={decisions} must be a multiple of the {environments} "
-            f"environments and of minibatches={minibatches}"
-        )
+    check_batches(decisions, epochs, minibatches, environments)
     if recurrent and environments % minibatches:
         raise ValueError(
             f"algorithm.options.minibatches={minibatches} must divide the {environments} "

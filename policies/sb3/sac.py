@@ -15,12 +15,15 @@ from l2o.checks import check_number
 from l2o.configs.schema import TrainConfig
 from l2o.envs.runtime.seeds import narrow_seed
 from l2o.networks.layer_shared import LayerPolicyNetwork
-from l2o.networks.multipliers import LogRange
 from l2o.policies.common.episode_metrics import EpisodeWatch
-from l2o.policies.common.networks import action_range, build_layer_network
+from l2o.policies.common.networks import build_layer_network
 from l2o.policies.common.options import check_counts
+from l2o.policies.common.refusals import (
+    check_continuous,
+    check_layer_shared,
+    check_memoryless,
+)
 from l2o.policies.common.vector_environments import count_environments
-from l2o.policies.sb3.checks import check_layer_shared, check_memoryless
 from l2o.policies.sb3.learner import SB3Learner
 from l2o.policies.sb3.sac_policy import LayerActor, LayerSACPolicy
 
@@ -191,10 +194,7 @@ class _MeanLogger(Logger):
 def _check_policy(config: TrainConfig) -> None:
     check_layer_shared(config, "sac")
     check_memoryless(config, "sac")
-    if not isinstance(action_range(config), LogRange):
-        raise ValueError(
-            "algorithm sac needs continuous actions; set environment.multipliers={kind: log}"
-        )
+    check_continuous(config, "sac")
 
 
 def _check_entropy(entropy: float | str) -> None:

@@ -175,6 +175,7 @@ def _cells(
             guard=row.guard,
             groups=json.dumps(row.groups) if row.groups else None,
             adaptation=config.second_stage(row),
+            search=row.search,
         )
 
 

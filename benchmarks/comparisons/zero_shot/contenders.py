@@ -122,7 +122,8 @@ def gather_contenders(config: ZeroShotConfig, families: Families) -> list[Conten
                 for name, (_, records) in families.items()
             }
             label = contender_label(config, row.label)
-            contenders.append(Contender(label, _kind(config, row), 1, scores))
+            taken = _fine_tunes(config, row)
+            contenders.append(Contender(label, _kind(config, row), taken, scores))
     grids = {
         name: [gather(row, records) for row in plan.rows if row.kind == "grid"]
         for name, (plan, records) in families.items()
@@ -143,6 +144,12 @@ def _kind(config: ZeroShotConfig, row: PlannedRow) -> Kind:
         return "schedule"
     written = next(other for other in config.rows if other.label == row.label)
     return "schedule" if _is_schedule(written) else "rival"
+
+
+def _fine_tunes(config: ZeroShotConfig, row: PlannedRow) -> int:
+    """Return how many fine-tunes of a task a row takes: those of its search, and the chosen one."""
+    search = next((other.search for other in config.rows if other.label == row.label), None)
+    return 1 if search is None else search.fine_tunes + 1
 
 
 def _is_schedule(row: Row) -> bool:

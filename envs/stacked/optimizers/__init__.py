@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from l2o.envs.optimizers import SGD, Adam, AdamW, RMSprop, SGDLRMomentum
+from l2o.envs.optimizers import SGD, Adam, AdamW, Lion, RMSprop, SGDLRMomentum
 from l2o.envs.stacked.optimizers.adam import StackedAdam
 from l2o.envs.stacked.optimizers.base import StackedOptimizer
+from l2o.envs.stacked.optimizers.lion import StackedLion
 from l2o.envs.stacked.optimizers.rmsprop import StackedRMSprop
 from l2o.envs.stacked.optimizers.sgd import StackedSGD
 from l2o.envs.stacked.optimizers.sgd_lr_momentum import StackedSGDLRMomentum
@@ -15,11 +16,13 @@ STACKED_OPTIMIZERS: dict[type[Any], type[Any]] = {
     Adam: StackedAdam,
     AdamW: StackedAdam,
     RMSprop: StackedRMSprop,
+    Lion: StackedLion,
 }
 
 __all__ = [
     "STACKED_OPTIMIZERS",
     "StackedAdam",
+    "StackedLion",
     "StackedOptimizer",
     "StackedRMSprop",
     "StackedSGD",

@@ -90,7 +90,7 @@ class GarmentsFamily(TaskFamily):
             classes=len(self.classes),
             pretrained=self.options.pretrained,
             weights=self.options.find_weights(),
-            head="fcn" if self.options.segmentation else "linear",
+            head=self.options.head(),
             inputs={"size": (self.options.size, self.options.size)},
         )
 

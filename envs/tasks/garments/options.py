@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from l2o.configs.schema import Named
 from l2o.envs.tasks.axes import check_number, check_whole
 from l2o.envs.tasks.garments.photographs import count_part
 from l2o.registry import unknown_name
@@ -53,6 +54,9 @@ class GarmentsOptions:
     holds, of any other the library's own, which it may have to download."""
     segmentation: bool = False
     """Whether the task is to tell garment from ground, pixel by pixel, instead of its class."""
+    output_stride: int | None = 16
+    """Of masks: pixels of an image to a place of the map that is classified, 8, 16 or 32, by
+    dilated convolutions; null leaves the network as it is, with a 32nd."""
     root: str | None = None
     """Folder of Fashion-MNIST; null: Debian's, then where `make real` puts it."""
     psi: Mapping[str, Any] | str = field(default_factory=dict)
@@ -89,3 +93,9 @@ class GarmentsOptions:
         """Return what weights are asked for; None are the library's own, or none at all."""
         of_package = self.pretrained and self.network == NETWORK
         return WEIGHTS if self.weights is None and of_package else self.weights
+
+    def head(self) -> Named:
+        """Return the head that the network gets."""
+        if not self.segmentation:
+            return Named(name="linear")
+        return Named(name="fcn", options={"output_stride": self.output_stride})

@@ -36,7 +36,7 @@ class Post:
         id: of the session; None where the client keeps its state.
         session: known already where the client keeps its state.
         progress: likewise.
-        given: what was measured of each layer group, `[5, L]`.
+        given: what was measured of each layer group, `[6, L]`.
         digest: what tells the measurement from others.
         run: fields of the run, once the measurement was noted.
         question: what the policy is asked.

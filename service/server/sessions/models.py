@@ -77,6 +77,8 @@ class Measured(Sent):
     """Gradient times minus update of the last step, divided likewise."""
     drift_norm: Norms | None = None
     """Norm of the difference to the weights at the start."""
+    largest_update: Norms | None = None
+    """Largest relative update of a tensor of the group, divided likewise."""
     loss: float | None = None
     """Mean training loss over the steps since the last decision."""
     proxy_kl: float | None = None

@@ -15,7 +15,7 @@ from l2o.signals.base import MISSING
 from l2o.signals.table import ROW, ROWS, RUN_ROWS
 
 Array = NDArray[np.float32]
-NORMS = ("weight_norm", "gradient_norm", "update_norm", "drift_norm")
+NORMS = ("weight_norm", "gradient_norm", "update_norm", "drift_norm", "largest_update")
 """Quantities of each group that cannot be negative."""
 GIVEN = (*NORMS, "gradient_dot_update")
 SCALARS = ("loss", "proxy_kl", "validation_loss", "head_mean", "head_std")
@@ -82,7 +82,7 @@ def per_group(
 
 
 def given_together(measured: Sequence[Measured], count: int) -> list[Array | Problem]:
-    """Return what was measured of each group, `[5, L]` in the order of `GIVEN`, of several runs.
+    """Return what was measured of each group, `[6, L]` in the order of `GIVEN`, of several runs.
 
     Args:
         measured: by clients whose models have as many groups.
@@ -167,7 +167,7 @@ def tables(
 
     Args:
         fixed: of each run the rows that never change, `[Q, L]`.
-        given: what was measured of its groups, `[5, L]`.
+        given: what was measured of its groups, `[6, L]`.
         known: multipliers, norms at the start and reference learning rates, `[3, L]`.
         runs: its fields, in the order of `RUN_FIELDS`.
         sees_both: whether the policy looks at gradients and updates: then a layer has both or

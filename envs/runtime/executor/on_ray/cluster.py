@@ -15,6 +15,9 @@ from typing import Any
 from l2o.extras import require
 
 LOCAL, AUTO = "local", "auto"
+AGENT_BOUND = "RAY_agent_register_timeout_ms"
+STARTING = 300.0
+"""Seconds that a node of this machine is given to start: Ray's 30 are too few for a busy one."""
 
 logger = logging.getLogger("l2o")
 
@@ -67,13 +70,7 @@ def _begin(wanted: str, timeout: float) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if wanted == LOCAL:
         # The variable would win over the argument.
-        try:
-            ray.init(address=LOCAL, include_dashboard=False, **quiet)
-        except Exception as error:
-            # Ray raises a plain Exception where its own half minute is over.
-            if "timed out during startup" not in str(error):
-                raise
-            ray.shutdown()
+        with patient_starts():
             ray.init(address=LOCAL, include_dashboard=False, **quiet)
         return
     answered = threading.Event()
@@ -82,6 +79,37 @@ def _begin(wanted: str, timeout: float) -> None:
         ray.init(address=wanted, **quiet)
     finally:
         answered.set()
+
+
+@contextmanager
+def patient_starts(seconds: float = STARTING) -> Iterator[None]:
+    """Let nodes that are started meanwhile take their time.
+
+    Ray looks for a node that it has started in a loop, whose bound is written into it; the look
+    itself waits here. Its agents have a bound in the environment.
+    """
+    from ray._private import services
+
+    look, bound = services.get_node, os.environ.get(AGENT_BOUND)
+
+    def wait(*given: Any) -> Any:
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                return look(*given)
+            except RuntimeError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
+
+    services.get_node = wait
+    os.environ.setdefault(AGENT_BOUND, str(int(1000 * seconds)))
+    try:
+        yield
+    finally:
+        services.get_node = look
+        if bound is None:
+            del os.environ[AGENT_BOUND]
 
 
 def _give_up(answered: threading.Event, wanted: str, timeout: float) -> None:

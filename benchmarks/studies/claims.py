@@ -1,0 +1,216 @@
+"""What a policy that earns its learning must show, and what the published results say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from l2o.benchmarks.report.tables import UNKNOWN, points
+from l2o.benchmarks.statistics import TASKS, Estimate, estimate, mean
+from l2o.benchmarks.studies.base import Columns, Study
+from l2o.benchmarks.studies.offline import Offline, best_of_each, over_usual
+from l2o.benchmarks.studies.options import Json
+from l2o.files.seals import read_json
+from l2o.policies.offline.data_set import load_data_set
+
+POLICY, PROBING = "asg-base", "asg-probing"
+GRID, ORACLE = "grid tuned by source validation", "the same oracle, chosen by other target images"
+_REMEDY = "take it from the project's repository again"
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim, and what is known of it.
+
+    Attributes:
+        claim: whose gain over whom, on what.
+        must: the least that it asks for, in points or a share.
+        above_zero: whether its interval must lie above 0.
+        found: what was measured; None where it has not been run.
+        from_: the published result that it is read off, or why there is none.
+    """
+
+    claim: str
+    must: float
+    above_zero: bool
+    found: Estimate | None
+    from_: str
+
+    @property
+    def verdict(self) -> str:
+        """What holds: by the value, and by the interval where that is asked for.
+
+        Example:
+            >>> Claim("a", 0.01, True, Estimate(0.02, 0.005, 0.04), "here").verdict
+            'holds'
+            >>> Claim("a", 0.01, True, Estimate(0.02, -0.005, 0.04), "here").verdict
+            'not resolved'
+        """
+        if self.found is None:
+            return "not run"
+        if self.found.value < self.must:
+            return "falls short"
+        return "not resolved" if self.above_zero and not self.found.low > 0.0 else "holds"
+
+    def to_json(self) -> Mapping[str, Any]:
+        """Return plain JSON data."""
+        found = None if self.found is None else self.found.to_json()
+        own = {"claim": self.claim, "must": self.must, "above_zero": self.above_zero}
+        return {**own, "found": found, "from": self.from_, "verdict": self.verdict}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claims(Study[Sequence[Claim]]):
+    """What the published results say of each claim about a policy that adapts.
+
+    Nothing is run: every figure is computed from a file under docs/results, by task; what no file
+    holds is said not to have been run. Differences are means over tasks with 95 % intervals.
+    """
+
+    examples = ("l2o study claims", "l2o study claims --results docs/results --json claims.json")
+    title = "Claims, and what was measured of them"
+    columns: ClassVar[Columns] = {
+        "claim": lambda row: row.claim,
+        "must": lambda row: _must(row),
+        "found": lambda row: UNKNOWN if row.found is None else points(row.found),
+        "verdict": lambda row: row.verdict,
+    }
+
+    results: Annotated[
+        Path, typer.Option(metavar="DIR", help="The published results, of a checkout.")
+    ] = Path("docs/results")
+    json: Json = None
+
+    def answer(self) -> Sequence[Claim]:
+        """Read off what each claim rests on.
+
+        Raises:
+            ValueError: there are no such results.
+        """
+        if not self.results.is_dir():
+            raise ValueError(
+                f"there are no results in {self.results}; run it in a checkout of the project, or "
+                "say with --results where they are"
+            )
+        return [
+            *self._probing(),
+            *self._zero_shot(),
+            *self._garments(),
+            *self._elsewhere(),
+            _not_run(f"{POLICY} − best single rule, both on the composed held-out split", 0.01),
+            _not_run(f"{POLICY} − the trust ratio, 100 zero-shot tasks", 0.02),
+            _not_run(f"{POLICY} − per-layer DoG, every family", 0.0),
+            _not_run(f"{PROBING} − the trust ratio and a tuned cosine, 2,000 steps", 0.0),
+        ]
+
+    def _probing(self) -> Iterator[Claim]:
+        """Yield the claims about what a probe tells: trials of the family composed."""
+        folder = "composed-trials"
+        data = load_data_set(self.results / folder / "train")
+        study = Offline(data=self.results)
+        single = f"{PROBING} − best single size of the same tasks"
+        won = study.left_out(data, "kind")
+        yield Claim(f"{single}, data kinds left out", 0.0, True, _over_tasks(won), folder)
+        for axis in ("pretraining", "architecture"):
+            gains = _over_tasks(study.left_out(data, axis))
+            yield Claim(f"{single}, {axis}s left out", 0.0, True, gains, folder)
+        held = load_data_set(self.results / folder / "heldout")
+        gains, above = over_usual(study, data, held)
+        yield Claim(f"{single}, held-out tasks", 0.01, True, _over_tasks(gains), folder)
+        name = f"{PROBING} − the trust ratio (0.1 %, head × 50), held-out tasks"
+        yield Claim(name, 0.02, True, _over_tasks(above), folder)
+        share = _share(won, best_of_each(data.trials))
+        yield Claim(
+            "share of the gap to the best of each task, data kinds left out",
+            0.35,
+            False,
+            share,
+            folder,
+        )
+
+    def _zero_shot(self) -> Iterator[Claim]:
+        """Yield the claims over the families of the zero-shot comparison."""
+        folder = "zero-shot"
+        read = read_json(self.results / folder / "results.json", _REMEDY)
+        rows = {row["label"]: row for row in read["rows"]}
+        families = list(read["families"])
+
+        def worst(other: str, which: str) -> tuple[str, Estimate]:
+            found = {f: _over_tasks(_difference(rows, other, f, which)) for f in families}
+            name = min(found, key=lambda family: found[family].value)
+            return name, found[name]
+
+        family, gains = worst(GRID, "default")
+        yield Claim(f"{POLICY} − {GRID}, worst family ({family})", -0.01, False, gains, folder)
+        for other, must in ((GRID, 0.02), (ORACLE, -0.03)):
+            every = [_difference(rows, other, family, "default") for family in families]
+            gains = _over_tasks(np.concatenate(every))
+            yield Claim(f"{POLICY} − {other}, all families", must, False, gains, folder)
+        for other in ("schedule-free AdamW", "Prodigy"):
+            family, gains = worst(other, "mean")
+            yield Claim(f"{POLICY} − {other}, worst family ({family})", 0.0, False, gains, folder)
+        row = rows[POLICY]
+        lost = Estimate(-row["at_chance"] / row["fine_tunes"])
+        yield Claim(f"{POLICY}: runs at chance (share, as a loss)", 0.0, False, lost, folder)
+
+    def _garments(self) -> Iterator[Claim]:
+        """Yield the claims on a real network and real photographs."""
+        for optimizer, folder in (("SGD", "garments-32"), ("AdamW", "garments-32-adamw")):
+            path = self.results / folder / "results.json"
+            name = f"ASG, {POLICY} − best schedule, default base LR"
+            claim = f"{POLICY} − best schedule at its base LR, garments, {optimizer}"
+            if not path.is_file():
+                yield _not_run(claim, -0.01)
+                continue
+            figures = {each["figure"]: each for each in read_json(path, _REMEDY)["figures"]}
+            found = figures[name]
+            told = [found[key] for key in ("value", "low", "high")]
+            yield Claim(claim, -0.01, False, Estimate(*told).scaled(0.01), folder)
+
+    def _elsewhere(self) -> Iterator[Claim]:
+        """Yield the claims on a task of none of the families, over seeds."""
+        read = read_json(self.results / "policy" / "elsewhere.json", _REMEDY)
+        for optimizer in dict.fromkeys(row["optimizer"] for row in read["rows"]):
+            own = {r["contender"]: r for r in read["rows"] if r["optimizer"] == optimizer}
+            cosine = np.array(own["cosine, flat"]["accuracies"])
+            best = cosine[:, cosine.mean(axis=0).argmax()]
+            gains = np.array(own[POLICY]["accuracies"]).mean(axis=1) - best
+            claim = f"{POLICY} − cosine at the right base LR, a task of no family, {optimizer}"
+            yield Claim(claim, -0.02, False, _over_tasks(gains), "policy/elsewhere.json")
+
+
+def _difference(rows: Mapping[str, Any], other: str, family: str, which: str) -> Scores:
+    """Return by how much the policy is above another row on each task of a family."""
+    ours, theirs = (
+        np.array(rows[label]["families"][family]["scores"][which], dtype=np.float64)
+        for label in (POLICY, other)
+    )
+    found: Scores = ours.mean(axis=1) - theirs.mean(axis=1)
+    return found
+
+
+def _share(won: Scores, best: Scores, resamples: int = 2000) -> Estimate:
+    """Return the share that is won of what there is to win; whole tasks are resampled."""
+    drawn = np.random.default_rng(0).integers(len(won), size=(resamples, len(won)))
+    shares = won[drawn].mean(axis=1) / best[drawn].mean(axis=1)
+    low, high = np.percentile(shares, [2.5, 97.5])
+    return Estimate(won.mean() / best.mean(), low, high, len(won), len(won))
+
+
+def _over_tasks(gains: Scores) -> Estimate:
+    return estimate(gains[None], mean, TASKS)
+
+
+def _not_run(claim: str, must: float) -> Claim:
+    return Claim(claim, must, False, None, "no published result holds it")
+
+
+def _must(row: Claim) -> str:
+    return f">= {100 * row.must:g}" + (", interval above 0" if row.above_zero else "")

@@ -1,0 +1,1 @@
+"""What to take for a training: candidates tried in short runs, and what they tell."""
