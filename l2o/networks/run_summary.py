@@ -61,7 +61,8 @@ class RunSummary:
             columns += _statistics(values, backbone, head, seen["depth"])
         # What is of the run stands in every row that is present; the first one always is.
         columns += [seen[name][..., 0] for name in self._global]
-        columns.append(backbone.sum(dim=-1).clamp(min=1).log10())
+        # The logarithm of a whole number would be of torch's default type, whatever that is.
+        columns.append(backbone.sum(dim=-1).clamp(min=1).float().log10())
         return torch.stack([column.float() for column in columns], dim=-1)
 
 
