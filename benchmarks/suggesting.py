@@ -131,7 +131,7 @@ def fine_tune(
         base_lr=config.base_lr,
         seed=config.seed,
         guard=Guard() if config.guard else None,
-        base_schedule=named and build("schedule", SCHEDULES, named),
+        base_schedule=None if named is None else build("schedule", SCHEDULES, named),
         grouping=config.groups,
     )
 

@@ -311,7 +311,7 @@ def test_claims_are_read_off_published_results(tmp_path):
     for name in ("zero-shot", "garments-32", "policy"):
         (tmp_path / name).symlink_to(published / name)
     for name in ("train", "heldout"):
-        told_by_the_loss(tmp_path / "composed-trials" / name)
+        told_by_the_loss(tmp_path / "composed-trials" / name, 200)
     rows = {row.claim: row for row in Claims(results=tmp_path).answer()}
     grid = rows["asg-base − grid tuned by source validation, all families"]
     # The mean of the paired differences that the comparison has published.

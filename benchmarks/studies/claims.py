@@ -122,8 +122,8 @@ class Claims(Study[Sequence[Claim]]):
             gains = _over_tasks(study.left_out(data, axis))
             yield Claim(f"{single}, {axis}s left out", 0.0, True, gains, folder)
         held = load_data_set(self.results / folder / "heldout")
-        gains, above = over_usual(study, data, held)
-        yield Claim(f"{single}, held-out tasks", 0.01, True, _over_tasks(gains), folder)
+        beyond, above = over_usual(study, data, held)
+        yield Claim(f"{single}, held-out tasks", 0.01, True, _over_tasks(beyond), folder)
         name = f"{PROBING} − the trust ratio (0.1 %, head × 50), held-out tasks"
         yield Claim(name, 0.02, True, _over_tasks(above), folder)
         share = _share(won, best_of_each(data.trials))
