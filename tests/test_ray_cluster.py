@@ -4,9 +4,11 @@ import os
 import random
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -16,6 +18,7 @@ from benchmark_cases import config as table
 
 from l2o.benchmarks import run_benchmark
 from l2o.benchmarks.comparisons.table.comparison import TABLE
+from l2o.benchmarks.studies.local_cluster import kill_node, workers_of
 from l2o.configs.load import load_config
 from l2o.configs.schema import Grid, Named, TrainConfig
 from l2o.envs.runtime.executor import OnRay, WorkerDiedError
@@ -23,6 +26,7 @@ from l2o.envs.runtime.executor.choose import choose_executor
 from l2o.extras import MissingExtraError
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: l2o[ray]")
+TESTS = Path(__file__).parent
 pytestmark = pytest.mark.timeout(900)  # Ray takes long to start where others are at work
 
 
@@ -116,12 +120,28 @@ def test_a_training_goes_on_when_a_worker_dies(ray_cluster, tmp_path, caplog):
     assert (tmp_path / "run" / "policy.safetensors").exists()
 
 
-def end_machine(node):
-    """Kill all that a node consists of at once, as a machine that is switched off."""
-    daemons = [psutil.Process(each[0].process.pid) for each in node.all_processes.values()]
-    everything = [*daemons, *(child for each in daemons for child in each.children(True))]
-    for each in everything:
-        each.kill()
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_driver_that_is_stopped_leaves_no_worker(ray_cluster, how):
+    """Nor what workers have started: each has a process of its own."""
+    path = os.pathsep.join([str(TESTS), *sys.path])
+    run = subprocess.Popen(
+        [sys.executable, str(TESTS / "at_work.py"), "print", "ray"],
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert {run.stdout.readline() for _ in range(3)} == {f"came {n} {n}\n" for n in range(3)}
+        workers = workers_of(ray_cluster)
+        theirs = [*workers, *(child for each in workers for child in each.children(True))]
+        assert len(theirs) > len(workers) > 1
+        run.send_signal(how)
+        run.wait(60)
+    finally:
+        run.kill()
+        run.communicate()
+    _, alive = psutil.wait_procs(theirs, timeout=60)
+    assert not alive
 
 
 def test_a_node_that_is_killed_loses_nothing(ray_cluster):
@@ -131,7 +151,7 @@ def test_a_node_that_is_killed_loses_nothing(ray_cluster):
         for result in executor.map(slowly, range(40)):
             results.append(result)
             if node in {there for _, (_, _, there) in results} and len(results) > 10:
-                end_machine(ray_cluster.second)
+                kill_node(ray_cluster.second)
                 node = None
         assert executor.told["deaths"] >= 1
     assert node is None, "it was never at work"

@@ -1,11 +1,14 @@
 """Learning by RLlib: a run like any other, whose exported policy is the module that learned."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 
 import l2o
 from l2o.configs.schema import TrainConfig
+from l2o.extras import MissingExtraError
 from l2o.policies.common.checkpoint import load_checkpoint
 from l2o.policies.train import Training, train
 
@@ -69,6 +72,12 @@ def test_layers_that_are_absent_do_not_count():
     assert float(one.logp(actions)) == pytest.approx(wanted, rel=1e-5)
 
 
+def test_without_ray_there_is_one_message(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError, match=r'rllib_ppo needs ray: pip install "l2o\[ray\]"'):
+        Training(training(), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -81,6 +90,7 @@ def test_layers_that_are_absent_do_not_count():
         ({"environments": 5, "workers": 2}, "must be a multiple of workers=2"),
         ({"algorithm": {"name": "rllib_ppo", "options": {"decision": 16}}}, "Did you mean 'deci"),
         ({"algorithm": {"name": "rllib_ppo", "options": {"decisions": 9}}}, "must be a multiple"),
+        ({"algorithm": {"name": "rllib_ppo", "options": {"discount": 2.0}}}, "discount must be"),
     ],
 )
 def test_what_it_cannot_learn_is_refused(fields, message, tmp_path):

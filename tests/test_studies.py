@@ -122,6 +122,14 @@ def test_finished_pieces_are_kept_and_a_stopped_study_goes_on(tmp_path, monkeypa
         list(read_kept(path, Number))
 
 
+def test_the_pieces_of_a_study_are_done_where_it_says(monkeypatch, tmp_path):
+    monkeypatch.setattr(Sums, "calls", [0])
+    found = Sums(out=tmp_path, workers=2, executor="here").answer()
+    assert Sums(out=tmp_path, workers=1).answer() == found, "where is no part of what is kept"
+    with pytest.raises(ValueError, match=r"unknown executor 'rai'. Did you mean 'ray'"):
+        Sums(out=tmp_path / "other", executor="rai").answer()
+
+
 def test_a_study_of_ones_own_is_a_dotted_path(monkeypatch):
     monkeypatch.setattr(Sums, "calls", [])
     assert "Add numbers" in succeed("study", "test_studies:Sums", "--help")

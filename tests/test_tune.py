@@ -17,6 +17,7 @@ from l2o.benchmarks.tuning.trial import Plan, reports
 from l2o.configs.errors import ConfigError
 from l2o.configs.load import check_config, load_config
 from l2o.configs.tune import TuneConfig
+from l2o.envs.runtime.executor.on_ray.cluster import NoClusterError
 from l2o.extras import MissingExtraError
 
 pytest.importorskip("ray", reason="Ray is not installed: l2o[ray]")
@@ -90,6 +91,15 @@ def test_without_ray_there_is_one_message(base, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r'^l2o tune needs ray: pip install "l2o\[ray\]"'):
         check(search_of(base))
+
+
+def test_a_cluster_that_does_not_answer_is_one_error(base, monkeypatch, tmp_path):
+    import ray
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    config = search_of(base, ray={"address": "127.0.0.1:1", "timeout": 0.2})
+    with pytest.raises(NoClusterError, match=r"ray.address=127.0.0.1:1: no Ray cluster answered"):
+        run_search(config, tmp_path / "out", progress=False)
 
 
 # --- what is searched for

@@ -57,10 +57,6 @@ STUDIES: dict[str, tuple[str, str]] = {
         f"{_HERE}.early_stopping:EarlyStopping",
         "What does ASHA save over a grid that is run to the end?",
     ),
-    "tuned-rivals": (
-        f"{_HERE}.tuned_rivals:TunedRivals",
-        "Is a policy's one fine-tune better than what Ray Tune finds with many?",
-    ),
     "driver-kills": (
         f"{_HERE}.driver_kills:DriverKills",
         "Does a program on Ray go on where it was killed, and come to the same?",

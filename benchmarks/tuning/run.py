@@ -101,10 +101,18 @@ def _find(
     connect(config.ray.address, config.ray.timeout, who="l2o tune")
     write_atomically(out / "config.yaml", dump_config(config))
     began = time.time()
-    plan = Plan(config, base, out, of.metric, config.scheduler.name in WITH_STATES)
+    length = 0 if _sets_length(config) else of.length
+    plan = Plan(config, base, out, of.metric, config.scheduler.name in WITH_STATES, length)
     shown = sys.stderr.isatty() if progress is None else progress
     ended, reached = _fit(plan, of, shown)
     return plan, collect(plan, of, ended, reached, time.time() - began)
+
+
+def _sets_length(config: TuneConfig) -> bool:
+    """Tell whether trials may differ in length."""
+    return any(
+        field.rpartition(".")[2] in ("steps", "epochs", "episodes") for field in config.search
+    )
 
 
 def _fit(plan: Plan, of: Searched, shown: bool) -> tuple[dict[int, str], dict[int, int]]:

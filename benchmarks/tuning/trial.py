@@ -58,6 +58,7 @@ class Plan:
         out: folder of the search.
         metric: what is reported to Ray.
         states: whether each report leaves a state that another trial may go on from.
+        length: of a trial; 0: its own config says.
     """
 
     config: TuneConfig
@@ -65,6 +66,7 @@ class Plan:
     out: Path
     metric: str
     states: bool = False
+    length: int = 0
 
     def config_of(self, params: Params) -> Any:
         """Return the config of a trial."""
@@ -134,6 +136,8 @@ def reports(
     for row in kept:
         at = int(row[TIME])
         yield {name: value for name, value in row.items() if name != "sha256"}
+    if plan.length and at >= plan.length:
+        return  # all of it is kept, and making it takes long
     trainable = make(plan.config_of(params), folder)
     if at >= trainable.length():
         return

@@ -23,29 +23,27 @@ def check_batches(decisions: int, epochs: int, minibatches: int, environments: i
         )
 
 
-def check_learning(
-    *,
-    learning_rate: float,
-    discount: float,
-    gae_lambda: float,
-    log_std: float,
-    clip: float,
-    entropy: float,
-    value: float,
-    max_grad_norm: float,
-    target_kl: float | None,
-) -> None:
-    """Raise unless all are numbers in their ranges.
+def check_learning(rate: float, discount: float, gae_lambda: float, log_std: float) -> None:
+    """Raise unless these are numbers in their ranges.
 
     Raises:
         ValueError: one is not; the message names it.
     """
-    for name, number in (("learning_rate", learning_rate), ("entropy", entropy), ("value", value)):
-        check_number(f"algorithm.options.{name}", number)
-    for name, number in (("discount", discount), ("gae_lambda", gae_lambda)):
-        check_number(f"algorithm.options.{name}", number, 0.0, 1.0)
+    check_number("algorithm.options.learning_rate", rate)
+    check_number("algorithm.options.discount", discount, 0.0, 1.0)
+    check_number("algorithm.options.gae_lambda", gae_lambda, 0.0, 1.0)
     check_number("algorithm.options.log_std", log_std, -20.0, 20.0)
-    for name, number in (("clip", clip), ("max_grad_norm", max_grad_norm)):
-        check_number(f"algorithm.options.{name}", number, above=True)
-    if target_kl is not None:
-        check_number("algorithm.options.target_kl", target_kl, above=True)
+
+
+def check_loss(clip: float, entropy: float, value: float, norm: float, kl: float | None) -> None:
+    """Raise unless what the loss is made of are numbers in their ranges.
+
+    Raises:
+        ValueError: one is not; the message names it.
+    """
+    check_number("algorithm.options.clip", clip, above=True)
+    check_number("algorithm.options.entropy", entropy)
+    check_number("algorithm.options.value", value)
+    check_number("algorithm.options.max_grad_norm", norm, above=True)
+    if kl is not None:
+        check_number("algorithm.options.target_kl", kl, above=True)

@@ -18,7 +18,7 @@ from l2o.envs.runtime.seeds import narrow_seed
 from l2o.extras import require
 from l2o.policies.common.learner import Learner
 from l2o.policies.common.networks import export_policy
-from l2o.policies.common.proximal import check_batches, check_learning
+from l2o.policies.common.proximal import check_batches, check_learning, check_loss
 from l2o.policies.common.refusals import (
     check_continuous,
     check_layer_shared,
@@ -78,17 +78,8 @@ class RLlibPPOLearner(Learner):
         super().__init__(config)
         require("algorithm rllib_ppo", "ray", "tree", extra="ray")
         _check(config, decisions, epochs, minibatches)
-        check_learning(
-            learning_rate=learning_rate,
-            discount=discount,
-            gae_lambda=gae_lambda,
-            log_std=log_std,
-            clip=clip,
-            entropy=entropy,
-            value=value,
-            max_grad_norm=max_grad_norm,
-            target_kl=target_kl,
-        )
+        check_learning(learning_rate, discount, gae_lambda, log_std)
+        check_loss(clip, entropy, value, max_grad_norm, target_kl)
         check_number("algorithm.options.kl", kl)
         self.decisions, self.iterations = decisions, 0
         ray = config.ray

@@ -18,7 +18,7 @@ from l2o.networks.layer_shared import LayerPolicyNetwork
 from l2o.networks.multipliers import LogRange
 from l2o.policies.common.episode_metrics import EpisodeWatch
 from l2o.policies.common.networks import action_range, build_layer_network, signal_spec
-from l2o.policies.common.proximal import check_batches, check_learning
+from l2o.policies.common.proximal import check_batches, check_learning, check_loss
 from l2o.policies.common.refusals import check_layer_shared
 from l2o.policies.common.vector_environments import count_environments
 from l2o.policies.sb3.learner import SB3Learner
@@ -89,17 +89,8 @@ class PPOLearner(SB3Learner):
     ) -> None:
         super().__init__(config)
         check_layer_shared(config, "ppo")
-        check_learning(
-            learning_rate=learning_rate,
-            discount=discount,
-            gae_lambda=gae_lambda,
-            log_std=log_std,
-            clip=clip,
-            entropy=entropy,
-            value=value,
-            max_grad_norm=max_grad_norm,
-            target_kl=target_kl,
-        )
+        check_learning(learning_rate, discount, gae_lambda, log_std)
+        check_loss(clip, entropy, value, max_grad_norm, target_kl)
         count, recurrent = count_environments(config), config.network.recurrent
         _check_counts(decisions, count, minibatches, epochs, recurrent)
         self.group = _baseline_group(config) if group_baseline else 1
