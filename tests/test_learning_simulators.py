@@ -281,6 +281,9 @@ def test_a_run_writes_a_distribution_with_its_card_and_a_report(learned):
     page = (learned / "report.html").read_text()
     for said in ("Images before", "Images after", "Parameters over learning", "randomization"):
         assert said in page
+    again = run("report", learned)
+    assert again.exit_code == 0, again.stderr
+    assert (learned / "report.html").read_text() == page
     rows = [json.loads(line) for line in (learned / "metrics.jsonl").read_text().splitlines()]
     assert [row["trials"] for row in rows] == [0, 2, 4, 6]
 
