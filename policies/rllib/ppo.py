@@ -189,7 +189,6 @@ def _check(config: TrainConfig, decisions: int, epochs: int, minibatches: int) -
     check_layer_shared(config, "rllib_ppo")
     check_memoryless(config, "rllib_ppo")
     check_continuous(config, "rllib_ppo")
-    check_batches(decisions, epochs, minibatches, config.environments)
     if not config.stacked:
         raise ValueError("algorithm rllib_ppo learns on stacked fine-tunes; set stacked=true")
     if config.environments % config.workers:
@@ -197,6 +196,7 @@ def _check(config: TrainConfig, decisions: int, epochs: int, minibatches: int) -
             f"environments={config.environments} must be a multiple of workers={config.workers} "
             "for algorithm rllib_ppo"
         )
+    check_batches(decisions, epochs, minibatches, config.environments)
 
 
 def _build(config: TrainConfig, log_std: float, **training: Any) -> Any:
