@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, PositiveFloat, field_validator, model_validator
 
@@ -61,6 +61,11 @@ class FineTuning(Strict):
     interval: Interval = 10
     """Optimizer steps between decisions, for every policy; or a rule: {first, growth, share}, or
     {name, options} of a member of l2o.intervals or of one of your own."""
+    source_weights: dict[str, Any] | Literal["size", "learned"] = "size"
+    """Of a task with several sources, how much of each batch is whose: as their sizes are; by name
+    a number or a schedule of it; or learned, the more of a source the worse it is fitted."""
+    rehearsal: Annotated[float, Field(ge=0.0, le=1e6)] = 0.0
+    """Weight of the loss on labelled images of the proxy, for a task that has some."""
     device: str = "cpu"
     """Torch device of the inner network; auto takes CUDA where there is one."""
     precision: Literal["float32", "bf16", "fp16"] = "float32"

@@ -14,7 +14,8 @@ from l2o.configs.schema import FineTuning
 from l2o.control.controller import LRController
 from l2o.deciding.policy import Policy
 from l2o.envs.environment import FineTuneEnv
-from l2o.envs.fine_tuning.fine_tune import batches, fresh_model
+from l2o.envs.fine_tuning.fresh import fresh_model
+from l2o.envs.fine_tuning.orders import batches
 from l2o.envs.rewards import REWARDS
 from l2o.guidance import ProxyKL
 from l2o.layers.groups import group_layers, param_groups

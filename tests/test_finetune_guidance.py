@@ -13,7 +13,9 @@ from tiny import TinyFamily
 from torch.nn import functional
 
 from l2o.configs.schema import FineTuning
-from l2o.envs.fine_tuning.fine_tune import FineTune, batches, fresh_model
+from l2o.envs.fine_tuning.fine_tune import FineTune
+from l2o.envs.fine_tuning.fresh import fresh_model
+from l2o.envs.fine_tuning.orders import batches
 from l2o.envs.tasks.digits.family import DigitsFamily
 from l2o.guidance import Contrastive, LayerMaps
 

@@ -118,6 +118,8 @@ def test_half_precision_is_computed_in_single(dtype: torch.dtype) -> None:
 def example(name: str) -> tuple[Guidance[Any], Any, Any]:
     """Return a term of weight 0.5, and a student and a teacher that it can compare."""
     options: dict[str, Any] = {"layers": {"last": 3}, "queue": 4} if name == "contrastive" else {}
+    if name == "pyramid_consistency":
+        options = {"layers": ["last"], "augment": None}
     if name == "si":
         options = {"importance": {"w": torch.rand(2, 3)}}
     term = GUIDANCE[name](weight=0.5, **options)
@@ -208,7 +210,11 @@ def test_scheduled_weights() -> None:
 
 def test_terms_add_up() -> None:
     made = {name: example(name) for name in GUIDANCE}
-    terms = {name: made[name][0] for name in GUIDANCE if name not in ("si", "contrastive")}
+    terms = {
+        name: made[name][0]
+        for name in GUIDANCE
+        if name not in ("si", "contrastive", "pyramid_consistency")
+    }
     terms["feature_l2"] = FeatureL2({"schedule": "linear", "value": 2.0})
     guidance = GuidanceSum(terms)
     student = {term.compares: made[name][1] for name, term in terms.items()}

@@ -29,7 +29,9 @@ from l2o.configs.schema import (
 from l2o.control.controller import LRController
 from l2o.deciding.bundle import CARD, BundleError
 from l2o.envs.environment import FineTuneEnv
-from l2o.envs.fine_tuning.fine_tune import FineTune, batches, fresh_model
+from l2o.envs.fine_tuning.fine_tune import FineTune
+from l2o.envs.fine_tuning.fresh import fresh_model
+from l2o.envs.fine_tuning.orders import batches
 from l2o.envs.stacked import StackedFineTune, StackedFineTuneEnv, Start
 from l2o.guidance import GuidanceSum, ProxyKL
 from l2o.layers.groups import group_layers, param_groups

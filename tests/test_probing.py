@@ -1,5 +1,7 @@
 """Policies that probe: the forest, what is remembered, and what is decided when the probe ends."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from test_train import config
 from tiny import TinyFamily
 
 import l2o
+from l2o.benchmarks.studies.claims import Claims
 from l2o.benchmarks.studies.offline import Offline
 from l2o.deciding.architectures import make_network
 from l2o.envs.episode_rules import EpisodeRules
@@ -256,24 +259,72 @@ def test_a_damaged_data_set_is_refused(tmp_path, file):
         load_data_set(tmp_path)
 
 
-def test_the_study_tells_what_there_is_to_win(tmp_path):
-    """A signal that tells which of two points is right, on tasks of two kinds."""
+def told_by_the_loss(folder, count=60):
+    """Write trials whose loss tells which of two points is right, on tasks of two kinds."""
     draw = np.random.default_rng(0)
     trials = []
-    for number in range(60):
+    for number in range(count):
         moves = float(draw.random() < 0.5)
         seen = np.zeros((2, 3, len(DEFAULT_SIGNALS)), np.float32)
         seen[..., DEFAULT_SIGNALS.index("present")] = 1.0
         seen[..., DEFAULT_SIGNALS.index("loss")] = moves
         target = np.array([[0.9 - 0.4 * moves, 0.5 + 0.4 * moves, 0.6]] * 2)
         facts = {"kind": f"k{number % 2}", "pretraining": "same", "architecture": "mlp"}
+        facts["optimizer"] = number % 8
         scores = target, 1.0 - target[0], np.zeros(3), np.zeros(3, bool)
         trials.append(Trial(number, facts, seen, *scores, 0.1, 10))
     points = tuple(Point(*each) for each in POINTS)
-    save_data_set(tmp_path, DataSet(tuple(DEFAULT_SIGNALS), points, trials))
-    rows = {row.what: row.gain for row in Offline(data=tmp_path, trees=20).answer().rows}
+    return save_data_set(folder, DataSet(tuple(DEFAULT_SIGNALS), points, trials))
+
+
+def test_the_study_tells_what_there_is_to_win(tmp_path):
+    told_by_the_loss(tmp_path)
+    study = Offline(data=tmp_path, heldout=tmp_path, trees=10, leaf=5, importance=True)
+    rows = {row.what: row.gain for row in study.answer().rows}
     best = rows["best of each task, by the other half"]
     assert best.low > 0.1
     # Another single point is best where a kind is left out.
     assert rows["forest, each kind left out"].value >= best.value
     assert rows["source validation, 3 runs"].value < 0
+    assert rows["forest, each optimizer left out"].value >= best.value
+    lost = {what: gain.value for what, gain in rows.items() if what.startswith("lost without ")}
+    assert max(lost, key=lost.get) == "lost without loss"
+    assert lost["lost without drift"] == 0.0
+    assert rows["the same over the trust ratio"].tasks == 60
+
+
+def test_a_learner_begins_with_a_data_set(tmp_path):
+    told_by_the_loss(tmp_path, 12)
+    options = {"points": [list(point) for point in POINTS], "data": str(tmp_path)}
+    given = config(environment={"multipliers": {"kind": "log", "low": 1e-8, "high": 1e4}})
+    learner = ALGORITHMS["offline"](given, **options, trees=2, leaf=2)
+    assert (learner.episodes, learner.fine_tune_steps) == (36, 360)
+    network = learner.policy().network
+    assert isinstance(network, ProbingNetwork)
+    assert len(network.forest.feature) == 2
+    with pytest.raises(ValueError, match="has other points than this training"):
+        ALGORITHMS["offline"](given, data=str(tmp_path))
+
+
+def test_claims_are_read_off_published_results(tmp_path):
+    published = Path(__file__).parents[1] / "docs/results"
+    for name in ("zero-shot", "garments-32", "policy"):
+        (tmp_path / name).symlink_to(published / name)
+    for name in ("train", "heldout"):
+        told_by_the_loss(tmp_path / "composed-trials" / name)
+    rows = {row.claim: row for row in Claims(results=tmp_path).answer()}
+    grid = rows["asg-base − grid tuned by source validation, all families"]
+    # The mean of the paired differences that the comparison has published.
+    assert grid.found.value == pytest.approx(0.06715, abs=1e-4)
+    assert grid.verdict == "holds"
+    assert rows["asg-base − best schedule at its base LR, garments, SGD"].found.value == (
+        pytest.approx(-0.03067)
+    )
+    elsewhere = rows["asg-base − cosine at the right base LR, a task of no family, SGD"]
+    assert elsewhere.found.value == pytest.approx(0.3283 - 0.4521, abs=1e-3)
+    assert elsewhere.verdict == "falls short"
+    assert rows["asg-base − per-layer DoG, every family"].verdict == "not run"
+    share = rows["share of the gap to the best of each task, data kinds left out"]
+    assert share.found.value >= 0.9
+    with pytest.raises(ValueError, match="there are no results in"):
+        Claims(results=tmp_path / "nowhere").answer()

@@ -88,7 +88,7 @@ def test_known_limits_are_sentences(run, tmp_path, told):
     assert not (tmp_path / "zoo").exists()
 
 
-SHIPPED = ["asg-base", "asg-lite", "asg-wide", "asg-2020", "asg-2020-memoryless"]
+SHIPPED = ["asg-base", "asg-lite", "asg-wide", "asg-probing", "asg-2020", "asg-2020-memoryless"]
 
 
 @pytest.mark.parametrize("name", SHIPPED)

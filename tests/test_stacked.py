@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tiny import TinyFamily, TinyNetwork
 
 from l2o.configs.schema import FineTuning
-from l2o.envs.fine_tuning.fine_tune import FineTune, batches
+from l2o.envs.fine_tuning.fine_tune import FineTune
+from l2o.envs.fine_tuning.orders import batches
 from l2o.envs.optimizers import OPTIMIZERS
 from l2o.envs.stacked import StackedFineTune, Start
 from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS

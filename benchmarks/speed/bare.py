@@ -7,7 +7,8 @@ import copy
 import torch
 from torch.nn import functional
 
-from l2o.envs.fine_tuning.fine_tune import batches, fresh_model
+from l2o.envs.fine_tuning.fresh import fresh_model
+from l2o.envs.fine_tuning.orders import batches
 from l2o.envs.tasks.base import Task, examples_of
 from l2o.layers.groups import group_layers, param_groups
 

@@ -31,7 +31,8 @@ from l2o.benchmarks.studies.options import Device, Quick, count, text
 from l2o.configs.schema import FineTuning, Options
 from l2o.deciding.by_name import load_policy
 from l2o.envs.fine_tuning.compute import DTYPES, Precision
-from l2o.envs.fine_tuning.fine_tune import FineTune, fresh_model
+from l2o.envs.fine_tuning.fine_tune import FineTune
+from l2o.envs.fine_tuning.fresh import fresh_model
 from l2o.envs.runtime.executor import Processes
 from l2o.envs.tasks.base import Task
 from l2o.envs.tasks.images.folder import FolderFamily

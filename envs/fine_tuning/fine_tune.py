@@ -18,10 +18,13 @@ from l2o.deciding.policy import Policy
 from l2o.envs.fine_tuning.base_schedule import BaseSchedule
 from l2o.envs.fine_tuning.compute import part_of, parts
 from l2o.envs.fine_tuning.forward import Forward
+from l2o.envs.fine_tuning.fresh import fresh_model
 from l2o.envs.fine_tuning.inner_loop import InnerLoop, check_guidance_actions
+from l2o.envs.fine_tuning.orders import batches
 from l2o.envs.fine_tuning.processes import OneProcess
 from l2o.envs.fine_tuning.random_stream import RandomStream, draws
 from l2o.envs.fine_tuning.scoring import Scoring
+from l2o.envs.fine_tuning.sources.make import mix_of, rehearsal_of
 from l2o.envs.fine_tuning.teacher import Teacher
 from l2o.envs.tasks.base import Task
 from l2o.guarding.guard import Guard
@@ -145,6 +148,8 @@ class FineTune:
         self._scaler = self.compute.scaler(self.device)
         self._random = RandomStream(seed, self.device, draws(self.model))
         self._seed = seed
+        self.mix = mix_of(self.loop, task, self.steps, seed)
+        self.rehearsal = rehearsal_of(self.loop, task, self.proxy_head, seed)
         self._batches = self._read_on()
         self.scoring = Scoring(
             task,
@@ -183,7 +188,11 @@ class FineTune:
     def _read_on(self) -> Iterator[tuple[Tensor, Tensor, dict[str, Any]]]:
         """Return the batches of the steps that are left."""
         task = self.task
-        orders = batches(len(task.source_train), task.batch_size, self._seed)
+        orders = (
+            batches(len(task.source_train), task.batch_size, self._seed)
+            if self.mix is None
+            else self.mix.orders()
+        )
         left = map(self.processes.share, islice(orders, self.step, self.steps))
         share = min(task.batch_size, len(task.source_train)) // self.processes.count
         return self.teacher.batches(left, first=self.step * share)
@@ -241,6 +250,10 @@ class FineTune:
                 features, outputs = self._forward(images[part])
                 loss = self.objective.loss(outputs, labels[part])
                 proxy_kl, guidance = self._guide(features, part_of(teacher, part))
+                if self.rehearsal is not None:
+                    guidance = guidance + self.rehearsal.term(self.model.forward_features)
+            if self.mix is not None:
+                self.mix.tell(self.objective.losses(outputs.detach(), labels[part]))
             total = loss + guidance
             self._scaler.scale(total if len(cut) == 1 else total * share).backward()
             losses.append(loss.detach() * share)
@@ -305,6 +318,7 @@ class FineTune:
             "teacher": self.teacher.state_dict(),
             "random": self._random.state_dict(),
             "scaler": self._scaler.state_dict(),
+            "mix": None if self.mix is None else self.mix.state_dict(self.step),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -329,6 +343,10 @@ class FineTune:
         self._scaler.load_state_dict(state["scaler"])
         self.step, self.diverged = int(state["step"]), bool(state["diverged"])
         self.last_loss, self.last_proxy_kl = state["last"]
+        if self.mix is not None:
+            self.mix.load_state_dict(state["mix"])
+        if self.rehearsal is not None:
+            self.rehearsal.begin(self.step)
         self._batches = self._read_on()
 
     def scores(self, split: str) -> dict[str, float]:
@@ -361,37 +379,3 @@ def grouped(model: Any, grouping: int | Mapping[str, str] | None) -> tuple[Layer
     if grouping is None or isinstance(grouping, int):
         return group_layers(model, head=head, max_groups=grouping)
     return group_layers(model, by=grouping, head=head)
-
-
-def fresh_model(task: Task, seed: int) -> Any:
-    """Build the task's model, with a new head drawn from `seed`, in the mode that the task says.
-
-    Source for frozen batch norm: Chen et al., Automated Synthetic-to-Real Generalization.
-    """
-    model: Any = task.build_model().train(task.mode == "train")
-    draw_head(model, seed)
-    if task.batch_norm == "trained":
-        return model
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.eval()
-    return model
-
-
-def draw_head(model: Any, seed: int) -> None:
-    """Draw a model's head anew, in place; the global random state stays as it was."""
-    with torch.random.fork_rng(devices=[]):
-        # Not torch.manual_seed: it would reseed the GPUs for good, and takes a millisecond.
-        torch.default_generator.manual_seed(seed)
-        for module in model.get_classifier().modules():
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()
-
-
-def batches(examples: int, batch_size: int, seed: int) -> Iterator[Tensor]:
-    """Yield index tensors forever: each epoch a new permutation, a last short batch dropped."""
-    generator = torch.Generator().manual_seed(seed)
-    size = min(batch_size, examples)
-    while True:
-        order = torch.randperm(examples, generator=generator)
-        yield from order[: examples // size * size].split(size)

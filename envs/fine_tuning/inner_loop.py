@@ -34,6 +34,8 @@ class InnerLoop:
         interval: how many optimizer steps lie between decisions.
         device: of the inner network.
         compute: number format, memory layout, parts of batches.
+        source_weights: how much of each batch is of which source.
+        rehearsal: weight of the loss on labelled images of the proxy.
 
     Example:
         >>> InnerLoop.of(FineTuning(steps=30)).optimizer
@@ -46,6 +48,8 @@ class InnerLoop:
     interval: Interval
     device: torch.device
     compute: Compute = field(default_factory=Compute)
+    source_weights: Any = "size"
+    rehearsal: float = 0.0
 
     @classmethod
     def of(cls, config: FineTuning | InnerLoop) -> InnerLoop:
@@ -65,7 +69,14 @@ class InnerLoop:
             compute=Compute(
                 config.precision, config.channels_last, config.accumulate, config.compile
             ),
+            source_weights=config.source_weights,
+            rehearsal=config.rehearsal,
         )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether batches are of one loss, from one list of examples: what stacks have."""
+        return self.source_weights == "size" and not self.rehearsal
 
     def terms(self, task: Task) -> dict[str, Guidance[Any]]:
         """Return fresh guidance terms for one fine-tune of a task, by name.

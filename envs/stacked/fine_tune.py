@@ -97,6 +97,11 @@ class StackedFineTune:
                 f"{self.loop.compute} has no stacked form; fine-tune one by one (stacked=false), "
                 "or leave precision, channels_last, accumulate and compile at their defaults"
             )
+        if not self.loop.is_plain:
+            raise ValueError(
+                "source_weights and rehearsal have no stacked form; fine-tune one by one "
+                "(stacked=false), or leave them at their defaults"
+            )
         self.runs = runs
         self.layers = layers
         self.validate = validate

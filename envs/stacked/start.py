@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from l2o.envs.fine_tuning.fine_tune import draw_head, fresh_model
+from l2o.envs.fine_tuning.fresh import draw_head, fresh_model
 from l2o.envs.fine_tuning.inner_loop import importance_of
 from l2o.envs.optimizers import InnerOptimizer
 from l2o.envs.stacked.layout import Layout

@@ -143,6 +143,9 @@ class Task:
         target_test: real images that are only ever used to score.
         proxy_test: held-out images of the proxy's own domain, to score what is kept of it.
         target_train: real images to adapt to, without labels; None: the task has none.
+        proxy_train: labelled images of the proxy's own domain, to rehearse; None: there are none.
+        sources: names of the sources that `source_train` is made of; (): it is one.
+        source_of: of each of its examples the number of its source `[N]`; None: it is one.
         teacher_logits: `[len(source_train), proxy classes, ...]`, the proxy model's cached
             predictions on the training images; None: made where they are needed.
         num_classes: size of the new head.
@@ -183,6 +186,9 @@ class Task:
     target_test: LabelledData
     proxy_test: LabelledData
     target_train: TargetImages | None = None
+    proxy_train: LabelledData | None = None
+    sources: tuple[str, ...] = ()
+    source_of: Tensor | None = None
     teacher_logits: Tensor | None = None
     num_classes: int
     objective: str | Named | Objective = "classification"
@@ -204,6 +210,12 @@ class Task:
     def __post_init__(self) -> None:
         check_mode(self.mode, self.batch_norm)
         self.build_objectives()
+        told = 0 if self.source_of is None else len(self.source_of)
+        if self.sources and told != len(self.source_train):
+            raise ValueError(
+                f"sources={self.sources} need source_of, a number for each of the "
+                f"{len(self.source_train)} training images"
+            )
 
     def build_objectives(self) -> tuple[Objective, Objective]:
         """Make the objectives of the task and of its proxy."""

@@ -20,7 +20,8 @@ from l2o.envs.fine_tuning.adapting.rounds import UNLABELLED, Round, as_ignored, 
 from l2o.envs.fine_tuning.adapting.settings import Settings, check_task
 from l2o.envs.fine_tuning.adapting.target_batches import Target, target_batches
 from l2o.envs.fine_tuning.compute import part_of, parts
-from l2o.envs.fine_tuning.fine_tune import FineTune, batches
+from l2o.envs.fine_tuning.fine_tune import FineTune
+from l2o.envs.fine_tuning.orders import batches
 from l2o.envs.tasks.base import Task
 
 logger = logging.getLogger("l2o")

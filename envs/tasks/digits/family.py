@@ -78,6 +78,9 @@ class DigitsFamily(ProxyFamily):
         self.contrast = check_range("contrast", options.contrast, 0, 0.5)
         self.classes = check_whole_range("classes", options.classes, 2, 10)
         self.label_noise = check_range("label_noise", options.label_noise, 0, 1)
+        self.sizes["proxy_train"] = check_whole(
+            "proxy_train_images", options.proxy_train_images, 0, 100_000
+        )
         self._psi = self._check_psi(options.psi)
         self.sizes["target_train"] = check_whole(
             "target_train_images", options.target_train_images, 0, 100_000
@@ -137,6 +140,7 @@ class DigitsFamily(ProxyFamily):
             target_test=target["target_test"],
             target_train=_as_unlabelled(unlabelled.get("target_train")),
             proxy_test=self._draw_proxy_test(recipe, self._generator(seed, 3)),
+            proxy_train=self._draw_proxy_train(recipe, seed),
             teacher_logits=build.proxy_logits(source_train.images),
             num_classes=len(drawn.digits),
             batch_size=drawn.batch_size,
@@ -249,6 +253,11 @@ class DigitsFamily(ProxyFamily):
     def _draw_proxy_test(self, recipe: Recipe, generator: np.random.Generator) -> Examples:
         indices = repeat_to(recipe.test_images, self.sizes["proxy_test"], generator)
         return draw_real(indices, recipe.photograph, recipe.split, generator)
+
+    def _draw_proxy_train(self, recipe: Recipe, seed: int) -> Examples | None:
+        """Draw images to rehearse of those that the proxy was pretrained on, if any are wanted."""
+        count = self.sizes["proxy_train"]
+        return recipe.draw(count, self._generator(seed, 7)) if count else None
 
     def _describe(
         self,

@@ -41,6 +41,9 @@ class DigitsOptions(ProxyOptions):
     target_train_images: int = 0
     """Size of the real set without labels that methods adapt to; its originals are taken from the
     set that rewards look at, and none of them scores. 0: there is none."""
+    proxy_train_images: int = 0
+    """Number of labelled images of the proxy's own domain that a fine-tune may rehearse
+    (`finetuning.rehearsal`); 0: there are none."""
     psi: Mapping[str, Any] | str | None = None
     """What the source's images are drawn from by the simulator of digits: a point, a distribution
     as plain data (`kind` and its options), or the file or folder of a learned one. Null: by the

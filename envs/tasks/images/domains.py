@@ -69,7 +69,8 @@ class DomainsFamily(ImageFamily[DomainsOptions]):
     def find(self) -> Domains:
         """List the domains."""
         root = Path(self.options.root).expanduser()
-        source = merge([list_domain(root, name) for name in self.options.source])
+        listed = {name: list_domain(root, name) for name in self.options.source}
+        source = merge(list(listed.values()))
         target = list_domain(root, self.options.target, allow_empty=True)
         test = root / f"{self.options.target}_test.txt"
         held = None
@@ -87,6 +88,7 @@ class DomainsFamily(ImageFamily[DomainsOptions]):
             source_validation=validation,
             target_validation=held,
             retention=self.retention(),
+            sources={name: len(each) for name, each in listed.items()} if len(listed) > 1 else {},
         )
 
 

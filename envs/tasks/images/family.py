@@ -108,6 +108,7 @@ class ImageFamily(TaskFamily, Generic[Chosen]):
             splits=draw_splits(domains, self.options, seed),
             classes=domains.classes,
             objective=self.objective,
+            sources=domains.sources,
             facts=domains.facts,
         )
 

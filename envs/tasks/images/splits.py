@@ -52,6 +52,8 @@ class Domains:
         target_validation: real images for rewards; None: a share of `target`.
         unlabelled: real images that neither score nor are for rewards; None: there are no others.
         retention: photographs that tell what is kept; None: the target's that score.
+        sources: name of each source that `source` is made of -> its images, in their order; {}: it
+            is one.
         facts: JSON-able: what was skipped, and so on.
     """
 
@@ -62,6 +64,7 @@ class Domains:
     target_validation: Whole | None = None
     unlabelled: Whole | None = None
     retention: Listing | None = None
+    sources: Mapping[str, int] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import torch
+from torch import Tensor
+
 from l2o.configs.schema import Named
 from l2o.envs.networks.base import PretrainedNetwork
 from l2o.envs.objectives import Objective
@@ -27,6 +31,7 @@ def image_task(
     splits: Mapping[str, Part],
     classes: tuple[str, ...],
     objective: str | Named | Objective,
+    sources: Mapping[str, int] | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> Task:
     """Return the task of fine-tuning a pretrained network on images.
@@ -42,6 +47,7 @@ def image_task(
         splits: by the names of `l2o.envs.tasks.base.SPLITS`.
         classes: names, in the order of labels.
         objective: of the new head.
+        sources: name of each source that the source listing is made of -> its images.
         facts: more for the description.
     """
     data = _taken(Shelf(options, network), splits)
@@ -51,6 +57,8 @@ def image_task(
         build_model=network.build,
         proxy_head=network.proxy_head,
         **data,
+        sources=tuple(sources or ()),
+        source_of=_source_of(splits["source_train"], sources or {}),
         num_classes=len(classes),
         objective=objective,
         proxy_objective="classification",
@@ -81,6 +89,14 @@ def _taken(shelf: Shelf, splits: Mapping[str, Part]) -> dict[str, Any]:
         split: shelf.take_unlabelled(part) if split == "target_train" else shelf.take(split, part)
         for split, part in splits.items()
     }
+
+
+def _source_of(part: Part, sources: Mapping[str, int]) -> Tensor | None:
+    """Return the number of the source of each training image `[N]`; None: there is one source."""
+    if not sources:
+        return None
+    ends = np.cumsum(list(sources.values()))
+    return torch.from_numpy(np.searchsorted(ends, part.numbers, side="right").astype(np.int64))
 
 
 def _loading(options: ImageOptions, train: Part) -> Loading:
