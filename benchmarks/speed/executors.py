@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -76,7 +76,7 @@ class Executors(Measurement[Row]):
             yield from self._measured(cells, cluster)
 
     def _measured(self, cells: list[Cell], cluster: Any) -> Iterator[Row]:
-        makers = {
+        makers: dict[str, Callable[[], Executor]] = {
             "processes": partial(Processes, 2),
             "ray": partial(OnRay, 2, cluster.address),
         }
