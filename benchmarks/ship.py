@@ -13,7 +13,7 @@ from pathlib import Path
 from l2o.benchmarks.comparisons.results_file import REMEDY, RESULTS
 from l2o.benchmarks.comparisons.table.plan import fingerprint
 from l2o.benchmarks.comparisons.zero_shot.summary import training_cost
-from l2o.configs.load import config_data, load_config
+from l2o.configs.load import config_data, load_policy_training
 from l2o.configs.schema import Options
 from l2o.deciding.bundle import CARD, load_bundle, read_card, save_policy
 from l2o.files.seals import read_json
@@ -50,7 +50,7 @@ def ship(
     """
     policy, card = load_bundle(run), read_card(run)
     # The run's budget may have been changed on a resume, after the card was written.
-    card["config"] = config_data(load_config("train", run / "config.yaml"))
+    card["config"] = config_data(load_policy_training(run / "config.yaml"))
     card["trained_on"] |= whole_run(run, card["config"])
     card["limits"] = limits
     card["known_limits"] = sentences(known_limits) or kept_limits(card, zoo)

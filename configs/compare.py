@@ -7,6 +7,9 @@ from typing import Any
 from l2o.configs.load import config_data
 from l2o.configs.schema import Strict
 
+_LONGEST = 200
+"""Characters of a value that are shown."""
+
 
 def differences(old: Strict, new: Strict) -> list[str]:
     """Return `path: old -> new` for each field that differs, in the schema's order.
@@ -20,10 +23,33 @@ def differences(old: Strict, new: Strict) -> list[str]:
 
 
 def _differences(old: Any, new: Any, path: str) -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict) and old and new:
-        lines = []
-        for key in [*old, *(key for key in new if key not in old)]:
-            inner = f"{path}.{key}" if path else key
-            lines += _differences(old.get(key), new.get(key), inner)
-        return lines
-    return [] if old == new else [f"{path}: {old!r} -> {new!r}"]
+    parts, others = _parts(old, path), _parts(new, path)
+    if not parts or not others or (_is_numbered(old) and len(old) != len(new)):
+        return [] if old == new else [f"{path}: {_shown(old)} -> {_shown(new)}"]
+    lines = []
+    for part in dict.fromkeys((*parts, *others)):
+        lines += _differences(parts.get(part), others.get(part), part)
+    return lines
+
+
+def _parts(value: Any, path: str) -> dict[str, Any]:
+    """Return what is compared on its own, by its path: fields, or mappings of a list."""
+    if isinstance(value, dict):
+        return {f"{path}.{key}" if path else key: inner for key, inner in value.items()}
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        return {}
+    names = range(len(value)) if _is_numbered(value) else [each["label"] for each in value]
+    return {f"{path}[{name}]": each for name, each in zip(names, value, strict=True)}
+
+
+def _is_numbered(value: Any) -> bool:
+    """Tell whether it is a list whose entries have no labels to tell them apart by."""
+    if not isinstance(value, list):
+        return False
+    labels = [each.get("label") if isinstance(each, dict) else None for each in value]
+    return None in labels or "" in labels or len(set(map(str, labels))) < len(labels)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

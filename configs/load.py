@@ -105,6 +105,18 @@ def load_table(source: str | Path, overrides: Sequence[str] = ()) -> BenchmarkCo
     return config
 
 
+def load_policy_training(source: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Return the config of a training that learns a policy: for those who take no other.
+
+    Raises:
+        ConfigError: wrong fields, or it learns a simulator.
+    """
+    config = load_config("train", source, overrides)
+    if isinstance(config, LearnSimulatorConfig):
+        raise ConfigError(f"{source} learns a simulator, and a training of a policy is needed here")
+    return config
+
+
 def schema_of(kind: Kind, data: dict[str, Any]) -> type[Strict]:
     """Return the schema that plain data are to be held against.
 

@@ -39,7 +39,8 @@ class TuneConfig(Strict):
     reports: Number = 9
     """How often a fine-tune is scored and may be stopped, at decisions, the end included."""
     concurrent: Number | None = None
-    """Trials at once; null: as many as there is room for."""
+    """Trials at once; null: as many as there is room for. With hyperband, pbt and pb2, whose trials
+    wait for each other, as many as there is room for in any case."""
     minutes: PositiveFloat | None = None
     """Wall-clock after which no more is begun; null: no bound."""
     seed: Seed = 0

@@ -215,6 +215,36 @@ def test_differences_name_fields():
     ]
 
 
+def test_differences_of_rows_name_the_row_and_its_field():
+    def config(*rows):
+        return BenchmarkConfig(
+            title="a", task=Named(name="digits"), rows=[Row(**row) for row in rows]
+        )
+
+    one, two = {"schedule": "cosine", "label": "one"}, {"schedule": "constant", "label": "two"}
+    assert differences(config(one, two), config(one, {**two, "profile": "frozen_backbone"})) == [
+        "rows[two].profile: 'flat' -> 'frozen_backbone'"
+    ]
+    assert differences(config(one, two), config(two, one)) == []
+    (gone,) = differences(config(one, two), config(two))
+    assert gone.startswith("rows[one]: {'policy': None")
+    assert gone.endswith("... -> None")
+    assert len(gone) < 500
+
+
+def test_differences_of_entries_without_labels_name_their_number():
+    def config(*names):
+        return TrainConfig(task=Named(name="a", options={"augment": [{"name": n} for n in names]}))
+
+    old = config("flip", "crop")
+    assert differences(old, config("flip", "blur")) == [
+        "task.options.augment[1].name: 'crop' -> 'blur'"
+    ]
+    assert differences(old, config("flip")) == [
+        "task.options.augment: [{'name': 'flip'}, {'name': 'crop'}] -> [{'name': 'flip'}]"
+    ]
+
+
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
     ["1e-3", "null", "yes", "0x1F", "017", "1_000", "12:30", "~", ".inf", "2020-01-01", "<<", "="]
 )

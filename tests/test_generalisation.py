@@ -8,6 +8,7 @@ import torchvision
 from PIL import Image
 from torch import nn
 from torch.nn import functional
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from l2o.configs.schema import FineTuning
 from l2o.envs.networks.ibn import HalfInstanceNorm, to_ibn
@@ -19,9 +20,9 @@ from l2o.layers.groups import group_layers
 
 MAKE = {
     "timm basic": lambda: timm.create_model("resnet10t", num_classes=4),
-    "torchvision basic": lambda: torchvision.models.resnet18(num_classes=4),
-    "torchvision bottleneck": lambda: torchvision.models.resnet50(num_classes=4),
-    "timm bottleneck": lambda: timm.create_model("resnet26", num_classes=4),
+    "torchvision basic": lambda: ResNet(BasicBlock, [1, 1, 1, 1], num_classes=4),
+    "torchvision bottleneck": lambda: ResNet(Bottleneck, [1, 1, 1, 1], num_classes=4),
+    "timm bottleneck": lambda: timm.create_model("resnet14t", num_classes=4),
 }
 
 

@@ -14,7 +14,8 @@ from l2o.policies.train import Training, train
 
 pytest.importorskip("ray", reason="Ray is not installed: l2o[ray]")
 pytestmark = pytest.mark.timeout(900)  # Ray takes long to start where others are at work
-OPTIONS = {"decisions": 16, "minibatches": 2, "epochs": 2}
+# With so small a target, an iteration's passes end at their second step.
+OPTIONS = {"decisions": 16, "minibatches": 2, "epochs": 2, "target_kl": 1e-9}
 
 
 def training(**fields):
@@ -36,6 +37,8 @@ def test_a_run_of_rllib_learns_resumes_and_exports(ray_cluster, tmp_path):
     train(training(), tmp_path / "run")
     state = load_checkpoint(tmp_path / "run")  # by torch's safe loader: no pickle of RLlib's
     assert state["learner"]["episodes"] >= 8
+    steps = {int(each["step"]) for each in state["learner"]["optimizer"]["state"].values()}
+    assert steps == {state["learner"]["iterations"]}
     train(training(episodes=16), tmp_path / "run", resume=True)
     again = Training(training(episodes=16), tmp_path / "run")
     try:
@@ -54,6 +57,16 @@ def test_a_run_of_rllib_learns_resumes_and_exports(ray_cluster, tmp_path):
     finally:
         again.close()
     assert l2o.read_card(tmp_path / "run")["signals"]
+
+
+def test_how_far_a_policy_has_moved():
+    from l2o.policies.rllib.learner import divergence
+
+    log_ratio = torch.tensor([0.1, -0.2, 5.0])
+    wanted = np.mean([np.exp(0.1) - 1.1, np.exp(-0.2) - 0.8])
+    assert divergence(log_ratio, torch.tensor([True, True, False])) == pytest.approx(
+        wanted, rel=1e-4
+    )
 
 
 def test_layers_that_are_absent_do_not_count():

@@ -132,6 +132,12 @@ def test_searchers_by_name(base):
     assert len(list(combinations(search_of(base, searcher="grid", search=grid)))) == 4
 
 
+def test_trials_at_once_are_bounded_where_none_waits_for_another(base):
+    assert make_searcher(search_of(base, concurrent=2)).max_concurrent == 2
+    assert make_searcher(search_of(base)).max_concurrent == 0
+    assert make_searcher(search_of(base, concurrent=1, scheduler="pbt")).max_concurrent == 0
+
+
 def test_presets_can_run():
     for name in ("digits", "layerwise", "policy"):
         check_space(load_config("tune", name))

@@ -120,8 +120,9 @@ def _left(cell: Cell, best: FinetuneConfig, folder: Path) -> Record:
     from l2o.benchmarks.tuning.trial import STATE
     from l2o.policies.common.checkpoint import load_checkpoint
 
-    trial = FineTuneTrial(best, reports=1)
-    trial.go_on(load_checkpoint(folder, fields=STATE)["run"], changed=False)
+    trial, left = FineTuneTrial(best, reports=1), load_checkpoint(folder, fields=STATE)
+    assert left is not None, "one that has reported has left its state"
+    trial.go_on(left["run"], changed=False)
     run = trial.run
     curve = ended(run)
     return measured_record(

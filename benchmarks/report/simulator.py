@@ -20,6 +20,7 @@ from l2o.configs.load import load_config
 from l2o.envs.simulators import Simulator
 from l2o.envs.simulators.contact_sheet import sheet_of
 from l2o.envs.simulators.distributions.written import FILE, distribution_of, load_distribution
+from l2o.files.atomic import DamagedFileError
 from l2o.files.jsonl import read_rows
 from l2o.files.seals import read_json
 from l2o.policies.common.metrics import METRICS, REMEDY
@@ -50,6 +51,16 @@ def write_simulator_report(folder: Path) -> Path:
     ]
     tables = Tables(main=[scores_table(results["scores"])], detail=[_ranges_table(simulator, rows)])
     return Page(config.name, text, tables.explained(text.notes), pictures).write(folder)
+
+
+def learned_simulator(folder: Path) -> bool:
+    """Tell whether a folder is of a finished run of `l2o train` that learned a simulator."""
+    try:
+        found = read_json(folder / "results.json", "resume the run")
+    except DamagedFileError:
+        # Whose it is cannot be told; who reads it says what is wrong with it.
+        return False
+    return found.get("kind") == "learn_simulator"
 
 
 def scores_table(scores: Mapping[str, Mapping[str, Any]]) -> Table:

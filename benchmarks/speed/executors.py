@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any
@@ -75,31 +76,41 @@ class Executors(Measurement[Row]):
             yield from self._measured(cells, cluster)
 
     def _measured(self, cells: list[Cell], cluster: Any) -> Iterator[Row]:
-        makers = {
+        makers: dict[str, Callable[[], Executor]] = {
             "processes": partial(Processes, 2),
             "ray": partial(OnRay, 2, cluster.address),
         }
         spent: dict[str, list[float]] = {name: [] for name in makers}
         found: dict[str, Any] = {}
         told: dict[str, dict[str, int]] = {name: {} for name in makers}
-        for _ in range(self.rounds):
-            for name, make in makers.items():
-                seconds, found[name], told[name] = _run(make, cells)
-                spent[name].append(seconds)
-        wanted, plain = found["processes"], statistics.median(spent["processes"])
+        with ExitStack() as stack:
+            # Both stand by all along, so that a round may be short, and what else the machine does
+            # the same for both.
+            made = {name: stack.enter_context(make()) for name, make in makers.items()}
+            for executor in made.values():
+                _warm(executor, cells)
+            for _ in range(self.rounds):
+                for name, executor in made.items():
+                    seconds, found[name], told[name] = _run(executor, cells)
+                    spent[name].append(seconds)
+        wanted, plain = found["processes"], spent["processes"]
         for name, times in spent.items():
             yield _row(name, times, plain, found[name] == wanted, told[name], len(cells))
         if self.kills:
-            yield from self._killed(cells, cluster, wanted, plain)
+            yield from self._killed(cells, cluster, wanted, plain[-1:])
 
-    def _killed(self, cells: list[Cell], cluster: Any, wanted: Any, plain: float) -> Iterator[Row]:
+    def _killed(
+        self, cells: list[Cell], cluster: Any, wanted: Any, plain: list[float]
+    ) -> Iterator[Row]:
         for name, kill in (
             ("ray, workers killed", _WorkersKilled(self.kills, len(cells), cluster)),
             ("ray, a node killed", partial(_kill_node, cluster, len(cells) // 3)),
         ):
             if "node" in name and self.nodes < 2:
                 continue
-            seconds, found, told = _run(partial(OnRay, 2, cluster.address), cells, kill)
+            with OnRay(2, cluster.address) as executor:
+                _warm(executor, cells)
+                seconds, found, told = _run(executor, cells, kill)
             yield _row(name, [seconds], plain, found == wanted, told, len(cells))
 
     def figures(self, rows: Sequence[Row]) -> Sequence[Figure]:
@@ -111,25 +122,28 @@ class Executors(Measurement[Row]):
         ]
 
 
-def _run(make: Any, cells: list[Cell], meddle: Any = None) -> tuple[float, Any, dict[str, int]]:
-    """Return the seconds of all cells but the workers' start, their records, and what Ray tells."""
-    executor: Executor
-    with make() as executor:
-        list(executor.map(_warm, cells[:2] * 2))
-        began = time.perf_counter()
-        records = {}
-        for number, record in executor.map(run_cell, cells):
-            records[number] = record
-            if meddle is not None:
-                meddle(len(records))
-        seconds = time.perf_counter() - began
-        told = getattr(executor, "told", {})
+def _warm(executor: Executor, cells: list[Cell]) -> None:
+    """See to it that workers have started, and have imported what a cell needs."""
+    list(executor.map(_short, cells[:2] * 2))
+
+
+def _run(
+    executor: Executor, cells: list[Cell], meddle: Any = None
+) -> tuple[float, Any, dict[str, int]]:
+    """Return the seconds of all cells, their records, and what Ray tells."""
+    began = time.perf_counter()
+    records = {}
+    for number, record in executor.map(run_cell, cells):
+        records[number] = record
+        if meddle is not None:
+            meddle(len(records))
+    seconds = time.perf_counter() - began
+    told = getattr(executor, "told", {})
     plain = {number: record.model_dump(exclude={"seconds"}) for number, record in records.items()}
     return seconds, plain, told
 
 
-def _warm(cell: Cell) -> None:
-    """Import what a cell needs, and sample its task."""
+def _short(cell: Cell) -> None:
     short = cell.finetuning.model_copy(update={"steps": 10})
     record = run_cell(replace(cell, finetuning=short))
     if record.error is not None:
@@ -137,16 +151,23 @@ def _warm(cell: Cell) -> None:
 
 
 def _row(
-    name: str, seconds: list[float], plain: float, equal: bool, told: dict[str, int], cells: int
+    name: str,
+    seconds: list[float],
+    plain: list[float],
+    equal: bool,
+    told: dict[str, int],
+    cells: int,
 ) -> Row:
     median = statistics.median(seconds)
+    # Round by round: what else the machine did was then the same.
+    ratio = statistics.median(a / b for a, b in zip(seconds, plain, strict=True))
     return Row(
         name,
         cells,
         equal,
         told.get("deaths", 0),
         round(median / cells, 4),
-        round(median / plain - 1.0, 4),
+        round(ratio - 1.0, 4),
         round(told.get("calls", 0) / cells, 3),
         round((told.get("sent", 0) + told.get("received", 0)) / cells, 1),
         [round(each, 3) for each in seconds],

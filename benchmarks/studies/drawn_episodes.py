@@ -14,7 +14,7 @@ from l2o.benchmarks.report.tables import percent, points
 from l2o.benchmarks.statistics import CROSSED, Array, Estimate, estimate, mean
 from l2o.benchmarks.studies.base import Study
 from l2o.benchmarks.studies.options import Json, PolicyNames, count, text
-from l2o.configs.load import load_config
+from l2o.configs.load import load_policy_training
 from l2o.configs.schema import TrainConfig
 from l2o.deciding.bundle import read_card
 from l2o.deciding.by_name import load_policy
@@ -70,7 +70,7 @@ class DrawnEpisodes(Study[Sequence[Row]]):
             ValueError: a policy that is not learned, a held-out family, or a property that tasks
                 lack.
         """
-        return self.compare(load_config("train", self.config))
+        return self.compare(load_policy_training(self.config))
 
     def compare(self, config: TrainConfig) -> list[Row]:
         """Return the rows, of episodes that are drawn as a config says."""

@@ -159,10 +159,21 @@ def programs_of(steps: int) -> dict[str, Program]:
     rest = ("search.choice.profile=null", "search.finetuning.guidance.proxy_kl.weight=null")
     tune = ("searcher=grid", "scheduler=fifo", f"changes.finetuning.steps={steps}", "reports=3")
     ray = ("executor=ray", f"finetuning.steps={steps}")
-    short = ("episodes=128", "minutes=null", "checkpoint_every=1", "evaluation.every=100")
-    short += ("algorithm.options.decisions=240",)
-    few = ("tasks=1", "seeds=1", "stacked=false", "evaluations=1")
-    few += ("grid.profiles=[flat, small_backbone]", "grid.schedules=[cosine]")
+    short = (
+        "episodes=128",
+        "minutes=null",
+        "checkpoint_every=1",
+        "evaluation.every=100",
+        "algorithm.options.decisions=240",
+    )
+    few = (
+        "tasks=1",
+        "seeds=1",
+        "stacked=false",
+        "evaluations=1",
+        "grid.profiles=[flat, small_backbone]",
+        "grid.schedules=[cosine]",
+    )
     return {
         "tune": Program(
             ("tune", "digits", *grid, *rest, *tune, "--resume"),

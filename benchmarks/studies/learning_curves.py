@@ -16,7 +16,7 @@ from l2o.benchmarks.statistics import Array
 from l2o.benchmarks.studies.base import Study, save
 from l2o.benchmarks.studies.options import Out
 from l2o.configs.compare import differences
-from l2o.configs.load import load_config
+from l2o.configs.load import load_policy_training
 from l2o.files.jsonl import read_rows
 from l2o.policies.common.metrics import METRICS, REMEDY
 
@@ -56,7 +56,7 @@ class LearningCurves(Study[Sequence[Curve]]):
             DamagedFileError: a row is not what was written.
         """
         parts = [text.partition("=") for text in self.runs]
-        configs = [load_config("train", Path(run) / "config.yaml") for run, _, _ in parts]
+        configs = [load_policy_training(Path(run) / "config.yaml") for run, _, _ in parts]
         return [
             read_run(Path(run), label or None, differences(configs[0], own))
             for (run, _, label), own in zip(parts, configs, strict=True)

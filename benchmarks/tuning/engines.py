@@ -104,7 +104,9 @@ def make_searcher(config: TuneConfig) -> Any:
         return _made(
             "searcher",
             named,
-            lambda: BasicVariantGenerator(random_state=config.seed, **named.options),
+            lambda: BasicVariantGenerator(
+                random_state=config.seed, max_concurrent=_at_once(config), **named.options
+            ),
         )
     if ":" in named.name:
         return _of_your_own("searcher", named)
@@ -115,6 +117,16 @@ def make_searcher(config: TuneConfig) -> Any:
         kind = SEARCH_ALG_IMPORT[named.name]()
         seeded = {"seed": config.seed} if named.name == "optuna" else {}
         return _made("searcher", named, lambda: kind(**{**seeded, **named.options}))
+
+
+def _at_once(config: TuneConfig) -> int:
+    """Return how many trials the searcher lets live at once; 0: as many as there is room for.
+
+    Ray Tune holds other searchers to it itself, and these not. One that is paused is alive: where
+    trials wait for each other, a bound would let them wait forever.
+    """
+    bound = 0 if config.scheduler.name in WITH_STATES else config.concurrent
+    return bound or 0
 
 
 def _of_your_own(kind: str, named: Named) -> Any:

@@ -123,6 +123,7 @@ def _fit(plan: Plan, of: Searched, shown: bool) -> tuple[dict[int, str], dict[in
     shutil.rmtree(plan.out / RAYS, ignore_errors=True)
     needs = {"cpu": 1.0 if config.ray.cpus is None else config.ray.cpus, "gpu": config.ray.gpus}
     grid = config.searcher.name == "grid"
+    drawn = grid or config.searcher.name == "random"  # bounded by `make_searcher`
     has_grid = any("grid" in domain for domain in config.search.values())
     watch = progress_of(of, shown, len(list(combinations(config))) if grid else config.trials)
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
@@ -136,7 +137,7 @@ def _fit(plan: Plan, of: Searched, shown: bool) -> tuple[dict[int, str], dict[in
                 scheduler=make_scheduler(config, of.length),
                 search_alg=make_searcher(config),
                 num_samples=1 if grid or (has_grid and config.trials == 1) else config.trials,
-                max_concurrent_trials=config.concurrent,
+                max_concurrent_trials=None if drawn else config.concurrent,
                 reuse_actors=True,
                 time_budget_s=None if config.minutes is None else 60 * config.minutes,
             ),
@@ -181,7 +182,8 @@ def _sent(plan: Plan, of: Searched) -> Callable[[dict[str, Any]], None]:
     }
     shared, cached = ray.put(ray.cloudpickle.dumps((plan, of.make))), ray.put(files)
     path, folder = [os.path.abspath(each) for each in sys.path], os.getcwd()
-    threads = dict(THREADS)
+    # A stopped trial that is in the midst of something ends at its next report.
+    threads = {**THREADS, "TUNE_FUNCTION_THREAD_TIMEOUT_S": "3600"}
 
     def trial(given: dict[str, Any]) -> None:
         import os

@@ -59,7 +59,7 @@ class Teacher:
         self._task, self._device, self._seed = task, device, seed
         source = task.source_train
         self.source = source.to(device) if isinstance(source, Examples) else None
-        self.contrastive = the_contrastive(terms)
+        self.contrastive = the_term_over_views(terms)
         self.layers = self.contrastive.layers if self.contrastive else ()
         self._wants_features = any(term.compares == "features" for term in terms)
         self._views = view_pairs(self.contrastive.views, seed) if self.contrastive else None
@@ -224,7 +224,17 @@ def view_pairs(views: int, seed: int) -> ViewPairs | None:
     return ViewPairs(views, seed) if views else None
 
 
-def the_contrastive(
+def the_contrastive(terms: Sequence[Guidance[Any]]) -> Contrastive | None:
+    """Return the one contrastive term, if there is one.
+
+    Raises:
+        ValueError: there are several.
+    """
+    found = the_term_over_views(terms)
+    return found if isinstance(found, Contrastive) else None
+
+
+def the_term_over_views(
     terms: Sequence[Guidance[Any]],
 ) -> Contrastive | PyramidConsistency | None:
     """Return the one term that compares maps of views, if there is one.
@@ -235,8 +245,8 @@ def the_contrastive(
     found = [term for term in terms if isinstance(term, Contrastive | PyramidConsistency)]
     if len(found) > 1:
         raise ValueError(
-            "one term over views at a time (contrastive, pyramid_consistency): name all its layers "
-            "in that one"
+            "one contrastive term at a time (or pyramid_consistency): name all its layers in that "
+            "one"
         )
     return found[0] if found else None
 

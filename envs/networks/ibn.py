@@ -33,11 +33,11 @@ class HalfInstanceNorm(nn.Module):
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
         super().__init__()
-        self.half = norm.num_features // 2
-        self.instance = _instance_norm(norm, slice(0, self.half))
-        rest = slice(self.half, None)
+        self.first = norm.num_features // 2
+        self.instance = _instance_norm(norm, slice(0, self.first))
+        rest = slice(self.first, None)
         self.batch = nn.BatchNorm2d(
-            norm.num_features - self.half, norm.eps, norm.momentum, norm.affine
+            norm.num_features - self.first, norm.eps, norm.momentum, norm.affine
         )
         state = {
             name: tensor[rest] if tensor.dim() else tensor
@@ -47,8 +47,8 @@ class HalfInstanceNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return normalised maps `[N, C, H, W]`."""
-        first, rest = x[:, : self.half], x[:, self.half :]
-        return torch.cat([self.instance(first.contiguous()), self.batch(rest.contiguous())], dim=1)
+        normed, rest = x[:, : self.first], x[:, self.first :]
+        return torch.cat([self.instance(normed.contiguous()), self.batch(rest.contiguous())], dim=1)
 
 
 class NormalisedSum(nn.Module):

@@ -109,8 +109,9 @@ _Arguments = tuple[TrainConfig, Named, LearnedPolicy, int, float]
 
 def _arguments(
     config: TrainConfig, named: Named, policy: LearnedPolicy, cells: Iterable[tuple[int, float]]
-) -> Iterable[_Arguments]:
-    return ((config, named, policy, task, base_lr) for task, base_lr in cells)
+) -> list[_Arguments]:
+    # A list: its length tells an executor how many workers there is work for.
+    return [(config, named, policy, task, base_lr) for task, base_lr in cells]
 
 
 def begin_drawn(

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from l2o.checks import check_number
 from l2o.configs.schema import TrainConfig
 from l2o.deciding.learned import LearnedPolicy
 from l2o.envs.fine_tuning.inner_loop import decision_interval
@@ -48,8 +47,7 @@ class RLlibPPOLearner(Learner):
         entropy: weight of the entropy bonus.
         value: weight of the value loss.
         max_grad_norm: gradient clipping.
-        kl: first weight of the divergence from the policy before, which RLlib adapts; 0 for none.
-        target_kl: what that is adapted to.
+        target_kl: an iteration's passes stop early beyond it; None for never.
         log_std: initial log standard deviation of actions in [-1, 1].
 
     Raises:
@@ -71,8 +69,7 @@ class RLlibPPOLearner(Learner):
         entropy: float = 0.0,
         value: float = 0.5,
         max_grad_norm: float = 0.5,
-        kl: float = 0.0,
-        target_kl: float = 0.05,
+        target_kl: float | None = 0.05,
         log_std: float = -1.0,
     ) -> None:
         super().__init__(config)
@@ -80,7 +77,6 @@ class RLlibPPOLearner(Learner):
         _check(config, decisions, epochs, minibatches)
         check_learning(learning_rate, discount, gae_lambda, log_std)
         check_loss(clip, entropy, value, max_grad_norm, target_kl)
-        check_number("algorithm.options.kl", kl)
         self.decisions, self.iterations = decisions, 0
         ray = config.ray
         connect(ray.address, ray.timeout, who="algorithm rllib_ppo")
@@ -99,9 +95,9 @@ class RLlibPPOLearner(Learner):
             vf_loss_coeff=value,
             grad_clip=max_grad_norm,
             grad_clip_by="global_norm",
-            use_kl_loss=kl > 0,
-            kl_coeff=kl,
-            kl_target=target_kl,
+            use_kl_loss=False,
+            kl_coeff=0.0,
+            learner_config_dict={"target_kl": target_kl},
         )
 
     @property
@@ -189,7 +185,6 @@ def _check(config: TrainConfig, decisions: int, epochs: int, minibatches: int) -
     check_layer_shared(config, "rllib_ppo")
     check_memoryless(config, "rllib_ppo")
     check_continuous(config, "rllib_ppo")
-    check_batches(decisions, epochs, minibatches, config.environments)
     if not config.stacked:
         raise ValueError("algorithm rllib_ppo learns on stacked fine-tunes; set stacked=true")
     if config.environments % config.workers:
@@ -197,6 +192,7 @@ def _check(config: TrainConfig, decisions: int, epochs: int, minibatches: int) -
             f"environments={config.environments} must be a multiple of workers={config.workers} "
             "for algorithm rllib_ppo"
         )
+    check_batches(decisions, epochs, minibatches, config.environments)
 
 
 def _build(config: TrainConfig, log_std: float, **training: Any) -> Any:
@@ -205,6 +201,7 @@ def _build(config: TrainConfig, log_std: float, **training: Any) -> Any:
     from ray.tune.registry import register_env
 
     from l2o.policies.rllib.environments import EpisodeNotes, make_environments
+    from l2o.policies.rllib.learner import LayerPPO
     from l2o.policies.rllib.module import LayerModule
 
     register_env(ENVIRONMENT, make_environments)
@@ -223,7 +220,7 @@ def _build(config: TrainConfig, log_std: float, **training: Any) -> Any:
             batch_mode="truncate_episodes",
         )
         .learners(num_learners=0)
-        .training(**training)
+        .training(learner_class=LayerPPO, **training)
         .rl_module(
             rl_module_spec=RLModuleSpec(
                 module_class=LayerModule, model_config={"train": told, "log_std": log_std}

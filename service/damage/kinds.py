@@ -102,9 +102,9 @@ def log(folder: Path, path: Path) -> Any:
 def learned(config: Path, folder: Path, path: Path) -> Any:
     """Ask whether a training run has ended, as an ablation does."""
     from l2o.benchmarks.comparisons.ablation.learn import is_learned
-    from l2o.configs.load import load_config
+    from l2o.configs.load import load_policy_training
 
-    return is_learned(load_config("train", config), folder)
+    return is_learned(load_policy_training(config), folder)
 
 
 def compare(kind: Any, config: Path, folder: Path, path: Path) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from l2o import __version__
 from l2o.benchmarks.cells.code_hash import hash_code, hash_settings
 from l2o.configs.ablation import AblationConfig
-from l2o.configs.load import check_config, config_data, load_config
+from l2o.configs.load import check_config, config_data, load_policy_training
 from l2o.configs.overrides import set_fields
 from l2o.configs.schema import Options, TrainConfig
 from l2o.envs.episode_rules import EpisodeRules
@@ -110,7 +110,7 @@ def learning(config: AblationConfig, label: str, seed: int) -> TrainConfig:
         "episodes": config.fine_tunes,
         "minutes": None,
     }
-    data = set_fields(config_data(load_config("train", config.train)), config.changes)
+    data = set_fields(config_data(load_policy_training(config.train)), config.changes)
     data = set_fields(set_fields(data, variant.changes), given)
     return check_config(TrainConfig, data, f"variant {label!r} of train config {config.train!r}")
 

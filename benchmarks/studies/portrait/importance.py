@@ -21,7 +21,7 @@ from l2o.benchmarks.studies.base import SharedStudy
 from l2o.benchmarks.studies.portrait.permutation import Variant, list_variants
 from l2o.benchmarks.studies.portrait.player import Outcome, Player
 from l2o.benchmarks.studies.portrait.study import add_sections
-from l2o.configs.load import check_config, config_data, load_config
+from l2o.configs.load import check_config, config_data, load_policy_training
 from l2o.configs.overrides import apply_overrides
 from l2o.configs.schema import TrainConfig
 from l2o.deciding.bundle import load_bundle, read_card
@@ -167,7 +167,7 @@ def training_config(
         ConfigError: wrong fields.
     """
     if source is not None:
-        return load_config("train", source, overrides)
+        return load_policy_training(source, overrides)
     found = read_card(policy).get("config")
     if not isinstance(found, dict):
         raise ValueError(

@@ -32,7 +32,8 @@ class SourceNorm(nn.Module):
         super().__init__()
         self.affine = copy.deepcopy(norm)
         self.norms = nn.ModuleList(copy.deepcopy(norm) for _ in range(sources))
-        for each in self.norms:
+        norms: Any = self.norms
+        for each in norms:
             # One set of parameters, in `affine`.
             each.weight = each.bias = None
         self.rows: Tensor | None = None

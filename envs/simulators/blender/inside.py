@@ -74,7 +74,7 @@ def render(bpy: Any, asked: dict[str, Any]) -> None:
 
 def main() -> None:
     """Answer requests until stdin ends."""
-    import bpy
+    import bpy  # type: ignore[import-not-found]  # Blender's own
 
     for line in sys.stdin:
         try:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from l2o.adaptation import LABEL_FREE
 from l2o.configs.choice import PolicyChoice
 from l2o.configs.schema import FineTuning, Named
+from l2o.envs.fine_tuning.inner_loop import decision_interval
 from l2o.envs.objectives import Metric
 from l2o.envs.policy_choice import build_policy
 from l2o.envs.simulators.base import Simulator
@@ -77,7 +78,7 @@ class Setting:
             ValueError: unknown names, impossible values, or a task that may not be learned on.
         """
         family = self.family
-        build_policy(self.choice, self.finetuning.interval)
+        build_policy(self.choice, decision_interval(self.finetuning))
         if not self.label_free:
             metrics = self.base_task.build_objectives()[0].metrics
             if self.reward and self.reward not in metrics:

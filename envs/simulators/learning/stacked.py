@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -60,7 +61,7 @@ def fine_tune_stacked(
         run: Start(task, seed=seed)
         for run, (task, seed) in enumerate(zip(tasks, seeds, strict=True))
     }
-    prototype = tasks[0].build_model()
+    prototype: Any = tasks[0].build_model()
     groups = group_layers(prototype, head=prototype.get_classifier())
     layers = len(groups)
     stack = StackedFineTune(config, len(tasks), layers, signals=policy.signals)

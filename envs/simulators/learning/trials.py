@@ -13,6 +13,7 @@ import numpy as np
 from l2o.adaptation import LABEL_FREE, Predictions
 from l2o.deciding.policy import Policy
 from l2o.envs.fine_tuning.fine_tune import FineTune
+from l2o.envs.fine_tuning.inner_loop import decision_interval
 from l2o.envs.policy_choice import build_policy
 from l2o.envs.runtime.executor import Executor, in_order
 from l2o.envs.simulators.distributions.written import distribution_of
@@ -71,10 +72,12 @@ class RunTogether:
     def _fine_tune(self, drawn: Sequence[tuple[Trial, Task, float]]) -> dict[int, Result]:
         setting, started = self.setting, time.perf_counter()
         splits = sorted({split for trial, _, _ in drawn for split in _splits(setting, trial)})
-        policy = build_policy(setting.choice, setting.finetuning.interval)
-        tasks, seeds = [task for _, task, _ in drawn], [trial.seed for trial, _, _ in drawn]
+        policy = build_policy(setting.choice, decision_interval(setting.finetuning))
+        tasks = [task for _, task, _ in drawn]
+        seeds = [trial.seed for trial, _, _ in drawn]
+        config = setting.finetuning
         if setting.stacked and all(task.in_memory for task in tasks):
-            runs = fine_tune_stacked(setting.finetuning, policy, tasks, seeds, splits)
+            runs: Sequence[Any] = fine_tune_stacked(config, policy, tasks, seeds, splits)
         else:
             runs = [
                 SingleRun(setting, policy, task, seed, splits)

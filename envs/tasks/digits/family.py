@@ -175,7 +175,7 @@ class DigitsFamily(ProxyFamily):
             return None
         if self.classes != (10, 10):
             raise ValueError(
-                f"classes={self.options.classes} and psi: the simulator draws all ten digits; "
+                f"classes={self.classes} and psi: the simulator draws all ten digits; "
                 "leave classes at 10"
             )
         return given_distribution(self.simulator, psi)

@@ -43,7 +43,9 @@ def draw_garments(
     Raises:
         ValueError: a point that is not in the simulator's space.
     """
-    told: Any = getattr(psi, "to_plain", lambda: simulator.parameters.complete(psi))()
+    given: Any = psi
+    plain = getattr(given, "to_plain", lambda: simulator.parameters.complete(given))
+    told: Any = plain()
     if told.get("kind") == Fixed.kind:
         # One point is drawn to the same bits, however it is given.
         psi = told = told["psi"]

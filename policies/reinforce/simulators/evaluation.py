@@ -33,7 +33,7 @@ def evaluate(
         name -> `metric`, `target_test` and `target_validation` (a value per fine-tune), their means
         `mean` and `validation_mean`, and `failed`.
     """
-    names, trials = list(distributions), []
+    names, trials = list(distributions), list[Trial]()
     for name in names:
         plain = distributions[name].to_plain()
         for repeat in range(count):

@@ -77,7 +77,7 @@ class Reinforce(Search):
         baseline = mean if self.baseline is None else self.baseline
         objective = ((rewards - baseline) * self.log_prob(drawn)).mean()
         self.optimizer.zero_grad()
-        (-objective).backward()  # type: ignore[no-untyped-call]
+        (-objective).backward()
         self.optimizer.step()
         with torch.no_grad():
             # Outside, an action is clipped: a mean there would learn nothing any more.

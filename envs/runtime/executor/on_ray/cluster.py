@@ -15,7 +15,6 @@ from typing import Any
 from l2o.extras import require
 
 LOCAL, AUTO = "local", "auto"
-AGENT_BOUND = "RAY_agent_register_timeout_ms"
 STARTING = 300.0
 """Seconds that a node of this machine is given to start: Ray's 30 are too few for a busy one."""
 
@@ -86,11 +85,18 @@ def patient_starts(seconds: float = STARTING) -> Iterator[None]:
     """Let nodes that are started meanwhile take their time.
 
     Ray looks for a node that it has started in a loop, whose bound is written into it; the look
-    itself waits here. Its agents have a bound in the environment.
+    itself waits here. Its agents have a bound in the environment. So has what else is about nodes
+    of this machine: their workers are as nice as this program, where Ray makes them so nice (15)
+    that whatever else is at work comes before them.
     """
     from ray._private import services
 
-    look, bound = services.get_node, os.environ.get(AGENT_BOUND)
+    look = services.get_node
+    wanted = {
+        "RAY_agent_register_timeout_ms": str(int(1000 * seconds)),
+        "RAY_worker_niceness": "0",
+    }
+    before = {name: os.environ.get(name) for name in wanted}
 
     def wait(*given: Any) -> Any:
         until = time.monotonic() + seconds
@@ -103,13 +109,15 @@ def patient_starts(seconds: float = STARTING) -> Iterator[None]:
                 time.sleep(0.1)
 
     services.get_node = wait
-    os.environ.setdefault(AGENT_BOUND, str(int(1000 * seconds)))
+    # What is set already is somebody's choice.
+    os.environ.update({name: each for name, each in wanted.items() if before[name] is None})
     try:
         yield
     finally:
         services.get_node = look
-        if bound is None:
-            del os.environ[AGENT_BOUND]
+        for name in wanted:
+            if before[name] is None:
+                del os.environ[name]
 
 
 def _give_up(answered: threading.Event, wanted: str, timeout: float) -> None:

@@ -72,7 +72,7 @@ class Train(Configured):
     """`l2o train`."""
 
     name = "train"
-    about = "learn a policy"
+    about = "learn a policy, or a simulator"
     example = "extends: demo\nname: my-policy\n"
 
     def rows(self, folder: JobFolder) -> Path:
@@ -82,9 +82,11 @@ class Train(Configured):
     def progress(self, folder: JobFolder) -> Progress | None:
         """Return the fine-tunes that were learned from, or the minutes where these end it first."""
         row = last_row(self.rows(folder))
+        config = parse_yaml(folder.config.read_text(encoding="utf-8"), str(folder.config))
+        if "trials" in row:
+            return Progress(row["trials"], config.get("trials"), "fine-tunes")
         if "episodes" not in row:
             return None
-        config = parse_yaml(folder.config.read_text(encoding="utf-8"), str(folder.config))
         learned = Progress(row["episodes"], config.get("episodes"), "fine-tunes")
         minutes = config.get("minutes")
         spent = Progress(row.get("elapsed_seconds", 0.0) / 60.0, minutes, "minutes")
