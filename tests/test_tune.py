@@ -233,14 +233,13 @@ def test_a_search_finds_stops_and_goes_on(ray_cluster, base, tmp_path):
 @pytest.mark.timeout(900)
 def test_a_population_copies_states_and_changes_values(ray_cluster, base, tmp_path):
     # In step, so that who takes over whose state does not depend on who is first.
-    options = {"perturbation_interval": 10, "quantile_fraction": 0.5, "synch": True}
+    options = {"perturbation_interval": 20, "quantile_fraction": 0.5, "synch": True}
     config = search_of(
         base,
         changes={"finetuning.steps": 40},
         search={"base_lr": {"loguniform": [1e-5, 0.5]}},
         scheduler={"name": "pbt", "options": options},
-        reports=4,
-        concurrent=1,
+        reports=2,
     )
     run_search(config, tmp_path / "out", progress=False)
     trials = read(tmp_path / "out")["trials"]

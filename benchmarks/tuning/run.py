@@ -158,7 +158,7 @@ def _fit(plan: Plan, of: Searched, shown: bool) -> tuple[dict[int, str], dict[in
 def _variables(config: TuneConfig) -> Iterator[None]:
     """Have in the environment what Ray Tune reads there, for as long as the search takes."""
     wanted = QUIET
-    if config.concurrent is not None:
+    if config.concurrent is not None and config.scheduler.name not in WITH_STATES:
         # Ray Tune would start workers for trials to come, and end them once one is free.
         wanted = {**QUIET, "TUNE_MAX_PENDING_TRIALS_PG": str(config.concurrent)}
     before = {name: os.environ.get(name) for name in wanted}
