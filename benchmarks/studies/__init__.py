@@ -63,7 +63,7 @@ STUDIES: dict[str, tuple[str, str]] = {
     ),
     "ranges": (
         f"{_HERE}.ranges:RangesStudy",
-        "Which of a simulator's parameters does it help to vary? Ranges left out, one by one.",
+        "Which of a simulator's parameters does it help to vary?",
     ),
     "attention": (f"{_HERE}.attention:Attention", "Where do fine-tuned networks look? Grad-CAM."),
     "service": (

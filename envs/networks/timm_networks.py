@@ -158,7 +158,7 @@ def _create(request: Request, pretrained: bool, arguments: Mapping[str, Any]) ->
             return timm.create_model(request.architecture, pretrained=pretrained, **given)
     except (TypeError, AssertionError, NotImplementedError) as error:
         if "output_stride" in given:
-            message = cannot_dilate(request.name, given["output_stride"])
+            message = cannot_dilate(request.name, int(arguments["output_stride"]))
             raise ValueError(message) from error
         if "img_size" not in given or not isinstance(error, TypeError):
             raise
