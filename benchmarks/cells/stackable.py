@@ -8,6 +8,7 @@ from functools import lru_cache
 from l2o.benchmarks.cells.cell import Cell, load_family
 from l2o.configs.schema import FineTuning
 from l2o.guidance.weight import Weight
+from l2o.intervals import Interval
 
 ALONE = ""
 """Key of cells that are run one by one."""
@@ -43,6 +44,8 @@ def why_alone(cell: Cell) -> str:
         return "adaptation of its row"
     if cell.search is not None:
         return "search of its row"
+    if _keeps_interval(cell):
+        return "decision intervals of its policy"
     data = "" if family.in_memory else f"task {cell.task.name} (its data are not in memory)"
     return data or _why_alone(cell.finetuning.model_dump_json())
 
@@ -74,6 +77,26 @@ def _guidance_actions(policy: str | None, fingerprint: str) -> tuple[str, ...]:
 
     del fingerprint  # of a bundle that is written anew the actions may be others
     return () if policy is None else build_policy(PolicyChoice(policy=policy)).guidance_actions
+
+
+def _keeps_interval(cell: Cell) -> bool:
+    """Tell whether a cell's policy decides at other steps than the others of a stack."""
+    from l2o.envs.fine_tuning.inner_loop import decision_interval
+
+    if cell.choice.policy is None:
+        return False
+    own = _own_interval(cell.choice.policy, cell.fingerprint)
+    return own is not None and own != decision_interval(cell.finetuning)
+
+
+@lru_cache(maxsize=64)
+def _own_interval(name: str, fingerprint: str) -> Interval | None:
+    from l2o.configs.schema import PolicyChoice
+    from l2o.envs.policy_choice import build_policy
+
+    del fingerprint  # of a bundle that is written anew it may be another
+    policy = build_policy(PolicyChoice(policy=name))
+    return policy.decision_interval(None) if policy.keeps_interval else None
 
 
 def guidance_weights(cell: Cell) -> dict[str, Weight]:

@@ -104,8 +104,8 @@ class FineTune:
         self.processes = processes or OneProcess()
         self.objective, self.proxy_objective = task.build_objectives()
         self.device = self.loop.device
-        self.interval = self.loop.interval
         self.steps = self.loop.steps or task.steps
+        self.interval = self.loop.interval_of(policy, self.steps)
         self.validate = validate
         self.step = 0
         self.diverged = False

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from l2o.configs.schema import FineTuning, Named
+from l2o.deciding.policy import Policy
 from l2o.envs.build import build
 from l2o.envs.fine_tuning.compute import Compute
 from l2o.envs.optimizers import OPTIMIZERS, InnerOptimizer
@@ -77,6 +78,17 @@ class InnerLoop:
     def is_plain(self) -> bool:
         """Whether batches are of one loss, from one list of examples: what stacks have."""
         return self.source_weights == "size" and not self.rehearsal
+
+    def interval_of(self, policy: Policy | None, steps: int) -> Interval:
+        """Return the interval of a fine-tune's decisions: the policy's own, if it keeps to that.
+
+        Args:
+            policy: that decides; None: it is decided elsewhere.
+            steps: length of the fine-tune.
+        """
+        if policy is None or not policy.keeps_interval:
+            return self.interval
+        return policy.decision_interval(steps)
 
     def terms(self, task: Task) -> dict[str, Guidance[Any]]:
         """Return fresh guidance terms for one fine-tune of a task, by name.

@@ -54,6 +54,7 @@ class LearnedPolicy(Policy):
         self.multipliers = multipliers
         self.signals = signals
         self.interval = as_interval(interval)
+        self.keeps_interval = network.keeps_interval
         self.guidance_actions = tuple(guidance_actions)
         self.cautious = multipliers.largest > 1.0
 

@@ -23,6 +23,8 @@ class Policy(ABC):
         signals: the spec of the observations it wants.
         interval: optimizer steps between its decisions, or a rule of them
             (`l2o.intervals`).
+        keeps_interval: whether a fine-tune's own `interval` does not count for it: it was made for
+            the moments at which it decides.
         guidance_actions: names of the guidance terms whose weights it scales; its observation has
             a row for each after the layers, and its multipliers a number (`l2o.guidance.rows`).
         cautious: whether a guard holds its multipliers back until layers have been measured, which
@@ -38,6 +40,7 @@ class Policy(ABC):
 
     signals: SignalSpec = SignalSpec(("present",))
     interval: Interval | int = 10
+    keeps_interval: bool = False
     guidance_actions: tuple[str, ...] = ()
     cautious: bool = False
     learned: bool = False

@@ -22,9 +22,11 @@ class PolicyNetwork(nn.Module):
         kind: its name among `l2o.deciding.architectures.ARCHITECTURES`.
         features: F, signals per layer; feature 0 must be `present`.
         outputs: numbers per layer, as the multiplier range wants them.
+        keeps_interval: whether it is only good at the decisions that it learned with.
     """
 
     kind: ClassVar[str]
+    keeps_interval: ClassVar[bool] = False
     features: int
     outputs: int
 

@@ -52,6 +52,9 @@ class ProbingNetwork(PolicyNetwork):
     """
 
     kind: ClassVar[str] = "probing"
+    # It corrects the size of steps at each decision: the rarer these are at first, the farther the
+    # first steps go astray, and a summary of other moments is none that the forest knows.
+    keeps_interval: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -95,6 +95,7 @@ class RemotePolicy(Policy):
         self.name, local = Bundles(self.client, cache).get(policy, SETTING_UP)
         self._shape, self._local = local, local if bundle else None
         self.signals, self.interval = local.signals, local.interval
+        self.keeps_interval = local.keeps_interval
         self.guidance_actions, self.cautious = local.guidance_actions, local.cautious
         self.fallback = as_fallback(fallback)
         self._columns = self._columns_of(self.fallback)
