@@ -34,7 +34,8 @@ REST = """
 Tested besides, in `tests/test_controller_*.py`: every scheduler of `torch.optim.lr_scheduler`,
 compiled models and steps, several optimizers on one model, accelerate, tied weights, weight decay
 on some parameters only, steps that raise, data-parallel and fully sharded training in two
-processes, steps that call no hooks, and 1,000 random combinations of optimizer, layout and loop.
+processes, steps that call no hooks, and 500 random combinations of optimizer, layout and loop
+(more with `L2O_EXAMPLES`).
 
 ## What to know
 

@@ -197,7 +197,6 @@ def test_contract(name: str) -> None:
         lambda: OPTIMIZERS["rmsprop"](eps=0.0),
         lambda: MomentumLRSGD(weights(), lr=-1.0),
         lambda: OPTIMIZERS["lion"](betas=(0.9, 1.0)),
-        lambda: OPTIMIZERS["lion"](weight_decay=-1.0),
         lambda: l2o.optimizers.lion.Lion(weights(), lr=-1.0),
         lambda: l2o.optimizers.lion.Lion(weights(), betas=(0.9,)),
         lambda: MomentumLRSGD(weights(), momentum=1.0),

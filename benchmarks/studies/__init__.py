@@ -73,7 +73,7 @@ STUDIES: dict[str, tuple[str, str]] = {
     "damage": ("l2o.service.damage.study:Damage", "Are damaged files refused, or made anew?"),
     "kills": (
         "l2o.service.load.fine_tune_kills:FineTuneKills",
-        "Does a fine-tune that is killed and gone on with end in the same weights?",
+        "Does a fine-tune that is killed and resumed end in the same weights?",
     ),
     "jobs": (
         "l2o.service.load.job_kills:JobKills",
