@@ -199,11 +199,10 @@ def _seen(trials: Sequence[Trial], signals: Sequence[str]) -> Tensor:
 def features_by_signal(signals: Sequence[str]) -> dict[str, list[int]]:
     """Return the columns of a forest's features that are made of each signal.
 
-        Example:
-            >>> from l2o.networks.forest import Forest
-    from l2o.networks.run_summary import NEEDED
-            >>> {k: len(v) for k, v in features_by_signal([*NEEDED, "drift", "loss"]).items()}
-            {'drift': 18, 'learning_rate': 18, 'loss': 3, 'layers': 3}
+    Example:
+        >>> from l2o.networks.run_summary import NEEDED
+        >>> {k: len(v) for k, v in features_by_signal([*NEEDED, "drift", "loss"]).items()}
+        {'drift': 18, 'learning_rate': 18, 'loss': 3, 'layers': 3}
     """
     names = [name.partition(" ")[0] for name in RunSummary(signals).names]
     three = names * 3
