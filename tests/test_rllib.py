@@ -69,6 +69,69 @@ def test_how_far_a_policy_has_moved():
     )
 
 
+def test_advantages_are_standardised_over_decisions_alone():
+    from l2o.policies.rllib.learner import standardized
+
+    numbers = torch.tensor([1.0, 2.0, 6.0, 1000.0])
+    real = np.array([1.0, 2.0, 6.0])
+    wanted = (real - real.mean()) / (real.std(ddof=1) + 1e-8)
+    found = standardized(numbers, torch.tensor([True, True, True, False]))
+    np.testing.assert_allclose(found, [*wanted, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(standardized(numbers[:3]), wanted, rtol=1e-6)
+
+
+def test_the_row_after_an_episodes_last_decision_moves_nothing(ray_cluster, tmp_path):
+    """The loss is that of the decisions, whatever RLlib writes beside them as an advantage."""
+    run = Training(training(), tmp_path / "run")
+    try:
+        learner = run.learner._learner
+        module = run.learner.module
+        batch = {"obs": torch.rand(5, *learner.module["default_policy"].observation_space.shape)}
+        batch["obs"][..., 0] = 1.0  # present
+        told = module._forward(batch)
+        taken = told["action_dist_inputs"].detach()
+        kind = module.get_train_action_dist_cls().from_logits(taken)
+        batch |= {"actions": kind.sample(), "action_dist_inputs": taken}
+        batch["action_logp"] = kind.logp(batch["actions"])
+        batch["value_targets"] = torch.zeros(5)
+        batch["loss_mask"] = torch.tensor([True] * 4 + [False])
+        losses = []
+        for beside in (0.0, 1000.0):
+            batch["advantages"] = torch.tensor([1.0, -2.0, 0.5, 3.0, beside])
+            loss = learner.compute_loss_for_module(
+                module_id="default_policy",
+                config=learner.config.get_config_for_module("default_policy"),
+                batch=batch,
+                fwd_out=told,
+            )
+            losses.append(float(loss.detach()))
+        # The ratio is 1 and the mean of the advantages 0: what is left is the critic's loss.
+        critic = 0.5 * float(told["embeddings"][:4].detach().square().mean())
+        assert losses == pytest.approx([critic, critic], rel=1e-4, abs=1e-6)
+    finally:
+        run.close()
+
+
+def test_the_return_of_an_episode_that_was_cut_is_whole():
+    from ray.rllib.env.single_agent_episode import SingleAgentEpisode
+    from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
+
+    from l2o.policies.rllib.environments import TOLD, EpisodeNotes
+
+    notes, logger = EpisodeNotes(), MetricsLogger(root=True)
+    episode = SingleAgentEpisode(observations=[0], infos=[{}])
+    for number, reward in enumerate((1.0, 2.0, 4.0)):
+        if number == 2:
+            episode = episode.cut()
+        last = {"terminated": True, "infos": {"target_accuracy": 0.5}} if number == 2 else {}
+        episode.add_env_step(1, 0, reward, **({"infos": {}} | last))
+        notes.on_episode_step(episode=episode)
+    notes.on_episode_end(episode=episode, metrics_logger=logger)
+    assert logger.peek(f"{TOLD}return") == 7.0
+    assert logger.peek(f"{TOLD}target_accuracy") == 0.5
+    assert notes.returns == {}
+
+
 def test_layers_that_are_absent_do_not_count():
     from l2o.policies.rllib.module import LayerGaussian
 

@@ -33,12 +33,25 @@ def make_environments(context: dict[str, Any]) -> StackedFineTuneEnv:
 
 
 class EpisodeNotes(RLlibCallback):
-    """Notes how each episode ended."""
+    """Notes how each episode ended.
+
+    RLlib cuts an episode where an iteration ends, and what is left of it knows only the rewards
+    since: returns are added up here.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.returns: dict[str, float] = {}
+
+    def on_episode_step(self, *, episode: Any, **_: Any) -> None:
+        """Add the newest reward to the episode's return."""
+        sofar = self.returns.get(episode.id_, 0.0)
+        self.returns[episode.id_] = sofar + float(episode.get_rewards(-1))
 
     def on_episode_end(self, *, episode: Any, metrics_logger: Any, **_: Any) -> None:
         """Log return and what the last info tells of the target."""
         info = episode.get_infos(-1)
-        told = {"return": float(episode.get_return()), "episodes": 1.0}
+        told = {"return": self.returns.pop(episode.id_, 0.0), "episodes": 1.0}
         for name, value in info.items():
             if name.startswith(("target_", "validation_")) or name == "diverged":
                 told[name] = float(value)

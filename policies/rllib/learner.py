@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.core.columns import Columns
+from ray.rllib.evaluation.postprocessing import Postprocessing
 from torch import Tensor
 
 SLACK = 1.5
@@ -13,7 +15,11 @@ SLACK = 1.5
 
 
 class LayerPPO(PPOTorchLearner):
-    """PPO whose passes over an iteration's decisions stop early, as those of `ppo` do.
+    """PPO that standardises advantages and stops its passes as `ppo` does.
+
+    RLlib standardises over a batch in which every episode has one row more, for the value after its
+    last decision. What stands there as an advantage is none, and is often large: it moves the mean
+    of the real ones away from 0. Here each minibatch is standardised over its decisions.
 
     Beyond a mean of r - 1 - log r of 1.5 `target_kl`, r being the ratio of probabilities, nothing
     more is learned from the same decisions: gradients are computed, but not applied. RLlib itself
@@ -39,8 +45,13 @@ class LayerPPO(PPOTorchLearner):
             told = kind.from_logits(fwd_out[Columns.ACTION_DIST_INPUTS].detach())
             log_ratio = told.logp(batch[Columns.ACTIONS]) - batch[Columns.ACTION_LOGP]
             self.moved |= divergence(log_ratio, batch.get(Columns.LOSS_MASK)) > SLACK * target
+        advantages = batch[Postprocessing.ADVANTAGES]
+        own = standardized(advantages, batch.get(Columns.LOSS_MASK))
         loss: Tensor = super().compute_loss_for_module(
-            module_id=module_id, config=config, batch=batch, fwd_out=fwd_out
+            module_id=module_id,
+            config=config,
+            batch={**batch, Postprocessing.ADVANTAGES: own},
+            fwd_out=fwd_out,
         )
         return loss
 
@@ -63,3 +74,23 @@ def divergence(log_ratio: Tensor, mask: Tensor | None = None) -> float:
     """
     each = log_ratio.exp() - 1.0 - log_ratio
     return float((each if mask is None else each[mask]).mean())
+
+
+def standardized(advantages: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Return (A - mean) / (std + 1e-8), both of the rows that count, and 0 in the others.
+
+    Args:
+        advantages: A `[N]`.
+        mask: which of them count; None: all. A single one is returned as it is.
+
+    Example:
+        >>> standardized(torch.tensor([1.0, 3.0, 99.0]), torch.tensor([True, True, False]))
+        tensor([-0.7071,  0.7071,  0.0000])
+    """
+    counts = torch.ones_like(advantages, dtype=torch.bool) if mask is None else mask.bool()
+    real = advantages[counts]
+    if len(real) > 1:
+        real = (real - real.mean()) / (real.std() + 1e-8)
+    result = torch.zeros_like(advantages)
+    result[counts] = real
+    return result
