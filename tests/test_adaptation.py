@@ -316,12 +316,29 @@ def test_discrepancies_in_plain_numbers():
     found = [float(method.loss(batch, phase)) for phase in method.phases]
     assert found == pytest.approx([known, known - apart, *[apart] * 4], abs=1e-5)
     assert [phase.trains for phase in method.phases] == ["all", "head", *["backbone"] * 4]
+
+
+def test_adversarial_dropout_in_plain_numbers():
+    """The source's cross-entropy is that under a mask, and what is beside it stays."""
+    head, features, y = nn.Linear(6, 3), torch.randn(5, 6), torch.tensor([0, 1, 2, 0, 1])
+    side = Side(head(features), features, y)
+    loss = nn.functional.cross_entropy(side.outputs, y) + 0.7
+    batch, method = Batch(side, side, loss, head), ADR(weight=2.0)
+    found = []
+    for phase in method.phases[:3]:
+        torch.manual_seed(0)
+        found.append(float(method.loss(batch, phase)))
+
+    def masked():
+        return head(nn.functional.dropout(features, 0.5))
+
     torch.manual_seed(0)
-    found = float(ADR().loss(batch, ADR.phases[2]))
+    known = float(nn.functional.cross_entropy(masked(), y)) + 0.7
     torch.manual_seed(0)
-    p, q = (head(nn.functional.dropout(side.features, 0.5)).softmax(1) for _ in range(2))
-    both = (p * (p / q).log()).sum(1) + (q * (q / p).log()).sum(1)
-    assert found == pytest.approx(float(both.mean() / 2), abs=1e-5)
+    p, q = masked().softmax(1), masked().softmax(1)
+    apart = float(((p * (p / q).log()).sum(1) + (q * (q / p).log()).sum(1)).mean())
+    second = float(nn.functional.cross_entropy(masked(), y)) + 0.7
+    assert found == pytest.approx([known, second - apart, apart], abs=1e-5)
 
 
 # The contract ------------------------------------------------------------------------------------

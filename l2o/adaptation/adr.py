@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from l2o.adaptation.base import Adaptation, Batch, Phase
-from l2o.adaptation.self_training import wide
+from l2o.adaptation.self_training import kept_cross_entropy, wide
 from l2o.checks import check_number
 
 
@@ -21,7 +21,9 @@ class ADR(Adaptation):
         B:      head    min CE − d
         C, 4 ×: backbone    min d
 
-    d = ½ [KL(p₁ ‖ p₂) + KL(p₂ ‖ p₁)] on the target, whose masks are drawn anew in each step.
+    d = ½ [KL(p₁ ‖ p₂) + KL(p₂ ‖ p₁)] on the target, whose masks are drawn anew in each step. CE is
+    that of the head under a mask, too: d has no bound, and what a head without dropout can say of
+    the source would not hold it. What else the source's loss has (guidance) stays as it is.
     Source: Saito et al., Adversarial Dropout Regularization, ICLR 2018.
 
     Args:
@@ -34,11 +36,12 @@ class ADR(Adaptation):
 
     Example:
         >>> from l2o.adaptation import Side
-        >>> x, head = torch.randn(5, 6), nn.Linear(6, 3)
-        >>> side = Side(head(x), x)
+        >>> x, y, head = torch.randn(5, 6), torch.randint(3, (5,)), nn.Linear(6, 3)
+        >>> side = Side(head(x), x, y)
+        >>> loss = nn.functional.cross_entropy(side.outputs, y)
         >>> method = ADR(dropout=0.0)  # the same twice
-        >>> method.loss(Batch(side, side, torch.tensor(0.5), head), method.phases[1])
-        tensor(0.5000, grad_fn=<SubBackward0>)
+        >>> found = method.loss(Batch(side, side, loss, head), method.phases[1])
+        >>> torch.testing.assert_close(found, loss)
     """
 
     phases: ClassVar[tuple[Phase, ...]] = (
@@ -59,13 +62,26 @@ class ADR(Adaptation):
     def loss(self, batch: Batch, phase: Phase) -> Tensor:
         """Return what the phase minimises."""
         if phase.name == "A":
-            return batch.source_loss
-        features = batch.target.features
-        one, other = (
-            batch.head(functional.dropout(features, self.dropout, training=True)) for _ in range(2)
-        )
+            return self._known(batch)
+        one, other = (self._masked(batch, batch.target.features) for _ in range(2))
         apart = self.weight * symmetric_divergence(one, other)
-        return apart if phase.name == "C" else batch.source_loss - apart
+        return apart if phase.name == "C" else self._known(batch) - apart
+
+    def _known(self, batch: Batch) -> Tensor:
+        """Return the source's loss, its cross-entropy under a mask."""
+        labels = batch.source.labels
+        assert labels is not None
+        plain = batch.source.outputs
+        beside = batch.source_loss - kept_cross_entropy(plain, labels)
+        outputs = self._masked(batch, batch.source.features)
+        if outputs.shape[2:] != plain.shape[2:]:
+            outputs = functional.interpolate(outputs, plain.shape[2:], mode="bilinear")
+        return kept_cross_entropy(outputs, labels) + beside
+
+    def _masked(self, batch: Batch, features: Tensor) -> Tensor:
+        """Return what the head says where some features are dropped."""
+        outputs: Tensor = batch.head(functional.dropout(features, self.dropout, training=True))
+        return outputs
 
 
 def symmetric_divergence(one: Tensor, other: Tensor) -> Tensor:
