@@ -16,6 +16,8 @@ from l2o.service.finetuning.tested import Tested
 
 SHOWN = 8
 """Images of a row."""
+ENOUGH = 4
+"""Places a side of the maps in which evidence is looked for."""
 
 
 def draw_confusion(counts: Tensor, classes: Sequence[str]) -> Figure:
@@ -76,14 +78,19 @@ def draw_looks(run: Any, found: Tested, right: bool) -> Figure | str:
 
 
 def last_maps(model: nn.Module, images: Tensor) -> str | None:
-    """Return the name of the last convolution that gives maps of more than one position."""
-    seen: list[str] = []
+    """Return the name of the last convolution whose maps can show where something is.
+
+    Deeper ones know more, but of small images their maps have few places: 2 x 2 of 64 pixels after
+    five halvings. Taken is the last with `ENOUGH` places a side; if there is none, the last with
+    more than one place.
+    """
+    seen: list[tuple[str, int]] = []
 
     def note(name: str) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
             del module, inputs
             if output.dim() == 4 and output.shape[-1] * output.shape[-2] > 1:
-                seen.append(name)
+                seen.append((name, min(output.shape[-2:])))
 
         return hook
 
@@ -98,7 +105,8 @@ def last_maps(model: nn.Module, images: Tensor) -> str | None:
     finally:
         for hook in hooks:
             hook.remove()
-    return seen[-1] if seen else None
+    fine = [name for name, side in seen if side >= ENOUGH]
+    return next(reversed(fine or [name for name, _ in seen]), None)
 
 
 def as_pictures(run: Any, images: Tensor) -> Tensor:
