@@ -78,8 +78,8 @@ class Search(Strict):
     """A row that stands for a search by Ray Tune: many fine-tunes of a task, of which one is kept.
 
     Which one, the source's validation images decide. Fine-tunes run one after the other, on the one
-    core that a row's fine-tune has; those of hyperband, pbt and pb2 wait for each other, and as many
-    run at once as there are cores.
+    core that a row's fine-tune has; those of hyperband, pbt and pb2 wait for each other, and
+    as many run at once as there are cores.
     """
 
     fields: Fields = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -159,8 +159,6 @@ def record_of(cell: Cell, **found: Any) -> Record:
 
 def measure(cell: Cell) -> Record:
     """Fine-tune, and measure on the way and at the end."""
-    from l2o.benchmarks.cells.target_measures import kept
-
     if cell.precision != "float32":
         raise ValueError(f"precision {cell.precision} is for stacked fine-tunes; use float32")
     began = time.perf_counter()
@@ -175,20 +173,13 @@ def measure(cell: Cell) -> Record:
     run = begin(cell)
     curve = Curve(stops(run.steps, cell.evaluations, run.interval))
     follow(run, curve)
-    return measured_record(
+    return record_of_run(
         cell,
+        run,
         curve,
-        score(run, PROXY),
-        kept(run.outputs("target_test"), run.objective),
-        run.objective,
-        steps=run.steps,
+        decided=[(record.step, record.multipliers) for record in run.controller.history],
+        terms=list(run.controller.guidance.terms),
         seconds=time.perf_counter() - began,
-        learning_rates=learning_rates(
-            [group.name for group in run.controller.groups],
-            [(record.step, record.multipliers) for record in run.controller.history],
-            cell.rate(run.task.base_lr),
-            list(run.controller.guidance.terms),
-        ),
     )
 
 
@@ -230,6 +221,49 @@ def begin(cell: Cell) -> FineTune:
         validate=cell.validates,
         guard=Guard() if cell.guard else None,
         grouping=None if cell.groups is None else json.loads(cell.groups),
+    )
+
+
+def record_of_run(
+    cell: Cell,
+    run: Run,
+    curve: Curve,
+    *,
+    decided: Sequence[tuple[int, Sequence[float]]],
+    terms: Sequence[str] = (),
+    stages: Mapping[str, int] | None = None,
+    base_lr: float | None = None,
+    seconds: float,
+) -> Record:
+    """Return what is measured of a run that has ended.
+
+    Args:
+        cell: whose run it is.
+        run: at its end.
+        curve: of it.
+        decided: (step, multipliers) of each decision.
+        terms: names of guidance terms whose weights are among the multipliers.
+        stages: name -> first step, where there are several.
+        base_lr: that multipliers refer to; None: the cell's.
+        seconds: that it took.
+    """
+    from l2o.benchmarks.cells.target_measures import kept
+
+    return measured_record(
+        cell,
+        curve,
+        score(run, PROXY),
+        kept(run.outputs("target_test"), run.objective),
+        run.objective,
+        steps=run.steps,
+        seconds=seconds,
+        learning_rates=learning_rates(
+            [group.name for group in run.controller.groups],
+            decided,
+            base_lr or cell.rate(run.task.base_lr),
+            terms,
+            stages,
+        ),
     )
 
 

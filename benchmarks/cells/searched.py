@@ -9,11 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from l2o.benchmarks.cells.cell import Cell, begin, follow, measure, measured_record
-from l2o.benchmarks.cells.curve import Curve, learning_rates, stops
+from l2o.benchmarks.cells.cell import Cell, begin, follow, measure, record_of_run
+from l2o.benchmarks.cells.curve import Curve, stops
 from l2o.benchmarks.cells.record import Record, Searched
-from l2o.benchmarks.cells.scores_by_name import ON_THE_WAY, PROXY, score
-from l2o.benchmarks.cells.target_measures import kept
+from l2o.benchmarks.cells.scores_by_name import ON_THE_WAY, score
 from l2o.configs.finetune import FinetuneConfig
 from l2o.configs.load import check_config, dump_config
 from l2o.configs.schema import Named
@@ -125,18 +124,7 @@ def _left(cell: Cell, best: FinetuneConfig, folder: Path) -> Record:
     trial.go_on(left["run"], changed=False)
     run = trial.run
     curve = ended(run)
-    return measured_record(
-        cell,
-        curve,
-        score(run, PROXY),
-        kept(run.outputs("target_test"), run.objective),
-        run.objective,
-        steps=run.steps,
-        seconds=0.0,
-        learning_rates=learning_rates(
-            [group.name for group in run.controller.groups], (), best.base_lr or run.task.base_lr
-        ),
-    )
+    return record_of_run(cell, run, curve, decided=(), base_lr=best.base_lr, seconds=0.0)
 
 
 def ended(run: FineTune) -> Curve:

@@ -8,11 +8,9 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from functools import partial
 
-from l2o.benchmarks.cells.cell import Cell, begin, follow, measured_record
-from l2o.benchmarks.cells.curve import Curve, learning_rates, stops
+from l2o.benchmarks.cells.cell import Cell, begin, follow, record_of_run
+from l2o.benchmarks.cells.curve import Curve, stops
 from l2o.benchmarks.cells.record import Record
-from l2o.benchmarks.cells.scores_by_name import PROXY, score
-from l2o.benchmarks.cells.target_measures import kept
 from l2o.envs.fine_tuning.adapting.build import add_stage
 from l2o.envs.fine_tuning.adapting.staged import STAGES, StagedFineTune, label_free
 from l2o.envs.fine_tuning.fine_tune import FineTune
@@ -76,21 +74,14 @@ def measure_stages(cell: Cell, began: float) -> Record:
     decided = [
         (step, [m * factor(step) for m in of[:layers]] + of[layers:]) for step, of in run.history()
     ]
-    return measured_record(
+    return record_of_run(
         cell,
+        run,
         curve,
-        score(run, PROXY),
-        kept(run.outputs("target_test"), run.objective),
-        run.objective,
-        steps=run.steps,
+        decided=decided,
+        terms=list(first.run.controller.guidance.terms),
+        stages=dict(zip(STAGES, (0, run.lengths[0]), strict=True)),
         seconds=time.perf_counter() - began + (first.seconds if held else 0.0),
-        learning_rates=learning_rates(
-            [group.name for group in run.controller.groups],
-            decided,
-            cell.rate(run.task.base_lr),
-            list(first.run.controller.guidance.terms),
-            dict(zip(STAGES, (0, run.lengths[0]), strict=True)),
-        ),
     )
 
 
