@@ -341,6 +341,29 @@ def test_adversarial_dropout_in_plain_numbers():
     assert found == pytest.approx([known, second - apart, apart], abs=1e-5)
 
 
+def test_robust_self_training_in_plain_numbers():
+    """Both domains weigh as they are mixed; what is beside the source's loss stays."""
+    torch.manual_seed(0)
+    head, method = nn.Linear(4, 3), DRST(rho=0.2, bound=3.0)
+    f, g = torch.randn(6, 4), torch.randn(3, 4)
+    y, z = torch.tensor([0, 1, 2, 0, 1, 2]), torch.tensor([1, IGNORED, 2])
+    method.prepare(head, f)
+    sides = []
+    for features, labels in ((f, y), (g, z)):
+        with HeadInputs(head) as caught:
+            sides.append(Side(head(features), features, labels, last=caught.last))
+    plain = nn.functional.cross_entropy(sides[0].outputs, y)
+    found = method.loss(Batch(*sides, plain + 0.7, head), method.phases[0])
+    told = [method.networks["domain"](each)[:, 0] for each in (f, g)]
+    robust = [
+        robust_cross_entropy(side.features @ head.weight.T, head.bias, r.exp(), side.labels, 0.2)
+        for side, r in zip(sides, [each.clamp(-math.log(3), math.log(3)) for each in told])
+    ]
+    domains = -(told[0].sigmoid().log().mean() + (1 - told[1].sigmoid()).log().mean()) / 2
+    expected = (6 * (robust[0] + 0.7) + 3 * robust[1]) / 9 + domains
+    torch.testing.assert_close(found, expected)
+
+
 # The contract ------------------------------------------------------------------------------------
 
 

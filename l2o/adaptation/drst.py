@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -66,8 +66,7 @@ class DRST(CBST):
 
     def ratios(self, features: Tensor) -> Tensor:
         """Return r of each image `[N]`, within the bound."""
-        limit = math.log(self.bound)
-        return self._told(features).clamp(-limit, limit).exp()
+        return self._ratios(self._told(_rows(features)))
 
     def confidences(self, side: Side) -> Tensor:
         """Return the robust probabilities of target images."""
@@ -78,27 +77,40 @@ class DRST(CBST):
 
     def target_loss(self, side: Side) -> Tensor:
         """Return the robust loss of labelled images."""
-        assert side.labels is not None
-        ratio = self.ratios(side.features)
-        scores, bias = _parted(side)
-        ratio = ratio if self.joint else ratio.detach()
-        return robust_cross_entropy(scores, bias, ratio, side.labels, self.rho)
+        return self._robust(side, self._told(_rows(side.features)))
 
     def loss(self, batch: Batch, phase: Phase) -> Tensor:
         """Return the robust losses, that of the domains, and what the source's loss has beside."""
-        assert batch.source.labels is not None
-        plain = CBST.target_loss(self, batch.source)
-        guided = self.target_loss(batch.source) + (batch.source_loss - plain)
-        robust = replace(batch, source_loss=guided)
-        features = [batch.source.features, batch.target.features]
-        told = torch.cat([self._told(each) for each in features])
-        return super().loss(robust, phase) + domain_loss(told, len(features[0]))
+        del phase
+        source, target = batch.source, batch.target
+        # Both domains go through the classifier at once: what its loss and the ratios are made of.
+        told = self._told(torch.cat([_rows(source.features), _rows(target.features)]))
+        known, unknown = len(source.outputs), len(target.outputs)
+        beside = batch.source_loss - CBST.target_loss(self, source)
+        total = known * (self._robust(source, told[:known]) + beside)
+        total = total + unknown * self._robust(target, told[known:])
+        return total / (known + unknown) + domain_loss(told, known)
 
-    def _told(self, features: Tensor) -> Tensor:
-        """Return the domain classifier's logits `[N]`; maps are averaged."""
-        rows = features.detach().flatten(2).mean(dim=2) if features.dim() > 2 else features.detach()
-        logits: Tensor = self.networks["domain"](wide(rows))[:, 0]
+    def _robust(self, side: Side, told: Tensor) -> Tensor:
+        assert side.labels is not None
+        scores, bias = _parted(side)
+        ratio = self._ratios(told if self.joint else told.detach())
+        return robust_cross_entropy(scores, bias, ratio, side.labels, self.rho)
+
+    def _ratios(self, told: Tensor) -> Tensor:
+        limit = math.log(self.bound)
+        return told.clamp(-limit, limit).exp()
+
+    def _told(self, rows: Tensor) -> Tensor:
+        """Return the domain classifier's logits `[N]`."""
+        logits: Tensor = self.networks["domain"](rows)[:, 0]
         return logits
+
+
+def _rows(features: Tensor) -> Tensor:
+    """Return features `[N, D]` without a way back into the backbone; maps are averaged."""
+    apart = features.detach()
+    return wide(apart.flatten(2).mean(dim=2) if apart.dim() > 2 else apart)
 
 
 def _parted(side: Side) -> tuple[Tensor, Tensor]:
