@@ -29,6 +29,13 @@ Scored = dict[str, float]
 """Metric -> value."""
 
 
+LATER = {
+    *("precision", "channels_last", "accumulate", "compile"),
+    *("source_weights", "rehearsal"),
+}
+"""Fields of a loop that are in no id at their defaults: tables made before them keep theirs."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """Everything that decides the outcome of one fine-tune, and nothing else.
@@ -118,10 +125,9 @@ class Cell:
 
 def _told(finetuning: FineTuning) -> Options:
     """Return a loop's fields, less those of later releases that are at their defaults."""
-    later = {"precision", "channels_last", "accumulate", "compile"}
     plain = finetuning.model_dump(mode="json")
-    told = finetuning.model_dump(mode="json", include=later, exclude_defaults=True)
-    return {key: value for key, value in plain.items() if key not in later} | told
+    told = finetuning.model_dump(mode="json", include=LATER, exclude_defaults=True)
+    return {key: value for key, value in plain.items() if key not in LATER} | told
 
 
 def _chosen(choice: PolicyChoice) -> Options:
