@@ -64,6 +64,8 @@ class FineTuning(Strict):
     source_weights: dict[str, Any] | Literal["size", "learned"] = "size"
     """Of a task with several sources, how much of each batch is whose: as their sizes are; by name
     a number or a schedule of it; or learned, the more of a source the worse it is fitted."""
+    source_norm: bool = False
+    """Whether batch norm that is trained has statistics of each source; scores are by the pool."""
     rehearsal: Annotated[float, Field(ge=0.0, le=1e6)] = 0.0
     """Weight of the loss on labelled images of the proxy, for a task that has some."""
     device: str = "cpu"

@@ -1,5 +1,6 @@
 """Several sources: shares of batches, statistics of each, rehearsal, and fine-tunes with them."""
 
+import contextlib
 import copy
 from dataclasses import replace
 from itertools import islice
@@ -14,7 +15,7 @@ from torch import nn
 
 from l2o.configs.schema import FineTuning
 from l2o.envs.fine_tuning.fine_tune import FineTune
-from l2o.envs.fine_tuning.sources import SourceMix, SourceNorm, source_rows, to_source_norm
+from l2o.envs.fine_tuning.sources import SourcedForward, SourceMix, SourceNorm
 from l2o.envs.fine_tuning.sources.mix import apportion
 from l2o.envs.stacked import StackedFineTune
 from l2o.envs.tasks import DigitsFamily, DomainsFamily
@@ -138,26 +139,33 @@ def test_each_source_has_its_own_statistics():
     torch.manual_seed(0)
     norm = nn.BatchNorm1d(3)
     norm.weight.data, norm.bias.data = torch.rand(3) + 0.5, torch.rand(3)
-    made = SourceNorm(norm, 2).train()
+    network = nn.Sequential(norm).train()
+    statistics = SourceNorm(network, 2)
     x = torch.cat([torch.randn(6, 3), 5 + 2 * torch.randn(4, 3)])
     rows = torch.tensor([0] * 6 + [1] * 4)
-    holder = nn.Sequential(made)
-    with source_rows(holder, rows):
-        found = holder(x)
+    with statistics.of(rows):
+        found = network(x)
+    assert norm.training
     for number in range(2):
         mine = x[rows == number]
         alone = (mine - mine.mean(0)) / (mine.var(0, unbiased=False) + norm.eps).sqrt()
         assert torch.allclose(found[rows == number], alone * norm.weight + norm.bias, atol=1e-5)
-    means = torch.stack([each.running_mean for each in made.norms])
-    assert torch.allclose(means[1], 0.1 * x[rows == 1].mean(0), atol=1e-6)
-    holder.eval()
-    variance = torch.stack([each.running_var for each in made.norms])
+    means = torch.stack([0.1 * x[rows == number].mean(0) for number in range(2)])
+    variances = torch.stack([0.9 + 0.1 * x[rows == number].var(0) for number in range(2)])
     mean = means.mean(0)
-    pooled = (variance + means**2).mean(0) - mean**2
+    pooled = (variances + means**2).mean(0) - mean**2
+    assert torch.allclose(norm.running_mean, mean, atol=1e-6)
+    assert torch.allclose(norm.running_var, pooled, atol=1e-5)
+    # Nobody's rows are read by the pool, which is all that the network itself has.
     plain = (x - mean) / (pooled + norm.eps).sqrt() * norm.weight + norm.bias
-    assert torch.allclose(holder(x), plain, atol=1e-5)
-    with source_rows(holder, rows[:3]), pytest.raises(ValueError, match="10 rows"):
-        holder(x)
+    assert torch.allclose(network.eval()(x), plain, atol=1e-5)
+    with statistics.of(rows):  # in evaluation each source is read by its own
+        found = network(x)
+    own = (x - means[rows]) / (variances[rows] + norm.eps).sqrt() * norm.weight + norm.bias
+    assert torch.allclose(found, own, atol=1e-5)
+    with statistics.of(rows[:3]), pytest.raises(ValueError, match="10 rows"):
+        network(x)
+    assert list(network.state_dict()) == list(nn.Sequential(nn.BatchNorm1d(3)).state_dict())
 
 
 def test_a_network_begins_with_the_statistics_it_had():
@@ -165,13 +173,46 @@ def test_a_network_begins_with_the_statistics_it_had():
     network[1].running_mean.uniform_(-1, 1)
     x = torch.rand(2, 3, 8, 8)
     before = network(x)
-    made = to_source_norm(network, 3)
-    assert torch.allclose(made(x), before, atol=1e-5)
-    with source_rows(made, torch.tensor([2, 0])):
-        assert torch.allclose(made(x), before, atol=1e-5)
-    assert len(list(made.parameters())) == 4
+    statistics = SourceNorm(network, 3)
+    with statistics.of(torch.tensor([2, 0])):
+        assert torch.allclose(network(x), before, atol=1e-5)
+    assert torch.equal(network(x), before)
+    statistics.remove()
+    with statistics.of(torch.tensor([2])):  # no hooks are left that would miss a row
+        network(x)
     with pytest.raises(ValueError, match="no batch norm"):
-        to_source_norm(nn.Linear(2, 2), 2)
+        SourceNorm(nn.Linear(2, 2), 2)
+    with pytest.raises(ValueError, match="momentum=None"):
+        SourceNorm(nn.Sequential(nn.BatchNorm2d(4, momentum=None)), 2)
+
+
+def test_one_source_alone_is_plain_batch_norm():
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)).train()
+    network = copy.deepcopy(plain)
+    statistics, x = SourceNorm(network, 1), torch.randn(8, 4)
+    for each, within in ((plain, None), (network, statistics.of(torch.zeros(8).long()))):
+        if within is None:
+            each(x).square().sum().backward()
+            continue
+        with within:
+            each(x).square().sum().backward()
+    for mine, theirs in zip(plain.parameters(), network.parameters(), strict=True):
+        assert torch.allclose(mine.grad, theirs.grad, atol=1e-6)
+    for name, buffer in plain.named_buffers():
+        assert torch.allclose(buffer, network.get_buffer(name), atol=1e-6), name
+
+
+def test_parts_of_a_batch_know_whose_they_are():
+    network = nn.Sequential(nn.BatchNorm1d(2)).train()
+    seen, norm = [], SourceNorm(network, 2)
+    norm.of = lambda rows: seen.append(rows.tolist()) or contextlib.nullcontext()
+    forward = SourcedForward(lambda images: images, norm, torch.tensor([0, 1, 1, 0]))
+    orders = forward.noting(iter([torch.tensor([1, 2, 3]), torch.tensor([0, 1, 2])]))
+    list(orders)  # both are read ahead
+    for count in (2, 1, 3):
+        forward(torch.zeros(count, 2))
+    assert seen == [[1, 1], [0], [0, 1, 1]]
 
 
 # --- fine-tunes
@@ -205,6 +246,42 @@ def test_a_fine_tune_mixes_and_goes_on(task):
     assert run.mix.shares(1.0).tolist() != [0.5, 0.5]
 
 
+def with_norm(task):
+    """The task with a network that has batch norm, which is trained."""
+
+    def build():
+        torch.manual_seed(0)
+        model = task.build_model()
+        inner = model.forward_features
+        norm = model.extra_norm = nn.BatchNorm1d(inner(task.source_train[0][0][None]).shape[1])
+        model.forward_features = lambda images: norm(inner(images))
+        return model
+
+    return replace(task, build_model=build, batch_norm="trained")
+
+
+def test_a_fine_tune_keeps_statistics_of_each_source(task):
+    normed = with_norm(task)
+    fields = {"source_norm": True, "source_weights": {"drawn": 1, "rendered": 1}}
+    run = run_of(normed, **fields)
+    run.advance(3)
+    state = copy.deepcopy(run.state_dict())
+    run.advance(3)
+    ((name, means),) = run.state_dict()["norm"]["means"].items()
+    assert not torch.allclose(means[0], means[1])
+    assert torch.allclose(run.model.get_submodule(name).running_mean, means.mean(0), atol=1e-6)
+    other = run_of(normed, **fields)
+    other.load_state_dict(state)
+    other.advance(3)
+    for mine, theirs in zip(
+        run.model.state_dict().values(), other.model.state_dict().values(), strict=True
+    ):
+        assert torch.equal(mine, theirs)
+    plain = run_of(normed, source_weights=fields["source_weights"])
+    plain.advance(6)
+    assert plain.last_loss != run.last_loss
+
+
 def test_rehearsal_adds_the_loss_on_the_proxys_images(task):
     plain, rehearsed = run_of(task), run_of(task, rehearsal=0.5)
     for run in (plain, rehearsed):
@@ -232,6 +309,7 @@ def test_rehearsal_adds_the_loss_on_the_proxys_images(task):
         ({"source_weights": {"drwn": 1.0}}, "'drawn'"),
         ({"source_weights": "learned", "accumulate": 2}, "accumulate=1"),
         ({"rehearsal": 1.0, "accumulate": 2}, "accumulate=1"),
+        ({"source_norm": True}, "batch_norm=trained"),
     ],
 )
 def test_what_a_task_cannot_do_is_refused(task, fields, message):
@@ -243,10 +321,13 @@ def test_a_task_of_one_source_has_no_weights(task):
     alone = replace(task, sources=(), source_of=None, proxy_train=None)
     with pytest.raises(ValueError, match="has one source"):
         run_of(alone, source_weights={"drawn": 1.0})
+    with pytest.raises(ValueError, match="has one source"):
+        run_of(alone, source_norm=True)
     with pytest.raises(ValueError, match="no labelled images"):
         run_of(alone, rehearsal=1.0)
-    with pytest.raises(ValueError, match="no stacked form"):
-        StackedFineTune(FineTuning(rehearsal=1.0), 2, 6)
+    for fields in ({"rehearsal": 1.0}, {"source_norm": True}):
+        with pytest.raises(ValueError, match="no stacked form"):
+            StackedFineTune(FineTuning(**fields), 2, 6)
     with pytest.raises(ValueError, match="source_of"):
         replace(task, source_of=torch.zeros(3).long())
 

@@ -31,7 +31,7 @@ Scored = dict[str, float]
 
 LATER = {
     *("precision", "channels_last", "accumulate", "compile"),
-    *("source_weights", "rehearsal"),
+    *("source_weights", "source_norm", "rehearsal"),
 }
 """Fields of a loop that are in no id at their defaults: tables made before them keep theirs."""
 

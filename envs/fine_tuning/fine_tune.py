@@ -24,7 +24,7 @@ from l2o.envs.fine_tuning.orders import batches
 from l2o.envs.fine_tuning.processes import OneProcess
 from l2o.envs.fine_tuning.random_stream import RandomStream, draws
 from l2o.envs.fine_tuning.scoring import Scoring
-from l2o.envs.fine_tuning.sources.make import mix_of, rehearsal_of
+from l2o.envs.fine_tuning.sources.make import mix_of, rehearsal_of, sourced
 from l2o.envs.fine_tuning.teacher import Teacher
 from l2o.envs.tasks.base import Task
 from l2o.guarding.guard import Guard
@@ -144,7 +144,9 @@ class FineTune:
     def _prepare_steps(self, seed: int, pretrained: Any) -> None:
         """Make what steps and scores are computed with."""
         task = self.task
-        self._forward = self.compute.compiled(self.processes.wrap(Forward(self.model)))
+        forward = self.compute.compiled(self.processes.wrap(Forward(self.model)))
+        self._sourced = sourced(self.loop, task, self.model, forward)
+        self._forward = self._sourced or forward
         self._scaler = self.compute.scaler(self.device)
         self._random = RandomStream(seed, self.device, draws(self.model))
         self._seed = seed
@@ -194,6 +196,8 @@ class FineTune:
             else self.mix.orders()
         )
         left = map(self.processes.share, islice(orders, self.step, self.steps))
+        if self._sourced is not None:
+            left = self._sourced.noting(left)
         share = min(task.batch_size, len(task.source_train)) // self.processes.count
         return self.teacher.batches(left, first=self.step * share)
 
@@ -319,6 +323,7 @@ class FineTune:
             "random": self._random.state_dict(),
             "scaler": self._scaler.state_dict(),
             "mix": None if self.mix is None else self.mix.state_dict(self.step),
+            "norm": None if self._sourced is None else self._sourced.norm.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -345,6 +350,8 @@ class FineTune:
         self.last_loss, self.last_proxy_kl = state["last"]
         if self.mix is not None:
             self.mix.load_state_dict(state["mix"])
+        if self._sourced is not None:
+            self._sourced.norm.load_state_dict(state["norm"])
         if self.rehearsal is not None:
             self.rehearsal.begin(self.step)
         self._batches = self._read_on()

@@ -36,6 +36,7 @@ class InnerLoop:
         device: of the inner network.
         compute: number format, memory layout, parts of batches.
         source_weights: how much of each batch is of which source.
+        source_norm: whether batch norm has statistics of each source.
         rehearsal: weight of the loss on labelled images of the proxy.
 
     Example:
@@ -50,6 +51,7 @@ class InnerLoop:
     device: torch.device
     compute: Compute = field(default_factory=Compute)
     source_weights: Any = "size"
+    source_norm: bool = False
     rehearsal: float = 0.0
 
     @classmethod
@@ -71,13 +73,14 @@ class InnerLoop:
                 config.precision, config.channels_last, config.accumulate, config.compile
             ),
             source_weights=config.source_weights,
+            source_norm=config.source_norm,
             rehearsal=config.rehearsal,
         )
 
     @property
     def is_plain(self) -> bool:
         """Whether batches are of one loss, from one list of examples: what stacks have."""
-        return self.source_weights == "size" and not self.rehearsal
+        return self.source_weights == "size" and not self.rehearsal and not self.source_norm
 
     def interval_of(self, policy: Policy | None, steps: int) -> Interval:
         """Return the interval of a fine-tune's decisions: the policy's own, if it keeps to that.

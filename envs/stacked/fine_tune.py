@@ -99,8 +99,8 @@ class StackedFineTune:
             )
         if not self.loop.is_plain:
             raise ValueError(
-                "source_weights and rehearsal have no stacked form; fine-tune one by one "
-                "(stacked=false), or leave them at their defaults"
+                "source_weights, source_norm and rehearsal have no stacked form; fine-tune one by "
+                "one (stacked=false), or leave them at their defaults"
             )
         self.runs = runs
         self.layers = layers

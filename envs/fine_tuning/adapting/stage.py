@@ -73,7 +73,8 @@ class AdaptationStage(FineTune):
         self._targets: Iterator[Target] = iter(())
         super().__init__(
             task,
-            replace(settings.loop, steps=settings.steps),
+            # Statistics of sources are pooled by now: batches are of the target, too.
+            replace(settings.loop, steps=settings.steps, source_norm=False),
             begin_from=begin_from,
             seed=seed,
             base_schedule=settings.schedule,
