@@ -62,52 +62,60 @@ def test_a_run_of_rllib_learns_resumes_and_exports(ray_cluster, tmp_path):
 def test_how_far_a_policy_has_moved():
     from l2o.policies.rllib.learner import divergence
 
-    log_ratio = torch.tensor([0.1, -0.2, 5.0])
     wanted = np.mean([np.exp(0.1) - 1.1, np.exp(-0.2) - 0.8])
-    assert divergence(log_ratio, torch.tensor([True, True, False])) == pytest.approx(
-        wanted, rel=1e-4
-    )
+    assert divergence(torch.tensor([0.1, -0.2])) == pytest.approx(wanted, rel=1e-4)
 
 
-def test_advantages_are_standardised_over_decisions_alone():
+def test_advantages_are_standardised_as_by_ppo():
     from l2o.policies.rllib.learner import standardized
 
-    numbers = torch.tensor([1.0, 2.0, 6.0, 1000.0])
     real = np.array([1.0, 2.0, 6.0])
     wanted = (real - real.mean()) / (real.std(ddof=1) + 1e-8)
-    found = standardized(numbers, torch.tensor([True, True, True, False]))
-    np.testing.assert_allclose(found, [*wanted, 0.0], rtol=1e-6)
-    np.testing.assert_allclose(standardized(numbers[:3]), wanted, rtol=1e-6)
+    np.testing.assert_allclose(standardized(torch.tensor([1.0, 2.0, 6.0])), wanted, rtol=1e-6)
+    assert standardized(torch.tensor([5.0])).tolist() == [5.0]
 
 
-def test_the_row_after_an_episodes_last_decision_moves_nothing(ray_cluster, tmp_path):
-    """The loss is that of the decisions, whatever RLlib writes beside them as an advantage."""
+def test_what_is_learned_from_are_decisions_alone_in_a_random_order():
+    """Neither the row after an episode's last decision, nor one episode after the other."""
+    from ray.rllib.policy.sample_batch import SampleBatch
+
+    from l2o.policies.rllib.learner import decisions_of
+
+    decided = torch.arange(44) % 11 != 10  # four episodes of ten, with a row more each
+    rows = {"loss_mask": decided, "obs": torch.arange(44).float(), "advantages": torch.zeros(44)}
+    found = decisions_of(SampleBatch(rows))
+    seen = found["obs"].long().tolist()
+    assert sorted(seen) == [step for step in range(44) if step % 11 != 10]
+    assert seen != sorted(seen)
+    assert found["loss_mask"].all()
+    assert len(found["advantages"]) == 40
+
+
+def test_the_loss_is_that_of_ppo(ray_cluster, tmp_path):
     run = Training(training(), tmp_path / "run")
     try:
         learner = run.learner._learner
         module = run.learner.module
-        batch = {"obs": torch.rand(5, *learner.module["default_policy"].observation_space.shape)}
+        batch = {"obs": torch.rand(4, *learner.module["default_policy"].observation_space.shape)}
         batch["obs"][..., 0] = 1.0  # present
         told = module._forward(batch)
         taken = told["action_dist_inputs"].detach()
         kind = module.get_train_action_dist_cls().from_logits(taken)
         batch |= {"actions": kind.sample(), "action_dist_inputs": taken}
-        batch["action_logp"] = kind.logp(batch["actions"])
-        batch["value_targets"] = torch.zeros(5)
-        batch["loss_mask"] = torch.tensor([True] * 4 + [False])
-        losses = []
-        for beside in (0.0, 1000.0):
-            batch["advantages"] = torch.tensor([1.0, -2.0, 0.5, 3.0, beside])
-            loss = learner.compute_loss_for_module(
-                module_id="default_policy",
-                config=learner.config.get_config_for_module("default_policy"),
-                batch=batch,
-                fwd_out=told,
-            )
-            losses.append(float(loss.detach()))
-        # The ratio is 1 and the mean of the advantages 0: what is left is the critic's loss.
-        critic = 0.5 * float(told["embeddings"][:4].detach().square().mean())
-        assert losses == pytest.approx([critic, critic], rel=1e-4, abs=1e-6)
+        batch["action_logp"] = kind.logp(batch["actions"]) - torch.tensor([0.1, 0.0, 0.4, -0.3])
+        batch["advantages"] = torch.tensor([1.0, -2.0, 0.5, 3.0])
+        batch["value_targets"] = torch.zeros(4)
+        loss = learner.compute_loss_for_module(
+            module_id="default_policy",
+            config=learner.config.get_config_for_module("default_policy"),
+            batch=batch,
+            fwd_out=told,
+        )
+        own = (batch["advantages"] - 0.625) / batch["advantages"].std()
+        ratio = torch.tensor([0.1, 0.0, 0.4, -0.3]).exp()
+        gained = torch.minimum(own * ratio, own * ratio.clamp(0.8, 1.2)).mean()
+        critic = 0.5 * told["embeddings"].detach().square().mean()
+        assert float(loss.detach()) == pytest.approx(float(critic - gained), rel=1e-4)
     finally:
         run.close()
 
