@@ -231,6 +231,18 @@ def test_a_search_finds_stops_and_goes_on(ray_cluster, base, tmp_path):
 
 
 @pytest.mark.timeout(900)
+def test_a_searcher_of_rays_tries_and_numbers(ray_cluster, base, tmp_path):
+    """Its trials have ids of another kind than those that Ray Tune draws by itself."""
+    domains = {"base_lr": {"loguniform": [0.001, 0.3]}}
+    config = search_of(base, search=domains, searcher="optuna", trials=2, concurrent=1)
+    run_search(config, tmp_path / "out", progress=False)
+    trials = read(tmp_path / "out")["trials"]
+    assert [each["trial"] for each in trials] == [0, 1]
+    assert all(each["reports"] for each in trials)
+    assert len({each["params"]["base_lr"] for each in trials}) == 2
+
+
+@pytest.mark.timeout(900)
 def test_a_population_copies_states_and_changes_values(ray_cluster, base, tmp_path):
     # In step, so that who takes over whose state does not depend on who is first.
     options = {"perturbation_interval": 20, "quantile_fraction": 0.5, "synch": True}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from l2o.benchmarks.tuning.engines import TIME
 from l2o.benchmarks.tuning.kinds import Searched
+from l2o.benchmarks.tuning.numbering import number_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,17 +45,17 @@ def progress_of(of: Searched, shown: bool, trials: int) -> Any:
             self, iteration: int, trials: Any, trial: Any, result: Any, **_: Any
         ) -> None:
             value = float(result.get(of.metric, math.nan))
-            self.rows[_number(trial)] = (dict(trial.config), int(result.get(TIME, 0)), value)
+            self.rows[number_of(trial)] = (dict(trial.config), int(result.get(TIME, 0)), value)
             if self._live is not None:
                 self._live.update(table_of(of, self.rows, self.ended, count))
 
         def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
-            self.ended[_number(trial)] = "ended"
+            self.ended[number_of(trial)] = "ended"
 
         def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
             said = str(getattr(trial, "get_error", lambda: "")() or "its worker died")
             lines = [line for line in said.splitlines() if line.strip()]
-            self.ended[_number(trial)] = lines[-1] if lines else "its worker died"
+            self.ended[number_of(trial)] = lines[-1] if lines else "its worker died"
 
         def __getstate__(self) -> dict[str, Any]:
             """Leave out what cannot be saved: Ray keeps its callbacks on disk."""
@@ -62,10 +63,6 @@ def progress_of(of: Searched, shown: bool, trials: int) -> Any:
 
     count = trials
     return Progress()
-
-
-def _number(trial: Any) -> int:
-    return int(trial.trial_id.rpartition("_")[2] or 0)
 
 
 def table_of(

@@ -15,6 +15,7 @@ from typing import Any
 from l2o.benchmarks.tuning.collect import Found, collect
 from l2o.benchmarks.tuning.engines import WITH_STATES, make_scheduler, make_searcher
 from l2o.benchmarks.tuning.kinds import Searched, check_values, searched
+from l2o.benchmarks.tuning.numbering import name_of
 from l2o.benchmarks.tuning.progress import progress_of
 from l2o.benchmarks.tuning.space import check_space, combinations, to_ray
 from l2o.benchmarks.tuning.trial import Plan
@@ -138,6 +139,7 @@ def _fit(plan: Plan, of: Searched, shown: bool) -> tuple[dict[int, str], dict[in
                 search_alg=make_searcher(config),
                 num_samples=1 if grid or (has_grid and config.trials == 1) else config.trials,
                 max_concurrent_trials=None if drawn else config.concurrent,
+                trial_name_creator=name_of,
                 reuse_actors=True,
                 time_budget_s=None if config.minutes is None else 60 * config.minutes,
             ),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from l2o.benchmarks.tuning.engines import TIME
+from l2o.benchmarks.tuning.numbering import number_in
 from l2o.benchmarks.tuning.space import Params, plain_params, with_fields
 from l2o.configs.tune import TuneConfig
 from l2o.files.atomic import write_atomically
@@ -103,7 +104,7 @@ def run_trial(plan: Plan, make: Callable[[Any, Path], Trainable], given: Params)
     from ray import tune
 
     params = plain_params(given)
-    number = int(tune.get_context().get_trial_id().rpartition("_")[2] or 0)
+    number = number_in(tune.get_context().get_trial_name())
     with _handed_over() as handed:
         segment, state, since = _segment(number, params, handed)
         folder = plan.out / TRIALS / segment.key
