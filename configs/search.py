@@ -64,13 +64,36 @@ def check_changing(scheduler: str, field: str, kind: str) -> None:
         raise ValueError(f"scheduler {scheduler}: {field} has {kind}; write {wanted}")
 
 
-def _leave_out(fields: Any) -> Any:
+def _plain(fields: Any) -> Any:
+    """Write nested fields by dotted paths, as overrides make them; leave out those that are null.
+
+    `search.choice.schedule=null` on the command line is a mapping in a mapping.
+    """
     if not isinstance(fields, dict):
         return fields
-    return {field: domain for field, domain in fields.items() if domain is not None}
+    return {field: domain for field, domain in _dotted(fields).items() if domain is not None}
 
 
-Fields = Annotated[dict[str, Domain], BeforeValidator(_leave_out)]
+def _dotted(fields: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in fields.items():
+        if _is_nested(value):
+            found |= {f"{name}.{rest}": each for rest, each in _dotted(value).items()}
+        else:
+            found[name] = value
+    return found
+
+
+def _is_nested(value: Any) -> bool:
+    """Tell fields in a field from a domain, whose only value is a list (or is wrong)."""
+    if not isinstance(value, dict) or not value:
+        return False
+    if len(value) == 1 and value.get(next(iter(value))) is None and set(value) <= set(DOMAINS):
+        return False
+    return all(each is None or isinstance(each, dict) for each in value.values())
+
+
+Fields = Annotated[dict[str, Domain], BeforeValidator(_plain)]
 """Dotted field -> what it is searched over; null leaves one out."""
 
 

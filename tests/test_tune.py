@@ -119,6 +119,25 @@ def test_the_metric_and_its_direction_are_the_objectives(base, metric, name, mod
     assert (of.metric, of.mode, of.length) == (name, mode, 30)
 
 
+def test_fields_of_a_search_are_overridden_by_their_paths():
+    domain = {"choice": ["sgd", "adamw"]}
+    found = load_config(
+        "tune",
+        "digits",
+        [
+            "search.choice.schedule=null",
+            "search.base_lr={choice: [0.1]}",
+            "search.finetuning.guidance.proxy_kl.weight=null",
+            "search.finetuning.optimizer.name={choice: [sgd, adamw]}",
+        ],
+    ).search
+    assert set(found) == {"base_lr", "choice.profile", "finetuning.optimizer.name"}
+    assert found["base_lr"] == {"choice": [0.1]}
+    assert found["finetuning.optimizer.name"] == domain
+    with pytest.raises(ValueError, match="base_lr: choice takes a list, got 3"):
+        load_config("tune", "digits", ["search.base_lr={choice: 3}"])
+
+
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_every_scheduler_can_be_made(base, name):
     domain = {"uniform": [0.01, 0.1]}

@@ -124,7 +124,9 @@ class DriverKills(Study[Answer]):
         with local_cluster(2) as cluster, tempfile.TemporaryDirectory() as name:
             for program in self.programs:
                 whole = Path(name) / f"{program}-whole"
-                _run(programs[program], whole, cluster.address)
+                if _run(programs[program], whole, cluster.address):
+                    words = " ".join(programs[program].words)
+                    raise RuntimeError(f"undisturbed, l2o {words} fails, too; run it to see why")
                 for stop in self.stops:
                     folder = Path(name) / f"{program}-{stop}"
                     rows.append(self._disturb(program, stop, whole, folder, cluster))
