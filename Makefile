@@ -37,7 +37,7 @@ quick: install
 
 # All tests, slower, then a table of the lines and branches that none of them reaches.
 coverage: install
-	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term --cov-report=html:runs/coverage
+	$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=term --cov-report=html:runs/coverage
 
 lint: install
 	$(BIN)/ruff check .
@@ -56,7 +56,7 @@ types: install
 	$(BIN)/mypy .types/l2o
 
 unit: install
-	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=10
+	$(BIN)/python -m pytest -n 3 --dist worksteal --durations=10
 
 # The page of config fields is made from the schema, the reference from the docstrings.
 reference: install

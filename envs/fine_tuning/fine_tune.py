@@ -195,7 +195,8 @@ class FineTune:
             if self.mix is None
             else self.mix.orders()
         )
-        left = map(self.processes.share, islice(orders, self.step, self.steps))
+        own = islice(orders, self.step, self.steps)
+        left: Iterator[Tensor] = map(self.processes.share, own)
         if self._sourced is not None:
             left = self._sourced.noting(left)
         share = min(task.batch_size, len(task.source_train)) // self.processes.count
