@@ -8,6 +8,7 @@ from l2o.service.load import speed
 from l2o.service.load.kills import kill_at_random
 from l2o.service.load.process import ServerProcess
 from l2o.service.load.sessions import run_live
+from l2o.service.load.study import ServiceStudy
 
 
 def test_live_sessions_are_all_answered(tmp_path):
@@ -34,3 +35,11 @@ def test_a_server_that_is_killed_loses_nothing(tmp_path):
     lost = found.wrong, found.lost_steps, found.other_multipliers, found.lost_decisions
     assert lost == (0, 0, 0, 0)
     assert found.database == "ok"
+
+
+def test_a_server_is_filled_with_sessions_and_jobs():
+    found = ServiceStudy(kills=0, requests=0, sessions=4, jobs=4).answer()
+    assert (found.filled.count, found.queued.count) == (4, 4)
+    for filled in (found.filled, found.queued):
+        assert 0 < filled.before_mib <= filled.after_mib + 50
+        assert filled.database_mib > 0

@@ -1,9 +1,10 @@
-"""A server that is ill-treated: killed, fed with nonsense, filled with sessions."""
+"""A server that is ill-treated: killed, fed with nonsense, filled with sessions and jobs."""
 
 from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,9 +21,9 @@ from l2o.service.load.sessions import measurement, opening
 
 @dataclass(frozen=True)
 class Filled:
-    """Memory of a server before and after sessions, in MiB, and the size of its database."""
+    """Memory of a server before and after sessions or jobs, in MiB, and its database's size."""
 
-    sessions: int
+    count: int
     before_mib: float
     half_mib: float
     after_mib: float
@@ -36,6 +37,7 @@ class Answer:
     killed: Killed | None
     fuzzed: Fuzzed | None
     filled: Filled | None
+    queued: Filled | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -45,7 +47,7 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceStudy(Study[Answer]):
-    """Kill a server at random, send it drawn requests, fill it with sessions; look at what is left.
+    """Kill a server at random, send it drawn requests, fill it; look at what is left.
 
     No training step may be lost and no answer be another one, the database must be whole, no
     request may make the server fail, and its memory stays bounded. 0 leaves a part out.
@@ -55,6 +57,7 @@ class ServiceStudy(Study[Answer]):
     kills: Annotated[int, count("How often it is killed.", 0)] = 20
     requests: Annotated[int, count("Requests drawn from its schema.", 0)] = 10_000
     sessions: Annotated[int, count("Sessions that it is filled with.", 0)] = 10_000
+    jobs: Annotated[int, count("Jobs that wait in its queue.", 0)] = 1_000
     seed: Seed = 0
     json: Json = None
 
@@ -64,6 +67,7 @@ class ServiceStudy(Study[Answer]):
             _in_folder(self._kill) if self.kills else None,
             _in_folder(self._fuzz) if self.requests else None,
             _in_folder(self._fill) if self.sessions else None,
+            _in_folder(self._queue) if self.jobs else None,
         )
 
     def _kill(self, folder: Path) -> Killed:
@@ -75,16 +79,28 @@ class ServiceStudy(Study[Answer]):
 
     def _fill(self, folder: Path) -> Filled:
         with ServerProcess(folder, "rate=1e6") as server:
-            client, sizes = server.client(), []
-            for number in range(self.sessions):
-                if number in (min(10, self.sessions - 1), self.sessions // 2):
-                    sizes.append(server.resident)
+            client = server.client()
+
+            def open_session(number: int) -> None:
                 session = client.ask("POST", "/v1/sessions", opening(32, number))["session"]
                 client.ask("POST", f"/v1/sessions/{session}/decisions", measurement(32, number))
-            sizes.append(server.resident)
-            files = server.database.parent.glob("service.db*")
-            sizes.append(sum(file.stat().st_size for file in files))
-        return Filled(self.sessions, *(round(size / 2**20, 1) for size in sizes))
+
+            return _filled(server, self.sessions, open_session)
+
+    def _queue(self, folder: Path) -> Filled:
+        with ServerProcess(folder, "rate=1e6") as server:
+            client = server.client()
+            long = {"command": "finetune", "config": "extends: digits\nsteps: 1000000\n"}
+            first = client.ask("POST", "/v1/jobs", long)["id"]
+            found = _filled(
+                server,
+                self.jobs,
+                lambda number: client.ask("POST", "/v1/jobs", {**long, "after": [first]}),
+            )
+            client.ask("POST", f"/v1/jobs/{first}/cancel", {})
+            while client.ask("GET", f"/v1/jobs/{first}")["state"] in ("queued", "running"):
+                time.sleep(0.2)  # jobs outlive their server
+            return found
 
     def tables(self, answer: Answer) -> list[Table]:
         """Return what was found, part by part."""
@@ -100,6 +116,8 @@ class ServiceStudy(Study[Answer]):
             ]
         if answer.filled is not None:
             found.append(_table("Filled with sessions", asdict(answer.filled)))
+        if answer.queued is not None:
+            found.append(_table("Filled with jobs", asdict(answer.queued)))
         return found
 
     def holds(self, answer: Answer) -> bool:
@@ -110,9 +128,22 @@ class ServiceStudy(Study[Answer]):
             fine &= killed.database == "ok" and not lost + killed.other_multipliers
         if (fuzzed := answer.fuzzed) is not None:
             fine &= not fuzzed.failures and not fuzzed.tracebacks + fuzzed.logged
-        if (filled := answer.filled) is not None:
-            fine &= filled.after_mib < filled.half_mib + 100
+        for filled in (answer.filled, answer.queued):
+            fine &= filled is None or filled.after_mib < filled.half_mib + 100
         return fine
+
+
+def _filled(server: ServerProcess, total: int, add: Callable[[int], object]) -> Filled:
+    """Add so many things to a server, and look at its memory on the way."""
+    sizes: list[int] = []
+    for number in range(total):
+        if number in (min(10, total - 1), total // 2):
+            sizes.append(server.resident)
+        add(number)
+    sizes.append(server.resident)
+    files = server.database.parent.glob("service.db*")
+    sizes.append(sum(file.stat().st_size for file in files))
+    return Filled(total, *(round(size / 2**20, 1) for size in sizes))
 
 
 def _in_folder(part: Callable[[Path], Any]) -> Any:
