@@ -7,14 +7,15 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
 from l2o.benchmarks.statistics import Estimate
 from l2o.benchmarks.studies.base import Study
-from l2o.benchmarks.studies.options import Json, Out, count
+from l2o.benchmarks.studies.options import FineTuneConfig, Json, Out, Overrides, count
 from l2o.configs.load import check_config
+from l2o.configs.overrides import parse_override
 from l2o.configs.tune import TuneConfig
 from l2o.extras import require
 
@@ -49,13 +50,16 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class EarlyStopping(Study[Answer]):
-    """Search over the same settings by a grid and by ASHA, on held-out tasks of digits.
+    """Search over the same settings by a grid and by ASHA, on held-out tasks.
 
     Settings are schedules x profiles x base learning rates. ASHA goes over what the grid computed,
     from nothing but its reports: both see the very same fine-tunes.
     """
 
-    examples = ("l2o study early-stopping --tasks 5 --json early-stopping.json",)
+    examples = (
+        "l2o study early-stopping --tasks 5 --json early-stopping.json",
+        "l2o study early-stopping garments task.options.size=32 --tasks 2 --steps 60",
+    )
     title = "ASHA against a grid"
     columns = {
         "task": lambda row: str(row.task),
@@ -68,6 +72,8 @@ class EarlyStopping(Study[Answer]):
         "target, grid": lambda row: f"{row.grid_target:.1%}",
         "target, ASHA": lambda row: f"{row.asha_target:.1%}",
     }
+    config: FineTuneConfig = "digits"
+    overrides: Overrides = ()
     tasks: Annotated[int, count("Held-out tasks.")] = 5
     steps: Annotated[int, count("Optimizer steps of a fine-tune.")] = 150
     base_lrs: Annotated[int, count("Base learning rates, from 1e-3 to 0.3.")] = 4
@@ -117,6 +123,10 @@ class EarlyStopping(Study[Answer]):
             first["target_accuracy"],
         )
 
+    def _changes(self) -> dict[str, Any]:
+        parsed = [parse_override(each) for each in self.overrides]
+        return {".".join(keys): value for keys, value in parsed}
+
     def _config(self, task: int, scheduler: str) -> TuneConfig:
         rates = [float(f"{rate:.3g}") for rate in np.geomspace(1e-3, 0.3, self.base_lrs)]
         search: Mapping[str, object] = {
@@ -125,8 +135,8 @@ class EarlyStopping(Study[Answer]):
             "choice.profile": {"choice": ["flat", "small_backbone"]},
         }
         given = {
-            "config": "digits",
-            "changes": {"task_seed": task, "finetuning.steps": self.steps},
+            "config": self.config,
+            "changes": {"task_seed": task, "finetuning.steps": self.steps, **self._changes()},
             "search": search,
             "searcher": "grid",
             "scheduler": scheduler,

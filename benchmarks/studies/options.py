@@ -29,6 +29,9 @@ PolicyName = Annotated[
 PolicyNames = Annotated[
     tuple[str, ...], typer.Argument(metavar="POLICY", help="Names of policies, or folders.")
 ]
+FineTuneConfig = Annotated[
+    str, typer.Argument(metavar="CONFIG", help="A fine-tune's preset or YAML file.")
+]
 Overrides = Annotated[
     tuple[str, ...],
     typer.Argument(metavar="key=value", help="Fields of the config to change, dotted."),

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
-import typer
 from safetensors.torch import load_file
 
 from l2o.benchmarks.report.tables import Table
 from l2o.benchmarks.studies.base import Study
-from l2o.benchmarks.studies.options import Json, Overrides, Seed, count
+from l2o.benchmarks.studies.options import FineTuneConfig, Json, Overrides, Seed, count
 from l2o.envs.networks.saved import WEIGHTS
 from l2o.files.seals import read_json
 from l2o.policies.common.checkpoint import CHECKPOINT
@@ -30,7 +29,6 @@ RESULTS = "results.json"
 SOON = 0.5
 """Seconds after a new checkpoint within which every other kill falls."""
 _REMEDY = "run the study again"
-Config = Annotated[str, typer.Argument(metavar="CONFIG", help="A fine-tune's preset or YAML file.")]
 
 
 @dataclass
@@ -71,7 +69,7 @@ class FineTuneKills(Study[Answer]):
         "l2o study kills digits steps=200 checkpoint_every=10",
         "l2o study kills garments-adapt --kills 3 task.options.size=32",
     )
-    config: Config
+    config: FineTuneConfig
     overrides: Overrides = ()
     kills: Annotated[int, count("How often it is killed.")] = 10
     seed: Seed = 0
