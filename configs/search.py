@@ -88,7 +88,7 @@ def _is_nested(value: Any) -> bool:
     """Tell fields in a field from a domain, whose only value is a list (or is wrong)."""
     if not isinstance(value, dict) or not value:
         return False
-    if len(value) == 1 and value.get(next(iter(value))) is None and set(value) <= set(DOMAINS):
+    if list(value.values()) == [None] and set(value) <= set(DOMAINS):
         return False
     return all(each is None or isinstance(each, dict) for each in value.values())
 

@@ -145,6 +145,7 @@ class SourcedForward:
     def noting(self, orders: Iterator[Tensor]) -> Iterator[Tensor]:
         """Pass on the examples of batches to come, and note whose they are."""
         self._ahead.clear()
+        self._left = self._source_of[:0]
         for order in orders:
             self._ahead.append(self._source_of[order.cpu()])
             yield order
