@@ -70,7 +70,7 @@ def sign_in(driver, server, token=TOKEN):
     until(lambda: "/login" not in driver.current_url)
 
 
-def until(what, seconds=60.0, told="it did not happen"):
+def until(what, seconds=180.0, told="it did not happen"):
     """Return what something gives once it is true."""
     end = time.monotonic() + seconds
     while True:
