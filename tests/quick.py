@@ -33,6 +33,7 @@ FILES = {
     "test_measures",
     "test_network",
     "test_optimizers",
+    "test_overshoot",
     "test_project_files",
     "test_published",
     "test_rates",

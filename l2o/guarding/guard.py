@@ -16,6 +16,7 @@ from l2o.guarding.asking import Asking
 from l2o.guarding.ceiling import Ceiling
 from l2o.guarding.health import Health
 from l2o.guarding.last_good import LastGood
+from l2o.guarding.overshoot import Overshoot
 from l2o.guarding.stall import Stall
 from l2o.layers.groups import LayerGroup
 from l2o.signals import Measurement, Quantity
@@ -41,6 +42,8 @@ class Guard(Asking):
 
     *A learned policy* (`Policy.learned`) learned on other runs than this one. Where the loss does
     not fall under it, multipliers come back to 1, the user's own rates (`l2o.guarding.stall`).
+    Where it fell and rose again, good weights are put back, and from there on multipliers are a
+    tenth (`backoff`) of what the policy says (`l2o.guarding.overshoot`).
 
     *A bad window*, with a loss, gradient or weights that are not finite or explode, scales all
     multipliers by `backoff`; each good one after it undoes a fifth of that, on a log scale. Where
@@ -109,7 +112,7 @@ class Guard(Asking):
         self._bad = 0
         self._bold: bool | None = None
         self._cautious = self._watched = False
-        self._ceiling, self._stall = Ceiling(), Stall()
+        self._ceiling, self._stall, self._overshoot = Ceiling(), Stall(), Overshoot()
 
     # Before the first step ----------------------------------------------------------------------
 
@@ -193,26 +196,38 @@ class Guard(Asking):
         """
         trouble = self._health.trouble(measured)
         if trouble is None:
-            self.scale = min(1.0, self.scale * self.backoff**-0.2)
+            self.scale = min(self._largest_scale, self.scale * self.backoff**-0.2)
             if self._watched and closes:
                 self._watch_progress(measured, tensors, optimizer, step)
-            elif self._watched and bool((measured.multiplier >= 1.0).any()):
-                # Where no layer moves as the user would have it, the first steps cannot tell.
-                self._stall.look(float(measured.loss), step, float(measured.progress))
+            elif self._watched:
+                self._look(measured, step)
             due = not 0 <= step - self._kept_at < self._keep_every
-            if self._keeps and due and not self._stall.on_trial:
+            if self._keeps and due and not (self._stall.on_trial or self._overshoot.worse):
                 self._keep(tensors, step)
             return None
         self.scale = max(_LOWEST_SCALE, self.scale * self.backoff)
         self.note(trouble, "training goes on" if self.handed_over else "multipliers drop")
-        if self._keeps and not self.handed_over and self._last_good.restore(tensors, optimizer):
-            self.note(ROLLED_BACK)
+        if not self.handed_over:
+            self._restore(tensors, optimizer)
         if self._stall.on_trial:
             self._stall.take_back()
         self._bad += 1
         if self._watched and self._bad == self.patience:
             self._hand_over(trouble)
         return trouble
+
+    @property
+    def _largest_scale(self) -> float:
+        """What the scale comes back to: steps that went too far are not tried again."""
+        return float(self.backoff**self._overshoot.cuts)
+
+    def _look(self, measured: Measurement, step: int) -> None:
+        """Take note of the first steps, within the first window."""
+        loss = float(measured.loss)
+        self._overshoot.look(loss, step)
+        # Where no layer moves as the user would have it, they cannot tell of a standstill.
+        if bool((measured.multiplier >= 1.0).any()):
+            self._stall.look(loss, step, float(measured.progress))
 
     def _keep(self, tensors: Sequence[Tensor], step: int) -> None:
         self._kept_at = step
@@ -222,15 +237,44 @@ class Guard(Asking):
         self, measured: Measurement, tensors: Sequence[Tensor], optimizer: Optimizer, step: int
     ) -> None:
         run = rows_on_host(measured)[:, 0]
-        found = self._stall.note(float(run[ROW["loss"]]), step, float(run[ROW["progress"]]))
+        seen = float(run[ROW["loss"]]), step, float(run[ROW["progress"]])
+        on_trial = self._stall.on_trial
+        overshot = self._overshoot.note(*seen) and not on_trial
+        found = self._stall.note(*seen)
+        overshot = overshot or (found == "lifted" and self._overshoot.worse)
+        if overshot and self._go_back(measured, tensors, optimizer, step):
+            return
         if found == "lifted":
             self.note("the loss does not fall", "your own learning rates are tried")
-            if self._keeps:
+            if self._keeps and not self._overshoot.above_start:
                 self._keep(tensors, step)
         elif found == "harmed":
             self.note("your own learning rates made the loss rise", "multipliers come back")
-            if self._keeps and self._last_good.restore(tensors, optimizer):
-                self.note(ROLLED_BACK)
+            self._restore(tensors, optimizer)
+
+    def _go_back(
+        self, measured: Measurement, tensors: Sequence[Tensor], optimizer: Optimizer, step: int
+    ) -> bool:
+        """Put good weights back and go on with smaller steps; False if there are none."""
+        may = self._overshoot.may_go_back and not self.handed_over
+        if not may or not self._restore(tensors, optimizer):
+            return False
+        self._overshoot.cuts += 1
+        self.scale = min(self.scale, self._largest_scale)
+        # Where all multipliers are below 1, the user's own rates would go yet farther.
+        within = bool((measured.multiplier[measured.is_guidance == 0] < 1.0).all())
+        self._stall.begin_anew(step, tries=not within)
+        self.note("the loss rose again", f"multipliers are {self._largest_scale:g} of the policy's")
+        return True
+
+    def _restore(self, tensors: Sequence[Tensor], optimizer: Optimizer) -> bool:
+        """Put good weights back, and watch the run anew; False if there are none."""
+        if not self._keeps or not self._last_good.restore(tensors, optimizer):
+            return False
+        self.note(ROLLED_BACK)
+        self._overshoot.begin_anew()
+        self._health.begin_anew()
+        return True
 
     def _hand_over(self, trouble: str) -> None:
         """Let the fallback, or the user's own schedule, have the run from now on."""
@@ -298,6 +342,7 @@ class Guard(Asking):
             "good": self._last_good.state_dict(),
             "ceiling": self._ceiling.state_dict(),
             "stall": self._stall.state_dict(),
+            "overshoot": self._overshoot.state_dict(),
             "bad": self._bad,
             "bold": self._bold,
             "handed_over": self.handed_over,
@@ -320,6 +365,7 @@ class Guard(Asking):
         self._last_good.load_state_dict(state["good"])
         self._ceiling.load_state_dict(state.get("ceiling", {}))
         self._stall.load_state_dict(state.get("stall", {}))
+        self._overshoot.load_state_dict(state.get("overshoot", {}))
         self._bad = state.get("bad", 0)
         self._bold = state.get("bold")
         self.handed_over = state.get("handed_over", False)

@@ -99,6 +99,10 @@ class Health:
             self._largest_gradient = max(gradient, _or(self._largest_gradient, gradient))
         return None
 
+    def begin_anew(self) -> None:
+        """Forget the norm of the weights: others are back."""
+        self._last_weights = math.nan
+
     def state_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
         return {

@@ -57,7 +57,7 @@ class Stall:
         self._sum, self._steps, self._last = 0.0, 0, 0
         self._recent: deque[float] = deque(maxlen=3)
         self._before, self._left, self._tries = math.nan, 0, 0
-        self._short = False
+        self._short, self._since = False, 0
 
     def look(self, loss: float, step: int, progress: float) -> None:
         """Take note of the mean loss of all steps so far, within the first window."""
@@ -97,7 +97,7 @@ class Stall:
             return self._judge(loss)
         self._recent.append(loss)
         least = SHORT_LEAST_STEPS if self._short else LEAST_STEPS
-        late = step >= least and not progress < LEAST_PROGRESS
+        late = step - self._since >= least and not progress < LEAST_PROGRESS
         enough = self._tries < TRIES and len(self._recent) >= (TRIAL if self._tries else 1)
         if not (late and enough and self._stands_still()):
             return None
@@ -117,6 +117,18 @@ class Stall:
         self.floor, self._left = 0.0, 0
         self._recent.clear()
         return "harmed"
+
+    def begin_anew(self, step: int, tries: bool) -> None:
+        """Wait as long as at first before anything is said: other weights are back.
+
+        Args:
+            step: steps done.
+            tries: whether the user's own rates may still be tried; not where they are larger than
+                what went too far.
+        """
+        self.floor, self._left, self._since = 0.0, 0, step
+        self._recent.clear()
+        self._tries = self._tries if tries else TRIES
 
     def _stands_still(self) -> bool:
         began = self._sum / self._steps
@@ -142,6 +154,7 @@ class Stall:
             "recent": list(self._recent),
             "trial": [self._before, self._left, self._tries],
             "short": self._short,
+            "since": self._since,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -152,3 +165,4 @@ class Stall:
         self._recent = deque(state.get("recent", []), maxlen=self._recent.maxlen)
         self._before, self._left, self._tries = state.get("trial", [math.nan, 0, 0])
         self._short = state.get("short", False)
+        self._since = state.get("since", 0)
