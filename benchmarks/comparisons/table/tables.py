@@ -8,6 +8,7 @@ from l2o.benchmarks.cells.quantities import KEPT, SOURCE, TARGET, Quantity
 from l2o.benchmarks.comparisons.claims import DEFAULT, MISJUDGED, SELECTED, Figure, show_figure
 from l2o.benchmarks.comparisons.table.published import published_tables
 from l2o.benchmarks.comparisons.table.result_models import Against, RowResult, TableResults
+from l2o.benchmarks.comparisons.table.selection import LABEL_FREE
 from l2o.benchmarks.report.factors import show_factor
 from l2o.benchmarks.report.tables import (
     UNKNOWN,
@@ -26,14 +27,17 @@ def tables(results: TableResults) -> Tables:
     """Return the tables of the report."""
     headline, claims = headline_table(results), claims_table(results)
     tuned = tuned_table(results)
-    published = published_tables(results.published, results.main)
+    published, selected = published_tables(results.published, results.main), selected_table(results)
+    # Where rows have photographs without labels, how well these choose is a result of its own.
+    without_labels = any(rule in row.selected for row in results.rows for rule in LABEL_FREE)
+    choosing = [selected] if without_labels else []
     return Tables(
-        main=[headline, claims, results_table(results), tuned, *published],
+        main=[headline, claims, results_table(results), tuned, *choosing, *published],
         terminal=[results_table(results, MAX_GRID_ROWS), tuned, claims, headline],
         detail=[
             *policy_tables(results),
             factors_table(results),
-            selected_table(results),
+            *([] if without_labels else [selected]),
             chosen_table(results),
         ],
     )
