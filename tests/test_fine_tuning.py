@@ -192,6 +192,22 @@ def test_stacks_refuse_what_they_do_not_have():
 # The frozen network's answers, batch norm, unlabelled splits --------------------------------------
 
 
+@pytest.mark.parametrize("saved", [True, False])
+def test_answers_ride_in_checkpoints_as_far_as_they_are_small(saved, monkeypatch):
+    """In another batch the last bit may be another: which, depends on the processor."""
+    first, second, index = Answers(4), Answers(4), torch.tensor([2, 0])
+    wanted = first.of(index, lambda: torch.rand(2, 3))
+    if not saved:
+        monkeypatch.setattr("l2o.envs.fine_tuning.answers.SAVED", 1)
+    second.load_state_dict(first.state_dict())
+    found = second.of(index.flip(0), lambda: torch.zeros(2, 3))
+    assert torch.equal(found, wanted.flip(0) if saved else torch.zeros(2, 3))
+    assert second.of(torch.tensor([1]), lambda: torch.ones(1, 3)).sum() == 3
+    third = Answers(4)
+    third.load_state_dict(Answers(4).state_dict())
+    assert torch.equal(third.of(index, lambda: torch.ones(2, 3)), torch.ones(2, 3))
+
+
 def test_answers_are_kept_from_the_first_time_on():
     answers, asked = Answers(5), []
 

@@ -164,15 +164,18 @@ class Teacher:
         return logits
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the random streams of views; what is cached can be made anew."""
+        """Return the random streams of views, and answers; what else is cached is made anew."""
         views = None if self._views is None else self._views.state()
-        return {"random": self._random, "views": views}
+        answers = None if self._answers is None else self._answers.state_dict()
+        return {"random": self._random, "views": views, "answers": answers}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from `state_dict()`."""
         self._random = state["random"]
         if self._views is not None:
             self._views.set_state(state["views"])
+        if self._answers is not None:
+            self._answers.load_state_dict(state.get("answers") or {})
 
     def draw(self, index: Tensor) -> tuple[Tensor, dict[str, Any]]:
         """Return the images of a batch `[B]` of source data in memory, and the teacher's side."""
