@@ -205,6 +205,9 @@ def test_answers_ride_in_checkpoints_as_far_as_they_are_small(saved, monkeypatch
     assert second.of(torch.tensor([1]), lambda: torch.ones(1, 3)).sum() == 3
     third = Answers(4)
     third.load_state_dict(Answers(4).state_dict())
+    other = Answers(5)
+    other.of(torch.tensor([0]), lambda: torch.zeros(1, 3))
+    third.load_state_dict(other.state_dict())  # of other data
     assert torch.equal(third.of(index, lambda: torch.ones(2, 3)), torch.ones(2, 3))
 
 

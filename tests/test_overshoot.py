@@ -83,6 +83,14 @@ def test_once_gone_back_it_begins_anew():
     assert told([2.5, 2.5], watch=watch, begin=6) == [False, True]
 
 
+def test_going_back_within_the_first_steps_leaves_it_watching():
+    watch = Overshoot()
+    told([2.0], every=4, watch=watch)  # a bad window, before anything is known
+    watch.begin_anew()
+    assert not watch.worse
+    assert told([2.0, 1.0, 2.0, 2.0], watch=watch)[-1]
+
+
 def test_it_is_said_so_often_and_no_more():
     watch = Overshoot()
     watch.cuts = CUTS

@@ -57,8 +57,8 @@ class Answers:
         return {"known": self._known.clone(), "kept": self._kept[self._known]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state_dict()`; what is not in it is answered anew."""
-        if not state:
+        """Go on from `state_dict()`; what is not in it, or is of other data, is answered anew."""
+        if len(state.get("known", ())) != self._examples:
             return
         self._known, kept = state["known"].clone(), state["kept"]
         self._kept = torch.empty(self._examples, *kept.shape[1:], dtype=kept.dtype)

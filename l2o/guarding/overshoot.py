@@ -73,7 +73,8 @@ class Overshoot:
     def begin_anew(self) -> None:
         """Forget how far the loss had fallen: other weights are back."""
         self._since = self._last
-        self._lowest = self._newest = self._first
+        # Within the first steps nothing is known yet, and a NaN would stay the lowest for good.
+        self._lowest = self._newest = math.inf if math.isnan(self._first) else self._first
         self._windows.clear()
 
     @property
