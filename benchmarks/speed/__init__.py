@@ -37,6 +37,10 @@ SPEED: dict[str, tuple[str, str]] = {
         f"{_HERE}.images:Images",
         "How fast is fine-tuning on image files, against a bare loop?",
     ),
+    "small-images": (
+        f"{_HERE}.small_images:SmallImages",
+        "How much faster are steps on small images with kernels cropped to their maps?",
+    ),
     "precision": (f"{_HERE}.precision:Precision", "What does a number format cost in accuracy?"),
     "service": (
         "l2o.service.load.speed:Service",

@@ -17,6 +17,7 @@ from l2o.envs.networks import LIBRARIES
 from l2o.envs.networks.base import Inputs, Library, Original, PretrainedNetwork, Request
 from l2o.envs.networks.heads import Choice, Fcn, Linear, Mlp, build_head
 from l2o.envs.networks.own_networks import OwnLibrary, can_import
+from l2o.envs.networks.small_maps import crop_kernels
 from l2o.envs.networks.transformed import TransformedLibrary
 from l2o.envs.networks.trimming import ProxyHead, example_image
 from l2o.envs.networks.weights import (
@@ -184,6 +185,7 @@ def _assemble(
     try:
         proxy = own_head(original.network, image)
         network: Any = with_head(original, head, classes, image)
+        crop_kernels(network)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f"{request.name} does not take images of {list(inputs.size)}: "
