@@ -254,6 +254,11 @@ class Row(PolicyChoice):
     """Guidance terms of this row; null takes the benchmark's."""
     optimizer: Named | str | None = None
     """Inner optimizer of this row; null takes the benchmark's."""
+    task: Options = {}
+    """Options of the task that this row changes, such as its network or what its synthetic images
+    are drawn from; what scores is to stay as it is, or rows cannot be compared."""
+    finetuning: Options = {}
+    """Fields of the inner loop that this row changes, such as `source_weights`."""
     base_lr: Rate | None = None
     """Base LR of this row, whatever the factor; null takes the task's, times the factor."""
     base_lr_factors: tuple[Factor, ...] | None = None
@@ -375,10 +380,26 @@ class BenchmarkConfig(Placed):
         own = row.adaptation
         return None if own is None else Adaptation.model_validate({**self.adaptation, **own})
 
+    def task_of(self, row: Row) -> Named:
+        """Return the task family of a row, with the options that the row changes."""
+        if not row.task:
+            return self.task
+        return self.task.model_copy(update={"options": {**self.task.options, **row.task}})
+
+    def loop_of(self, row: Row) -> FineTuning:
+        """Return the inner loop of a row."""
+        optimizer = {"name": row.optimizer} if isinstance(row.optimizer, str) else row.optimizer
+        own = {"guidance": row.guidance, "optimizer": optimizer}
+        given = {key: value for key, value in own.items() if value is not None}
+        if not given and not row.finetuning:
+            return self.finetuning
+        return FineTuning.model_validate({**dict(self.finetuning), **given, **row.finetuning})
+
     @model_validator(mode="after")
-    def _check_stages(self) -> BenchmarkConfig:
+    def _check_rows(self) -> BenchmarkConfig:
         for row in self.rows:
             self.second_stage(row)
+            self.loop_of(row)
         return self
 
     @model_validator(mode="after")

@@ -11,7 +11,8 @@ from torch.nn import functional
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from l2o.configs.schema import FineTuning
-from l2o.envs.networks.ibn import HalfInstanceNorm, to_ibn
+from l2o.envs.networks.ibn import to_ibn
+from l2o.envs.networks.ibn_norms import HalfInstanceNorm
 from l2o.envs.networks.load import load_network
 from l2o.envs.networks.saved import load_finetuned, save_network
 from l2o.guidance import PyramidConsistency, Stylise, pyramid_distance
@@ -106,7 +107,56 @@ def test_a_block_with_a_normalised_sum_is_the_plain_one_and_a_norm():
     assert torch.allclose(made(x), functional.instance_norm(out).relu(), atol=1e-5)
 
 
+INVERTED = ("tf_efficientnet_lite0", "mobilenetv3_small_100", "efficientnetv2_rw_t")
+
+
+def inverted(name, **options):
+    torch.manual_seed(0)
+    return randomised(timm.create_model(name, num_classes=4, **options))
+
+
+@pytest.mark.parametrize("output_stride", [32, 16, 8])
+def test_ibn_a_leaves_the_coarsest_maps_of_an_efficientnet(output_stride):
+    plain = inverted(INVERTED[0], output_stride=output_stride)
+    weights = {name: p.clone() for name, p in plain.state_dict().items()}
+    made = to_ibn(plain, "a")
+    changed = [isinstance(b.bn1, HalfInstanceNorm) for s in made.blocks for b in s]
+    assert changed == [number < 5 for number, s in enumerate(made.blocks) for _ in s]
+    state = made.state_dict()
+    assert all(torch.equal(state[n], w) for n, w in weights.items() if n in state)
+    assert len(weights) - sum(n in state for n in weights) == 5 * sum(changed)
+    assert made(torch.randn(2, 3, 64, 64)).shape == (2, 4)
+
+
+@pytest.mark.parametrize("name", INVERTED)
+def test_ibn_b_normalises_the_stem_and_two_sums_of_an_inverted_network(name):
+    made = to_ibn(inverted(name), "b")
+    found = [n for n, m in made.named_modules() if isinstance(m, nn.InstanceNorm2d)]
+    assert found[0] == "bn1.instance"
+    assert len(found) == 3
+    sums, x = [], torch.randn(2, 3, 64, 64)
+    for each in found[1:]:
+        made.get_submodule(each).register_forward_hook(lambda _, __, out: sums.append(out))
+    assert made(x).shape == (2, 4)
+    assert [out.shape[-1] for out in sums] == [16, 8]
+    for out in sums:
+        assert out.mean(dim=(2, 3)).abs().max() < 1e-4
+
+
+def test_half_a_norm_with_a_rectifier_of_its_own_keeps_it():
+    plain = inverted(INVERTED[0])
+    norm, x = plain.blocks[1][0].bn1, torch.randn(2, 96, 5, 5)
+    found = HalfInstanceNorm(norm)(x)
+    first = functional.instance_norm(
+        x[:, :48], weight=norm.weight[:48], bias=norm.bias[:48], eps=norm.eps
+    )
+    assert torch.allclose(found[:, 48:], norm(x)[:, 48:], atol=1e-6)
+    assert torch.allclose(found[:, :48], norm.act(first), atol=1e-6)
+
+
 def test_what_is_no_resnet_is_refused():
+    with pytest.raises(ValueError, match="not transformed already"):
+        to_ibn(to_ibn(inverted(INVERTED[0]), "a"), "a")
     with pytest.raises(ValueError, match="is no ResNet"):
         to_ibn(torchvision.models.squeezenet1_0(), "a")
     with pytest.raises(ValueError, match=r"'c'.*a, b"):
@@ -117,7 +167,9 @@ def test_what_is_no_resnet_is_refused():
         load_network("timm:resnet10t+ibn-c", classes=2, pretrained=False)
 
 
-@pytest.mark.parametrize("name", ["timm:resnet10t+ibn-a", "torchvision:resnet18+ibn-b"])
+@pytest.mark.parametrize(
+    "name", ["timm:resnet10t+ibn-a", "torchvision:resnet18+ibn-b", "timm:test_efficientnet+ibn-a"]
+)
 def test_by_name_it_is_loaded_saved_and_loaded_back(name, tmp_path):
     network = load_network(name, classes=3, pretrained=False, inputs={"size": 64})
     model = network.build().eval()

@@ -285,3 +285,68 @@ def test_a_population_copies_states_and_changes_values(ray_cluster, base, tmp_pa
         assert each["params"] == each["changes"][-1]["params"]
     assert not [path for path in (tmp_path / "out" / "trials").rglob("*") if path.suffix == ".pkl"]
     assert os.environ.get("TUNE_DISABLE_SIGINT_HANDLER") is None
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("ends", ["fails", "stops"])
+def test_a_population_does_not_wait_for_who_has_ended(ray_cluster, tmp_path, ends):
+    """By Ray Tune's own class the others would stay paused for good."""
+
+    def trial(given):
+        import json
+        import tempfile
+        import time
+        from pathlib import Path
+
+        from ray import tune
+
+        handed = tune.get_checkpoint()
+        last = 0
+        if handed is not None:
+            with handed.as_directory() as name:
+                last = json.loads((Path(name) / "step").read_text())
+        for step in range(last + 1, 4):
+            if given["ends"] and step == 2:
+                time.sleep(3)  # so that it is the one that the others wait for
+                if given["how"] == "fails":
+                    raise ValueError("as it was told")
+                return
+            with tempfile.TemporaryDirectory() as name:
+                (Path(name) / "step").write_text(str(step))
+                told = {"step": step, "score": given["x"]}
+                tune.report(told, checkpoint=tune.Checkpoint.from_directory(name))
+
+    from ray import tune
+
+    from l2o.benchmarks.tuning.populations import Population
+
+    tuner = tune.Tuner(
+        tune.with_resources(trial, {"cpu": 0.5}),
+        param_space={
+            "x": tune.grid_search([0.1, 0.5, 0.6]),
+            "ends": tune.sample_from(lambda spec: spec.config.x == 0.5),
+            "how": ends,
+        },
+        tune_config=tune.TuneConfig(
+            metric="score",
+            mode="max",
+            scheduler=Population(
+                time_attr="step",
+                perturbation_interval=1,
+                synch=True,
+                hyperparam_mutations={"x": tune.uniform(0.0, 0.5)},
+                resample_probability=0.0,
+            ),
+        ),
+        run_config=tune.RunConfig(name="population", storage_path=str(tmp_path), verbose=0),
+    )
+    found = tuner.fit()
+    assert sorted(result.metrics["step"] for result in found) == [1, 3, 3]
+
+
+def test_what_diverges_stays_in_the_population(base):
+    trial = FineTuneTrial(load_config("finetune", base, ["base_lr=1e20"]), reports=3)
+    told = list(trial.steps())
+    assert [each["step"] for each in told] == [10, 20, 30]
+    assert trial.run.diverged
+    assert told[-1]["source_validation_loss"] == 1e30

@@ -48,18 +48,18 @@ def _median(config: TuneConfig, length: int, options: dict[str, Any]) -> Any:
 
 
 def _pbt(config: TuneConfig, length: int, options: dict[str, Any]) -> Any:
-    from ray.tune.schedulers import PopulationBasedTraining
+    from l2o.benchmarks.tuning.populations import Population
 
     given = {"perturbation_interval": max(1, length // config.reports), **options}
-    return PopulationBasedTraining(time_attr=TIME, hyperparam_mutations=to_ray(config), **given)
+    return Population(time_attr=TIME, hyperparam_mutations=to_ray(config), **given)
 
 
 def _pb2(config: TuneConfig, length: int, options: dict[str, Any]) -> Any:
-    from ray.tune.schedulers.pb2 import PB2
+    from l2o.benchmarks.tuning.populations import BanditPopulation
 
     bounds = {field: ends_of(domain) for field, domain in config.search.items()}
     given = {"perturbation_interval": max(1, length // config.reports), **options}
-    return PB2(time_attr=TIME, hyperparam_bounds=bounds, **given)
+    return BanditPopulation(time_attr=TIME, hyperparam_bounds=bounds, **given)
 
 
 SCHEDULERS: dict[str, Maker] = {

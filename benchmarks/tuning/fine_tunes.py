@@ -55,12 +55,16 @@ class FineTuneTrial(Trainable):
         return self.run.steps
 
     def steps(self) -> Iterator[dict[str, float]]:
-        """Train to the end, and tell the scores at each stop."""
+        """Train to the end, and tell the scores at each stop.
+
+        What diverges is no longer trained, and tells the worst scores at the stops that are left: a
+        population goes on with it under another one's weights, and halving ends it.
+        """
         run = self.run
-        while run.step < run.steps and not run.diverged:
-            run.advance(run.window)
-            if run.step in self.stops or run.diverged:
-                yield {TIME: run.steps if run.diverged else run.step, **scores(run)}
+        for stop in [each for each in self.stops if each > run.step]:
+            while run.step < stop and not run.diverged:
+                run.advance(run.window)
+            yield {TIME: stop, **scores(run)}
 
     def state(self) -> dict[str, Any]:
         """Return weights, the optimizer's state with the controller's in it, and random streams."""

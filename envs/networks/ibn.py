@@ -1,54 +1,19 @@
-"""IBN-Net: instance norm put into a ResNet that is already pretrained."""
+"""IBN-Net: instance norm put into a network that is already pretrained."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
+from l2o.envs.networks.ibn_inverted import is_inverted, put_into_inverted
+from l2o.envs.networks.ibn_norms import HalfInstanceNorm, whole_instance_norm
 from l2o.registry import unknown_name
 
 Kind = Literal["a", "b"]
 KINDS = ("a", "b")
 STAGES = ("layer1", "layer2", "layer3", "layer4")
-
-
-class HalfInstanceNorm(nn.Module):
-    """Instance norm of the first half of the channels, batch norm of the rest, both affine.
-
-        y = [γ₁ · (x₁ − μ_instance) / σ_instance + β₁,  BN(x₂)]
-
-    Affine parameters of both, and the statistics of the batch norm, are those of the batch norm
-    that it takes the place of.
-
-    Args:
-        norm: the batch norm.
-
-    Example:
-        >>> HalfInstanceNorm(nn.BatchNorm2d(8))(torch.rand(2, 8, 4, 4)).shape
-        torch.Size([2, 8, 4, 4])
-    """
-
-    def __init__(self, norm: nn.BatchNorm2d) -> None:
-        super().__init__()
-        self.first = norm.num_features // 2
-        self.instance = _instance_norm(norm, slice(0, self.first))
-        rest = slice(self.first, None)
-        self.batch = nn.BatchNorm2d(
-            norm.num_features - self.first, norm.eps, norm.momentum, norm.affine
-        )
-        state = {
-            name: tensor[rest] if tensor.dim() else tensor
-            for name, tensor in norm.state_dict().items()
-        }
-        self.batch.load_state_dict(state)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return normalised maps `[N, C, H, W]`."""
-        normed, rest = x[:, : self.first], x[:, self.first :]
-        return torch.cat([self.instance(normed.contiguous()), self.batch(rest.contiguous())], dim=1)
 
 
 class NormalisedSum(nn.Module):
@@ -81,21 +46,24 @@ class NormalisedSum(nn.Module):
 
 
 def to_ibn(network: nn.Module, kind: Kind) -> nn.Module:
-    """Put instance norm into a ResNet of timm's or torchvision's, in place, and return it.
+    """Put instance norm into a ResNet, EfficientNet or MobileNet, in place, and return it.
 
     *a*: the first norm of each block of stages 1 to 3 is instance norm on half of its channels.
     *b*: the stem's batch norm becomes instance norm, and instance norm follows the addition, before
     the rectifier, in the last block of stages 1 and 2. All pretrained weights are kept; what is new
-    (the norm after the addition) begins as plain normalisation. Source: Pan, Luo, Shi and Tang, Two
+    (the norm after the addition) begins as plain normalisation. Networks of inverted residual
+    blocks, which the paper does not have, follow by the size of maps
+    (`l2o.envs.networks.ibn_inverted`). Source: Pan, Luo, Shi and Tang, Two
     at Once: Enhancing Learning and Generalization Capacities via IBN-Net, ECCV 2018.
 
     Args:
-        network: with `conv1`, `bn1` and stages `layer1` to `layer4` of residual blocks; its own
-            head or any other.
+        network: of timm's or torchvision's, with `conv1`, `bn1` and stages `layer1` to `layer4` of
+            residual blocks; or of timm's, with `conv_stem`, `bn1` and `blocks`. Its own head or any
+            other.
         kind: "a" or "b".
 
     Raises:
-        ValueError: an unknown kind, or no such ResNet, or one that has it already.
+        ValueError: an unknown kind, or no such network, or one that has it already.
 
     Example:
         >>> import timm
@@ -105,6 +73,9 @@ def to_ibn(network: nn.Module, kind: Kind) -> nn.Module:
     """
     if kind not in KINDS:
         raise ValueError(unknown_name("kind of IBN-Net", str(kind), [*KINDS]))
+    if is_inverted(network):
+        put_into_inverted(network, kind)
+        return network
     resnet: Any = network
     _check(resnet)
     if kind == "a":
@@ -112,7 +83,7 @@ def to_ibn(network: nn.Module, kind: Kind) -> nn.Module:
             for block in getattr(resnet, stage):
                 block.bn1 = HalfInstanceNorm(block.bn1)
         return network
-    resnet.bn1 = _instance_norm(resnet.bn1, slice(None))
+    resnet.bn1 = whole_instance_norm(resnet.bn1)
     for stage in STAGES[:2]:
         blocks = getattr(resnet, stage)
         blocks[-1] = _normalise_sum(blocks[-1])
@@ -130,17 +101,6 @@ def _normalise_sum(block: Any) -> nn.Module:
     return NormalisedSum(block).train(block.training)
 
 
-def _instance_norm(norm: nn.BatchNorm2d, part: slice) -> nn.InstanceNorm2d:
-    """Return instance norm with a batch norm's affine parameters, of some of its channels."""
-    channels = len(range(norm.num_features)[part])
-    made = nn.InstanceNorm2d(channels, eps=norm.eps, affine=True)
-    if norm.affine:
-        with torch.no_grad():
-            made.weight.copy_(norm.weight[part])
-            made.bias.copy_(norm.bias[part])
-    return made
-
-
 def _width(block: Any) -> int:
     last: nn.Conv2d = block.conv3 if hasattr(block, "conv3") else block.conv2
     return last.out_channels
@@ -150,8 +110,9 @@ def _check(network: Any) -> None:
     name = type(network).__name__
     if not all(hasattr(network, part) for part in ("conv1", "bn1", *STAGES)):
         raise ValueError(
-            f"{name} is no ResNet (conv1, bn1, layer1 to layer4), which IBN-Net is made of; take "
-            "timm:resnet50, torchvision:resnet50 or another of the kind"
+            f"{name} is no ResNet (conv1, bn1, layer1 to layer4) and no EfficientNet of timm's, "
+            "which IBN-Net is made of; take timm:resnet50, torchvision:resnet50, "
+            "timm:efficientnet_b0 or another of the kind"
         )
     blocks = [block for stage in STAGES for block in getattr(network, stage)]
     norms = [network.bn1, *(getattr(block, "bn1", None) for block in blocks)]

@@ -23,6 +23,7 @@ from l2o.benchmarks.comparisons.table.plan import Plan
 from l2o.configs.schema import BenchmarkConfig
 from l2o.envs.runtime.device import resolve_device
 from l2o.envs.runtime.executor.choose import choose_executor
+from l2o.envs.tasks.base import TaskFamily
 from l2o.signals.spec import SignalSpec
 
 
@@ -38,9 +39,10 @@ def run_cells(
     config: BenchmarkConfig, plan: Plan, out: Path, workers: int | None, progress: bool
 ) -> Ran:
     """Run the cells of a plan that a folder has no good record of."""
-    family = load_family(config.task.model_dump_json())
-    family.prepare(progress=progress and sys.stderr.isatty())
-    save_samples(family.sample(0), out)
+    families = _families(config, plan)
+    for family in families:
+        family.prepare(progress=progress and sys.stderr.isatty())
+    save_samples(families[0].sample(0), out)
     used = _run_missing(config, plan, out / CELLS, workers, progress)
     return Ran(read_records(out / CELLS, Record), used)
 
@@ -53,7 +55,7 @@ def check(config: BenchmarkConfig, plan: Plan) -> None:
     from l2o.envs.policy_choice import build_policy
     from l2o.guidance.rows import GuidanceRows
 
-    load_family(config.task.model_dump_json())
+    _families(config, plan)
     resolve_device(config.finetuning.device)
     choose_executor(config.placement, workers=1)
     build("optimizer", OPTIMIZERS, config.finetuning.optimizer)
@@ -90,7 +92,8 @@ def _run_missing(
     workers = choose_executor(config.placement, workers).workers
     few = workers == 1 or len(missing) < 2
     executor = choose_executor(config.placement, 1 if few else workers)
-    executor.carry(load_family(config.task.model_dump_json()).cached_files())
+    carried = [file for family in _families(config, plan) for file in family.cached_files()]
+    executor.carry(list(dict.fromkeys(carried)))
     queue = CellQueue(missing, executor.workers, config.stacked)
     results = run_in(executor, queue, signals_of(plan))
     failed, told = 0, set()
@@ -118,6 +121,12 @@ def _run_missing(
                 bar.set_postfix(failed=failed)
                 bar.write(f"fine-tune {record.id} failed: {record.error}", file=sys.stderr)
     return workers
+
+
+def _families(config: BenchmarkConfig, plan: Plan) -> list[TaskFamily]:
+    """Return the benchmark's task family, and those of rows that change its options."""
+    named = [config.task, *(cell.task for row in plan.rows for cell in row.cells[:1])]
+    return [load_family(text) for text in dict.fromkeys(each.model_dump_json() for each in named)]
 
 
 def _default_workers(config: BenchmarkConfig) -> int:

@@ -135,12 +135,7 @@ def fingerprint(policy: str | None) -> str:
 
 
 def _planned(config: BenchmarkConfig, kind: Kind, row: Row) -> PlannedRow:
-    finetuning = config.finetuning
-    if row.guidance is not None:
-        finetuning = finetuning.model_copy(update={"guidance": row.guidance})
-    if row.optimizer is not None:
-        finetuning = finetuning.model_copy(update={"optimizer": _named(row.optimizer)})
-    choice = _choice(row)
+    finetuning, choice = config.loop_of(row), _choice(row)
     learned = choice.policy is not None
     return PlannedRow(
         label=row.label,
@@ -160,9 +155,10 @@ def _cells(
 ) -> Iterable[Cell]:
     mark = fingerprint(choice.policy)
     factors = row.base_lr_factors or config.base_lr_factors
+    family = config.task_of(row)
     for factor, task, seed in itertools.product(factors, range(config.tasks), range(config.seeds)):
         yield Cell(
-            task=config.task,
+            task=family,
             task_seed=task,
             seed=seed,
             base_lr_factor=factor,
