@@ -42,6 +42,9 @@ class LearnSimulatorConfig(Placed):
     """The inner training."""
     choice: PolicyChoice = PolicyChoice(schedule="cosine")
     """What sets its learning rates."""
+    head_only: bool = False
+    """Train the new head alone in trials, on features of the frozen network: some ten times as many
+    trials in the same time. What scores the result at the end is trained in full, in any case."""
     evaluation: Annotated[int, Field(ge=0, le=10_000)] = 8
     """Fine-tunes with new images that each of the learned distribution, the start, domain
     randomization and the simulator's defaults are scored by at the end, on `target_test`; they are

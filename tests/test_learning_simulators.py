@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import gymnasium
@@ -10,12 +11,15 @@ import pytest
 import torch
 from commands import run
 from gymnasium.utils.env_checker import check_env
+from torch.nn import functional
 
 import l2o.envs  # noqa: F401  # registers the environment
 from l2o.benchmarks.studies.ranges import RangesStudy, ranges_of
 from l2o.configs.choice import PolicyChoice
 from l2o.configs.load import load_config
 from l2o.configs.schema import FineTuning, Named
+from l2o.envs.fine_tuning.fresh import fresh_model
+from l2o.envs.fine_tuning.orders import batches
 from l2o.envs.runtime.executor import Here
 from l2o.envs.simulators import SIMULATORS, Continuous, Space
 from l2o.envs.simulators.distributions import Uniform
@@ -381,3 +385,34 @@ def test_the_ablation_of_ranges_varies_what_a_row_says(tmp_path):
     assert table.rows[0][2].startswith("+0.0")
     with pytest.raises(ValueError, match="learns a policy and has no simulator"):
         RangesStudy(config="demo").settings()
+
+
+def test_a_trial_of_the_head_alone_is_linear_probing():
+    """Against a plain loop over the frozen network's features."""
+    setting = replace(SMALL, head_only=True)
+    trial = Trial(0, ALL, seed=3, splits=("target_test",))
+    with Here() as executor:
+        (found,) = run_trials(setting, [trial], executor)
+        (again,) = run_trials(setting, [trial], executor)
+    assert found.error == ""
+    assert (found.reward, found.scores) == (again.reward, again.scores)
+
+    task = draw_task(setting, trial)
+    model = fresh_model(task, seed=3).eval()
+    head = model.get_classifier()
+    optimizer = torch.optim.SGD(head.parameters(), lr=task.base_lr, momentum=0.9)
+    for order in islice(batches(len(task.source_train), task.batch_size, 3), 4):
+        images, labels = task.source_train.images[order], task.source_train.labels[order]
+        with torch.no_grad():
+            features = model.forward_features(images)
+        optimizer.zero_grad()
+        functional.cross_entropy(model.forward_head(features), labels).backward()
+        optimizer.step()
+    right = model(task.target_test.images).argmax(1) == task.target_test.labels
+    assert found.scores["target_test"]["accuracy"] == pytest.approx(right.float().mean().item())
+
+
+def test_guidance_has_nothing_to_hold_where_the_head_alone_is_trained():
+    guided = FineTuning(steps=4, guidance={"proxy_kl": {"weight": 0.1}})
+    with pytest.raises(ValueError, match=r"head_only=true.*proxy_kl.*finetuning.guidance=\{\}"):
+        replace(SMALL, head_only=True, finetuning=guided).check()

@@ -34,6 +34,7 @@ class Setting:
         reward: what a trial is worth: a metric on `target_validation`, which needs its labels, ""
             the main one; or a name of `l2o.adaptation.LABEL_FREE`, which needs none.
         stacked: whether trials in memory are computed together.
+        head_only: whether the new head alone is trained, on the frozen network's features.
     """
 
     task: Named
@@ -44,6 +45,7 @@ class Setting:
     validation_images: int = 256
     reward: str = ""
     stacked: bool = True
+    head_only: bool = False
 
     @property
     def label_free(self) -> bool:
@@ -78,6 +80,11 @@ class Setting:
             ValueError: unknown names, impossible values, or a task that may not be learned on.
         """
         family = self.family
+        if self.head_only and self.finetuning.guidance:
+            raise ValueError(
+                f"head_only=true leaves the backbone as it is, and guidance "
+                f"{', '.join(self.finetuning.guidance)} holds it; set finetuning.guidance={{}}"
+            )
         build_policy(self.choice, decision_interval(self.finetuning))
         if not self.label_free:
             metrics = self.base_task.build_objectives()[0].metrics

@@ -18,6 +18,7 @@ from l2o.envs.policy_choice import build_policy
 from l2o.envs.runtime.executor import Executor, in_order
 from l2o.envs.simulators.distributions.written import distribution_of
 from l2o.envs.simulators.faults import RendererDiedError
+from l2o.envs.simulators.learning.head_only import on_features
 from l2o.envs.simulators.learning.setting import Result, Setting, Trial
 from l2o.envs.simulators.learning.stacked import fine_tune_stacked
 from l2o.envs.tasks.base import Task
@@ -73,10 +74,11 @@ class RunTogether:
         setting, started = self.setting, time.perf_counter()
         splits = sorted({split for trial, _, _ in drawn for split in _splits(setting, trial)})
         policy = build_policy(setting.choice, decision_interval(setting.finetuning))
-        tasks = [task for _, task, _ in drawn]
+        tasks = [on_features(task) if setting.head_only else task for _, task, _ in drawn]
         seeds = [trial.seed for trial, _, _ in drawn]
         config = setting.finetuning
-        if setting.stacked and all(task.in_memory for task in tasks):
+        stacked = setting.stacked and not setting.head_only
+        if stacked and all(task.in_memory for task in tasks):
             runs: Sequence[Any] = fine_tune_stacked(config, policy, tasks, seeds, splits)
         else:
             runs = [
@@ -85,7 +87,7 @@ class RunTogether:
             ]
         results = [
             judge(setting, trial, task, run)
-            for (trial, task, _), run in zip(drawn, runs, strict=True)
+            for (trial, _, _), task, run in zip(drawn, tasks, runs, strict=True)
         ]
         each = (time.perf_counter() - started) / len(drawn)
         return {

@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,7 @@ def setting_of(config: LearnSimulatorConfig) -> Setting:
         validation_images=config.validation_images,
         reward=config.reward,
         stacked=config.stacked,
+        head_only=config.head_only,
     )
 
 
@@ -145,9 +147,8 @@ class LearningToSimulate:
                 self._iterate(executor, count)
                 bar.update(count)
                 check_interrupts()
-        scored = evaluate(
-            self.setting, self._rivals(), self.config.evaluation, self.config.seed, executor
-        )
+        full = replace(self.setting, head_only=False)
+        scored = evaluate(full, self._rivals(), self.config.evaluation, self.config.seed, executor)
         self._write(scored)
 
     def _iterate(self, executor: Executor, count: int) -> None:
