@@ -22,7 +22,24 @@ class Released:
         for each in tune_controller.get_live_trials():
             if each.is_finished():  # Ray Tune counts those that failed among the live ones
                 self._count_out(each)
-        return super().on_trial_result(tune_controller, trial, result)  # type: ignore[misc]
+        decision = super().on_trial_result(tune_controller, trial, result)  # type: ignore[misc]
+        self._move_on(tune_controller)
+        return decision
+
+    def _move_on(self, tune_controller: Any) -> None:
+        """Set the next comparison ahead of all members.
+
+        Where reports come at other times than multiples of the interval, Ray Tune may set it to the
+        time that all have reached, and then resumes none.
+        """
+        own: Any = self
+        times = [
+            own._trial_state[each].last_train_time
+            for each in tune_controller.get_live_trials()
+            if not each.is_finished()
+        ]
+        if own._synch and times and min(times) >= own._next_perturbation_sync:
+            own._next_perturbation_sync = max(times) + own._perturbation_interval
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: Any) -> None:
         """Count out a trial that has ended."""
