@@ -26,7 +26,7 @@ class Released:
         self._move_on(tune_controller)
         return decision
 
-    def _move_on(self, tune_controller: Any) -> None:
+    def _move_on(self, tune_controller: Any, ended: Any = None) -> None:
         """Set the next comparison ahead of all members.
 
         Where reports come at other times than multiples of the interval, Ray Tune may set it to the
@@ -36,7 +36,7 @@ class Released:
         times = [
             own._trial_state[each].last_train_time
             for each in tune_controller.get_live_trials()
-            if not each.is_finished()
+            if not each.is_finished() and each is not ended
         ]
         if own._synch and times and min(times) >= own._next_perturbation_sync:
             own._next_perturbation_sync = max(times) + own._perturbation_interval
@@ -68,6 +68,7 @@ class Released:
             return
         last = waiting[-1]
         own.on_trial_result(tune_controller, last, own._trial_state[last].last_result)
+        self._move_on(tune_controller, ended=trial)
 
     def _waits(self, trial: Any) -> bool:
         own: Any = self
