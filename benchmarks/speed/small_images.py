@@ -59,7 +59,7 @@ class SmallImages(Measurement[Cropped]):
         whole = copy.deepcopy(cropped)
         for each in whole.modules():
             if isinstance(each, CroppedConv2d):
-                each.__class__ = nn.Conv2d
+                each.__class__ = nn.Conv2d  # type: ignore[assignment]
         for size in numbers_of(self.sizes):
             images = torch.randn(_BATCH, 3, size, size)
             images = images.contiguous(memory_format=torch.channels_last)

@@ -15,7 +15,6 @@ from l2o.envs.tasks.base import Examples, LabelledData, Task
 from l2o.envs.tasks.loading import load_batches
 
 _CPU = torch.device("cpu")
-_SHARED = ("source_validation", "target_validation", "target_test")
 _AT_ONCE = 64
 """Images that the network sees together."""
 _kept: WeakKeyDictionary[nn.Module, Frozen] = WeakKeyDictionary()
@@ -85,7 +84,8 @@ def on_features(task: Task) -> Task:
     """Return a task whose images are features, and whose network is the new head alone.
 
     Images that trials share pass through the frozen network once in a process, drawn ones once in a
-    trial. That is linear probing (Kumar et al., Fine-Tuning can Distort Pretrained Features, ICLR 2022).
+    trial. Source: Kumar et al., Fine-Tuning can Distort Pretrained Features, ICLR 2022 (linear
+    probing).
 
     Args:
         task: with source images that were drawn for it.
@@ -95,9 +95,11 @@ def on_features(task: Task) -> Task:
         task,
         build_model=_builder(task.build_model),
         source_train=frozen.features(task.source_train, task),
+        source_validation=frozen.split("source_validation", task),
+        target_validation=frozen.split("target_validation", task),
+        target_test=frozen.split("target_test", task),
         teacher_logits=None,
         batch_norm="frozen",
-        **{split: frozen.split(split, task) for split in _SHARED},
     )
 
 

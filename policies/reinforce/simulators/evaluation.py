@@ -33,19 +33,23 @@ def evaluate(
         name -> `metric`, `target_test` and `target_validation` (a value per fine-tune), their means
         `mean` and `validation_mean`, and `failed`.
     """
-    names, trials = list(distributions), list[Trial]()
-    for name in names:
-        plain = distributions[name].to_plain()
-        for repeat in range(count):
-            drawn = trial_seed(seed, repeat, purpose=_PURPOSE)
-            trials.append(Trial(len(trials), plain, drawn, splits=SPLITS))
+    plains = {name: each.to_plain() for name, each in distributions.items()}
+    distinct: list[Mapping[str, Any]] = []
+    for plain in plains.values():
+        if plain not in distinct:  # a search that begins at all of the space begins at a rival
+            distinct.append(plain)
+    trials = [
+        Trial(number, plain, trial_seed(seed, number % count, purpose=_PURPOSE), splits=SPLITS)
+        for number, plain in enumerate(each for each in distinct for _ in range(count))
+    ]
     if not trials:
         return {}
     metric = setting.base_task.build_objectives()[0].metric()
     found = list(run_trials(setting, trials, executor))
     chance = metric.chance or 0.0
     scored: dict[str, Any] = {}
-    for place, name in enumerate(names):
+    for name, plain in plains.items():
+        place = distinct.index(plain)
         mine = found[place * count : (place + 1) * count]
         values = {
             split: [_value(r.scores.get(split, {}).get(metric.name), chance) for r in mine]
