@@ -154,6 +154,14 @@ def test_half_a_norm_with_a_rectifier_of_its_own_keeps_it():
     assert torch.allclose(found[:, :48], norm.act(first), atol=1e-6)
 
 
+def test_a_transformed_network_may_classify_pixels_on_finer_maps():
+    head = {"name": "fcn", "options": {"output_stride": 16}}
+    name = "timm:test_efficientnet+ibn-a"
+    network = load_network(name, classes=3, pretrained=False, head=head, inputs={"size": 64})
+    assert any(isinstance(m, HalfInstanceNorm) for m in network.build().modules())
+    assert network.build().forward_features(torch.randn(2, 3, 64, 64)).shape[-2:] == (4, 4)
+
+
 def test_what_is_no_resnet_is_refused():
     with pytest.raises(ValueError, match="not transformed already"):
         to_ibn(to_ibn(inverted(INVERTED[0]), "a"), "a")

@@ -59,6 +59,10 @@ class TransformedLibrary(Library):
         TRANSFORMATIONS[self._transformation](getattr(network, "network", network))
         return original
 
+    def dilated(self, name: str, output_stride: int) -> dict[str, Any]:
+        """Return what the library's builder must be told."""
+        return self._library.dilated(name.partition("+")[0], output_stride)
+
     def how_to_load(self, architecture: str, arguments: Mapping[str, Any], classes: int) -> str:
         """Return the lines of Python that load a saved network back: its library alone cannot."""
         return OwnLibrary().how_to_load(architecture, arguments, classes)
