@@ -348,3 +348,23 @@ def test_domains_know_whose_each_image_is(tmp_path):
     share = task.description["images"]["source_train"] / 20
     assert int((task.source_of == 0).sum()) == round(12 * share)
     assert DomainsFamily(source="sketch", **given).sample(0).sources == ()
+
+
+def test_digits_may_have_several_sources_that_are_drawn():
+    psi = {"flat": {}, "wild": {"kind": "uniform"}}
+    options = {"split": "train", "networks": 1, "width": 4, "pretrain_steps": 40}
+    family = DigitsFamily(**options, source_images=65, sources=psi)
+    task = family.sample(0)
+    assert task.sources == ("flat", "wild")
+    assert torch.bincount(task.source_of).tolist() == [33, 32]
+    assert len(task.source_train) == 65
+    again = family.sample(0)
+    assert torch.equal(task.source_train.images, again.source_train.images)
+    single = DigitsFamily(**options, source_images=65, psi={}).sample(0)
+    assert torch.equal(task.target_test.images, single.target_test.images)
+    loop = FineTuning(steps=3, guidance={}, source_weights={"flat": 1, "wild": 3})
+    run = FineTune(task, loop)
+    run.advance(3)
+    assert run.step == 3
+    with pytest.raises(ValueError, match=r"psi and sources=\['flat', 'wild'\] are both given"):
+        DigitsFamily(**options, psi={}, sources=psi)

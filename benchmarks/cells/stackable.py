@@ -57,8 +57,11 @@ def _why_alone(finetuning: str) -> str:
     from l2o.envs.stacked.optimizers import STACKED_OPTIMIZERS
 
     config = FineTuning.model_validate_json(finetuning)
-    if not InnerLoop.of(config).compute.is_plain:
+    loop = InnerLoop.of(config)
+    if not loop.compute.is_plain:
         return "precision, channels_last, accumulate or compile of finetuning"
+    if not loop.is_plain:
+        return "source_weights, source_norm or rehearsal of finetuning"
     if type(build_optimizer(config)) not in STACKED_OPTIMIZERS:
         return f"optimizer {config.optimizer.name}"
     missing = unstackable(build_guidance(config))

@@ -82,6 +82,7 @@ class DigitsFamily(ProxyFamily):
             "proxy_train_images", options.proxy_train_images, 0, 100_000
         )
         self._psi = self._check_psi(options.psi)
+        self._sources = self._check_sources(options.sources)
         self.sizes["target_train"] = check_whole(
             "target_train_images", options.target_train_images, 0, 100_000
         )
@@ -112,7 +113,12 @@ class DigitsFamily(ProxyFamily):
         source = self._generator(seed, 1)
         drawn = self._draw_setting(self._generator(seed, 4))
         counts = (source_images, self.sizes["source_validation"])
-        if self._psi is None:
+        source_of = None
+        if self._sources:
+            (source_train, source_of), (source_validation, _) = (
+                self._draw_sources(count, source) for count in counts
+            )
+        elif self._psi is None:
             source_train, source_validation = (
                 draw_synthetic(count, rendering, source, drawn.digits) for count in counts
             )
@@ -141,6 +147,8 @@ class DigitsFamily(ProxyFamily):
             target_train=_as_unlabelled(unlabelled.get("target_train")),
             proxy_test=self._draw_proxy_test(recipe, self._generator(seed, 3)),
             proxy_train=self._draw_proxy_train(recipe, seed),
+            sources=tuple(self._sources),
+            source_of=source_of,
             teacher_logits=build.proxy_logits(source_train.images),
             num_classes=len(drawn.digits),
             batch_size=drawn.batch_size,
@@ -179,6 +187,30 @@ class DigitsFamily(ProxyFamily):
                 "leave classes at 10"
             )
         return given_distribution(self.simulator, psi)
+
+    def _check_sources(
+        self, sources: Mapping[str, Mapping[str, Any] | str]
+    ) -> dict[str, Distribution]:
+        found = {name: self._check_psi(psi) for name, psi in sources.items()}
+        if self._psi is not None and found:
+            raise ValueError(
+                f"psi and sources={[*found]} are both given; give each source its psi, and leave "
+                "psi out"
+            )
+        return {name: psi for name, psi in found.items() if psi is not None}
+
+    def _draw_sources(
+        self, count: int, generator: np.random.Generator
+    ) -> tuple[Examples, torch.Tensor]:
+        """Draw images of all sources, as many of each, and the number of each one's source."""
+        parts = np.array_split(np.arange(count), len(self._sources))
+        drawn = [
+            self.simulated(psi, len(part), int(generator.integers(2**63)))
+            for psi, part in zip(self._sources.values(), parts, strict=True)
+        ]
+        of = [torch.full((len(part),), number) for number, part in enumerate(parts)]
+        images, labels = (torch.cat([getattr(d, n) for d in drawn]) for n in ("images", "labels"))
+        return Examples(images, labels), torch.cat(of)
 
     def _draw_rendering(self, generator: np.random.Generator) -> tuple[Rendering, int]:
         count = draw_whole(self.fonts_per_task, generator)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from l2o.envs.tasks.axes import Axis
@@ -48,3 +48,6 @@ class DigitsOptions(ProxyOptions):
     """What the source's images are drawn from by the simulator of digits: a point, a distribution
     as plain data (`kind` and its options), or the file or folder of a learned one. Null: by the
     family's own fonts, poses and colours, which differ from task to task."""
+    sources: Mapping[str, Mapping[str, Any] | str] = field(default_factory=dict)
+    """Several sources by name, each drawn from what `psi` may be; they share the source's images
+    evenly, and `finetuning.source_weights` says how batches are mixed. Empty: there is one."""
