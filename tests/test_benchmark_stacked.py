@@ -358,3 +358,11 @@ def test_cells_are_stacked_on_cuda(unrounded):
     )
     for row, other in zip(seen, expected, strict=True):
         assert sorted(row) == pytest.approx(sorted(other), rel=1e-6)
+
+
+@pytest.mark.parametrize("changed", [{"rehearsal": 0.5}, {"source_weights": "learned"}])
+def test_mixed_batches_are_run_one_by_one(changed):
+    row = Row(label="a", schedule="cosine", finetuning=changed)
+    cell = make_plan(settings(rows=(row,))).cells[0]
+    assert "source_weights, source_norm or rehearsal" in why_alone(cell)
+    assert stack_key(cell) == ALONE
