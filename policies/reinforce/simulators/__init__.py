@@ -7,6 +7,7 @@ SEARCHES: ImportedTable[type[Search]] = ImportedTable(
     {
         "reinforce": "l2o.policies.reinforce.simulators.reinforce:Reinforce",
         "ppo": "l2o.policies.reinforce.simulators.ppo:PPOSearch",
+        "rllib_ppo": "l2o.policies.reinforce.simulators.rllib_ppo:RLlibPPOSearch",
         "random": "l2o.policies.reinforce.simulators.random_search:RandomSearch",
         "optuna": "l2o.policies.reinforce.simulators.optuna_search:OptunaSearch",
         "widening": "l2o.policies.reinforce.simulators.curriculum:Curriculum",

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import copy
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import torch
 
 from l2o.checks import check_number
 from l2o.envs.simulators.distributions import PointDistribution
 from l2o.extras import needed_by
 from l2o.policies.reinforce.simulators.base import Search, Try, check_batch
+from l2o.policies.reinforce.simulators.own_random import OwnRandom
 
 with needed_by("search ppo", "train"):
     from stable_baselines3 import PPO
@@ -55,8 +52,8 @@ class PPOSearch(Search):
         check_number("search.options.learning_rate", learning_rate, above=True)
         check_number("search.options.std", std, above=True)
         self._environments = _OneStep(self.batch, self.actions.width)
-        self._random: tuple[Any, Any] | None = None
-        with self._own_random():
+        self._random = OwnRandom()
+        with self._random.drawing():
             self._model = PPO(
                 "MlpPolicy",
                 self._environments,
@@ -71,22 +68,6 @@ class PPOSearch(Search):
                 policy_kwargs={"net_arch": [], "log_std_init": float(np.log(std))},
             )
             _, self._callback = self._model._setup_learn(total_timesteps=self.budget)
-
-    @contextmanager
-    def _own_random(self) -> Iterator[None]:
-        """Let the global generators, which stable-baselines3 draws from, be the search's within."""
-        numpys: Any = np.random.mtrand._rand  # the generator that stable-baselines3 draws from
-        before = torch.get_rng_state(), numpys.get_state(), random.getstate()
-        if self._random is not None:
-            torch.set_rng_state(self._random[0])
-            numpys.set_state(self._random[1])
-        try:
-            yield
-        finally:
-            self._random = torch.get_rng_state(), numpys.get_state()
-            torch.set_rng_state(before[0])
-            numpys.set_state(before[1])
-            random.setstate(before[2])
 
     def iterate(self, try_: Try, count: int) -> dict[str, float]:
         """Collect one episode of each environment, and train.
@@ -103,7 +84,7 @@ class PPOSearch(Search):
 
         self._environments.worth = worth
         model: Any = self._model
-        with self._own_random():
+        with self._random.drawing():
             model.collect_rollouts(model.env, self._callback, model.rollout_buffer, 1)
             if count == self.batch:
                 model.train()
@@ -116,24 +97,18 @@ class PPOSearch(Search):
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights, optimizer, and the states of the generators that it draws from."""
-        assert self._random is not None  # it was made
-        own, numpys = self._random
-        kind, keys, *rest = numpys
         return {
             # Copies: training moves them in place.
             "policy": copy.deepcopy(self._model.policy.state_dict()),
             "optimizer": copy.deepcopy(self._model.policy.optimizer.state_dict()),
-            "torch_random": own.clone(),
-            "numpy_random": [kind, torch.from_numpy(keys.astype(np.int64)), *rest],
+            **self._random.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on."""
         self._model.policy.load_state_dict(state["policy"])
         self._model.policy.optimizer.load_state_dict(state["optimizer"])
-        kind, keys, *rest = state["numpy_random"]
-        numpys = (kind, keys.numpy().astype(np.uint32), *rest)
-        self._random = state["torch_random"], numpys
+        self._random.load_state_dict(state)
 
 
 class _OneStep(VecEnv):
