@@ -18,8 +18,8 @@ class LearnSimulatorConfig(Placed):
     name: str = "simulator"
     """What the card calls it."""
     search: Named
-    """What searches, a key of `l2o.policies.reinforce.simulators.SEARCHES` (reinforce, ppo, rllib_ppo, random,
-    optuna, widening) or a dotted path, and its options, such as `batch`."""
+    """What searches, a key of `l2o.policies.reinforce.simulators.SEARCHES` (reinforce, ppo,
+    rllib_ppo, random, optuna, widening) or a dotted path, and its options, such as `batch`."""
     task: Named = Named(name="digits", options={"split": "heldout"})
     """The family whose source images are drawn: digits, garments, or one of your own."""
     task_seed: Seed = 0
