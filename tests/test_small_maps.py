@@ -71,6 +71,13 @@ def test_a_network_keeps_its_names_weights_and_answers():
     torch.testing.assert_close(cropped.eval()(images), plain.eval()(images), atol=1e-4, rtol=1e-4)
 
 
+def test_it_can_be_traced():
+    network = nn.Sequential(nn.Conv2d(2, 2, 3, padding=1, groups=2))
+    crop_kernels(network)
+    image = torch.rand(1, 2, 1, 1)
+    torch.testing.assert_close(torch.fx.symbolic_trace(network)(image), network(image))
+
+
 def test_an_empty_batch_stays_empty():
     cropped = nn.Conv2d(2, 2, 3, padding=1, groups=2)
     crop_kernels(cropped)

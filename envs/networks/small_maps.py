@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.fx import Proxy
 from torch.nn import functional
 
 
@@ -24,6 +25,8 @@ class CroppedConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return maps `[N, C, H, W]` of the size of those given."""
+        if isinstance(input, Proxy):  # traced: what it is given then has no size
+            return super().forward(input)
         height, width = self.kernel_size[0] // 2, self.kernel_size[1] // 2
         down, right = min(height, input.shape[-2] - 1), min(width, input.shape[-1] - 1)
         if input.device.type != "cpu" or (down, right) == (height, width) or min(down, right) < 0:
