@@ -24,8 +24,9 @@ class LearnSimulatorConfig(Placed):
     """The family whose source images are drawn: digits, garments, or one of your own."""
     task_seed: Seed = 0
     """Of the one task: its pretrained network, its real images."""
-    actions: Literal["ranges", "point"] = "ranges"
-    """What is decided: uniform ranges and weights of choices, or one point psi for a whole set."""
+    actions: Literal["ranges", "point", "shares"] = "ranges"
+    """What is decided: uniform ranges and weights of choices; one point psi for a whole set; or how
+    much of each scenario of a structured `start`, which is of each of several sources."""
     start: Options | str | None = None
     """Where the search begins: a point, a distribution (`kind` and its options), or the file or
     run's folder of a learned one; null: all of the space, which is domain randomization."""

@@ -16,7 +16,7 @@ from l2o.envs.simulators.distributions.written import (
     load_distribution,
     save_distribution,
 )
-from l2o.envs.simulators.learning import ACTIONS, Points, Ranges
+from l2o.envs.simulators.learning import ACTIONS, Points, Ranges, Shares
 from l2o.files.atomic import DamagedFileError
 
 SPACE = Space(
@@ -26,6 +26,7 @@ SPACE = Space(
         "light": Categorical(("front", "left", "right"), "front", "where light is from"),
     }
 )
+MIXTURE = Structured(SPACE, {"upright": {"weight": 3, "ranges": {"tilt": 0}}, "any": {}})
 MEMBERS = {
     "point": {"psi": {"tilt": 3.0, "light": "left"}},
     "uniform": {"ranges": {"tilt": [10, 20], "buttons": 2}, "weights": {"light": {"left": 3}}},
@@ -222,7 +223,7 @@ def test_impossible_curricula_are_refused(wrong, message):
 @given(numbers=st.lists(st.floats(-3, 3), min_size=7, max_size=7))
 @settings(max_examples=40)
 def test_any_action_is_a_distribution(kind, numbers):
-    actions = ACTIONS[kind](SPACE)
+    actions = ACTIONS[kind](SPACE, MIXTURE)
     vector = np.array(numbers)[: actions.width]
     distribution = actions.distribution(vector)
     points = draws(distribution, 5)
@@ -230,6 +231,19 @@ def test_any_action_is_a_distribution(kind, numbers):
     again = actions.distribution(actions.vector(distribution))
     for name in ("tilt", "buttons"):
         assert again.ends(name) == pytest.approx(distribution.ends(name))
+
+
+def test_shares_are_of_the_scenarios_that_are_begun_with():
+    actions = Shares(SPACE, MIXTURE)
+    assert actions.names == ("upright.share", "any.share")
+    made = actions.distribution(np.array([1.0, -1.0]))
+    assert made.weights["upright"] == pytest.approx(1 / (1 + np.exp(-6)))
+    assert made.scenarios["upright"].ends("tilt") == (0.0, 0.0)
+    assert actions.vector(MIXTURE) == pytest.approx([np.log(3) / 6, -np.log(3) / 6])
+    assert actions.vector(Uniform(SPACE)).tolist() == [0.0, 0.0]
+    for start in (None, Uniform(SPACE)):
+        with pytest.raises(ValueError, match=r"give start=\{kind: structured"):
+            Shares(SPACE, start)
 
 
 def test_what_actions_stand_for():

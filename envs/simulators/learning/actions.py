@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l2o.envs.simulators.dimensions import Categorical, Continuous, Integer
-from l2o.envs.simulators.distributions import Fixed, PointDistribution, Uniform
+from l2o.envs.simulators.distributions import Fixed, PointDistribution, Structured, Uniform
 from l2o.envs.simulators.space import Space
 
 Vector = NDArray[np.float64]
@@ -22,26 +22,24 @@ class Actions(ABC):
 
     Args:
         space: of the simulator.
+        start: the distribution that is begun with, where that says what is decided.
 
     Attributes:
         names: what each number of a vector is of: `parameter.what`.
     """
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Space, start: PointDistribution | None = None) -> None:
         self.space = space
-        self.names: tuple[str, ...] = tuple(
-            f"{name}.{part}" for name, each in space.items() for part in self._parts(each)
-        )
+        self.names: tuple[str, ...] = self._names(start)
 
     @property
     def width(self) -> int:
         """Numbers of a vector."""
         return len(self.names)
 
-    @staticmethod
     @abstractmethod
-    def _parts(dimension: Any) -> tuple[str, ...]:
-        """Return what the numbers of a dimension are."""
+    def _names(self, start: PointDistribution | None) -> tuple[str, ...]:
+        """Return what the numbers are of."""
 
     @abstractmethod
     def distribution(self, vector: Vector) -> PointDistribution:
@@ -85,11 +83,8 @@ class Ranges(Actions):
         (0.0, 30.0)
     """
 
-    @staticmethod
-    def _parts(dimension: Any) -> tuple[str, ...]:
-        if isinstance(dimension, Categorical):
-            return dimension.choices
-        return ("middle", "width")
+    def _names(self, start: PointDistribution | None) -> tuple[str, ...]:
+        return _by_dimension(self.space, ("middle", "width"))
 
     def distribution(self, vector: Vector) -> Uniform:
         """Return uniform ranges, with weights of choices."""
@@ -136,9 +131,8 @@ class Points(Actions):
         {'tilt': 15.0}
     """
 
-    @staticmethod
-    def _parts(dimension: Any) -> tuple[str, ...]:
-        return dimension.choices if isinstance(dimension, Categorical) else ("value",)
+    def _names(self, start: PointDistribution | None) -> tuple[str, ...]:
+        return _by_dimension(self.space, ("value",))
 
     def distribution(self, vector: Vector) -> Fixed:
         """Return the point."""
@@ -157,6 +151,57 @@ class Points(Actions):
         return np.array(numbers).clip(-1.0, 1.0)
 
 
+class Shares(Actions):
+    """How much of each of several sources: weights of the scenarios that are begun with.
+
+        weight of scenario s = exp(3 v_s)
+
+    What is in a scenario stays as it is.
+
+    Raises:
+        ValueError: what is begun with is not of kind `structured`.
+
+    Example:
+        >>> space = Space({"tilt": Continuous(0.0, 30.0, 5.0, "in degrees")})
+        >>> start = Structured(space, {"upright": {"ranges": {"tilt": 0}}, "any": {}})
+        >>> Shares(space, start).distribution(np.zeros(2)).weights
+        {'upright': 0.5, 'any': 0.5}
+    """
+
+    def _names(self, start: PointDistribution | None) -> tuple[str, ...]:
+        if not isinstance(start, Structured):
+            raise ValueError(
+                "actions=shares decides how much of each scenario there is, and the start has "
+                "none; give start={kind: structured, scenarios: {...}}"
+            )
+        self._scenarios: dict[str, Any] = start.options()["scenarios"]
+        return tuple(f"{name}.share" for name in self._scenarios)
+
+    def distribution(self, vector: Vector) -> Structured:
+        """Return the mixture."""
+        weights = np.exp(SHARPNESS * self.check(vector))
+        told = {
+            name: {**scenario, "weight": float(weight)}
+            for (name, scenario), weight in zip(self._scenarios.items(), weights, strict=True)
+        }
+        return Structured(self.space, told)
+
+    def vector(self, distribution: PointDistribution) -> Vector:
+        """Return logs of the scenarios' weights, of those that it has; of others 0."""
+        own = distribution.weights if isinstance(distribution, Structured) else {}
+        logs = np.log([max(own.get(name, 1.0), 1e-12) for name in self._scenarios])
+        return ((logs - logs.mean()) / SHARPNESS).clip(-1.0, 1.0)
+
+
+def _by_dimension(space: Space, numeric: tuple[str, ...]) -> tuple[str, ...]:
+    """Return names of a space's numbers: of each choice one, of each number those given."""
+    return tuple(
+        f"{name}.{part}"
+        for name, each in space.items()
+        for part in (each.choices if isinstance(each, Categorical) else numeric)
+    )
+
+
 def _share(dimension: Any, value: float) -> float:
     """Return where a number lies between a dimension's bounds, in [0, 1]."""
     numeric: Continuous | Integer = dimension
@@ -164,5 +209,5 @@ def _share(dimension: Any, value: float) -> float:
     return (value - numeric.low) / length if length else 0.5
 
 
-ACTIONS: dict[str, type[Actions]] = {"ranges": Ranges, "point": Points}
+ACTIONS: dict[str, type[Actions]] = {"ranges": Ranges, "point": Points, "shares": Shares}
 """By the name in a config."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from l2o.configs.choice import PolicyChoice
 from l2o.configs.schema import FineTuning, Named
 from l2o.envs.runtime.executor import Here
+from l2o.envs.simulators.distributions.written import given_distribution
 from l2o.envs.simulators.learning.actions import ACTIONS, Actions
 from l2o.envs.simulators.learning.setting import Result, Setting, Trial
 from l2o.envs.simulators.learning.trials import run_trials
@@ -39,6 +40,7 @@ class SimulatorEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         reward: a metric, "" for the main one, or a name of `l2o.adaptation.LABEL_FREE`.
         task_seed: of the one task.
         failed: reward of an episode that fails; None: the metric at chance, or 0.
+        start: what actions `shares` are shares of: a structured distribution, as plain data.
 
     Observation: float32 `[1]`, the last episode's reward, 0 at first. Action: `Box(-1, 1)` of the
     numbers that `self.actions.names` lists. `info` has the distribution as plain data, and `error`:
@@ -69,6 +71,7 @@ class SimulatorEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         reward: str = "",
         task_seed: int = 0,
         failed: float | None = None,
+        start: Mapping[str, Any] | str | None = None,
     ) -> None:
         self.setting = Setting(
             task=Named(name=task) if isinstance(task, str) else task,
@@ -80,7 +83,8 @@ class SimulatorEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         )
         self.setting.check()
         space = self.setting.simulator.parameters
-        self.actions: Actions = lookup("action", ACTIONS, actions)(space)
+        begun = None if start is None else given_distribution(self.setting.simulator, start)
+        self.actions: Actions = lookup("action", ACTIONS, actions)(space, begun)
         self.action_space = gym.spaces.Box(-1.0, 1.0, (self.actions.width,), np.float32)
         self.observation_space = gym.spaces.Box(-_LARGEST, _LARGEST, (1,), np.float32)
         self.failed = worst(self.setting) if failed is None else failed

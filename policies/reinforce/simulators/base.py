@@ -64,7 +64,7 @@ class Search(ABC):
         self, *, space: Space, start: PointDistribution, actions: str, seed: int, budget: int
     ) -> None:
         self.space, self.start, self.seed, self.budget = space, start, seed, budget
-        self.actions = lookup("action", ACTIONS, actions)(space)
+        self.actions = lookup("action", ACTIONS, actions)(space, start)
         self.first = self.actions.vector(start)
 
     @abstractmethod
