@@ -416,3 +416,12 @@ def test_guidance_has_nothing_to_hold_where_the_head_alone_is_trained():
     guided = FineTuning(steps=4, guidance={"proxy_kl": {"weight": 0.1}})
     with pytest.raises(ValueError, match=r"head_only=true.*proxy_kl.*finetuning.guidance=\{\}"):
         replace(SMALL, head_only=True, finetuning=guided).check()
+
+
+def test_shares_of_sources_are_learned_and_shown(tmp_path):
+    words = [*WORDS[1:], "trials=4", "images=20"]
+    run("train", "simulator-shares", *words, "--out", str(tmp_path / "run"))
+    plain = json.loads((tmp_path / "run" / "simulator.json").read_text())["distribution"]
+    assert [*plain["scenarios"]] == ["poses", "looks"]
+    assert sum(each["weight"] for each in plain["scenarios"].values()) == pytest.approx(1.0)
+    assert "poses 50 %, looks 50 %" in (tmp_path / "run" / "report.html").read_text()

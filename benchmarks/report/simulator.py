@@ -10,9 +10,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from l2o.benchmarks.report.figures.parameters import draw_parameters, draw_rewards
+from l2o.benchmarks.report.figures.parameters import (
+    SCENARIOS,
+    draw_parameters,
+    draw_rewards,
+    scenario_weights,
+)
 from l2o.benchmarks.report.page import Page, Picture, to_picture
-from l2o.benchmarks.report.tables import Table, Tables
+from l2o.benchmarks.report.tables import UNKNOWN, Table, Tables
 from l2o.benchmarks.report.text import Text
 from l2o.benchmarks.statistics import estimate, mean
 from l2o.configs.learn_simulator import LearnSimulatorConfig
@@ -119,18 +124,25 @@ def _ranges_table(simulator: Simulator, rows: Sequence[Mapping[str, Any]]) -> Ta
     first, last = (distribution_of(space, row["distribution"]) for row in (rows[0], rows[-1]))
 
     def told(distribution: Any, name: str) -> str:
+        if name == SCENARIOS:
+            return _percent(distribution.weights)
         ends = distribution.ends(name)
         if ends is not None:
             return f"{ends[0]:.3g} to {ends[1]:.3g}"
-        return ", ".join(f"{c} {100 * s:.0f} %" for c, s in distribution.shares(name).items())
+        return _percent(distribution.shares(name))
 
+    mixed = [SCENARIOS] if scenario_weights([first, last]) else []
     return Table.of(
         "Parameters",
-        list(space),
+        [*mixed, *space],
         {
             "parameter": lambda name: name,
-            "default": lambda name: str(space[name].default),
+            "default": lambda name: str(space[name].default) if name in space else UNKNOWN,
             "before": lambda name: told(first, name),
             "after": lambda name: told(last, name),
         },
     )
+
+
+def _percent(shares: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
