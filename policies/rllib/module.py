@@ -8,7 +8,7 @@ import torch
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
-from ray.rllib.models.torch.torch_distributions import TorchDistribution
+from ray.rllib.core.distribution.torch.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
@@ -62,7 +62,7 @@ class LayerGaussian(TorchDistribution):
 
     def to_deterministic(self) -> Any:
         """Return what gives its means."""
-        from ray.rllib.models.torch.torch_distributions import TorchDeterministic
+        from ray.rllib.core.distribution.torch.torch_distribution import TorchDeterministic
 
         return TorchDeterministic(loc=self._dist.loc)
 
