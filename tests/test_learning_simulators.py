@@ -31,7 +31,7 @@ from l2o.envs.tasks import DigitsFamily
 from l2o.policies.common.checkpoint import load_checkpoint
 from l2o.policies.reinforce.simulators import SEARCHES, Tried
 from l2o.policies.reinforce.simulators.best import BestOf
-from l2o.policies.reinforce.simulators.train import FIELDS, learn_simulator
+from l2o.policies.reinforce.simulators.train import FIELDS, LearningToSimulate, learn_simulator
 
 DIGITS = Named(
     name="digits", options={"split": "train", "networks": 1, "width": 4, "pretrain_steps": 40}
@@ -425,3 +425,9 @@ def test_shares_of_sources_are_learned_and_shown(tmp_path):
     assert [*plain["scenarios"]] == ["poses", "looks"]
     assert sum(each["weight"] for each in plain["scenarios"].values()) == pytest.approx(1.0)
     assert "poses 50 %, looks 50 %" in (tmp_path / "run" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["ppo", "random", "optuna", "widening"])
+def test_the_preset_takes_another_search_by_its_name(name, tmp_path):
+    config = load_config("train", "simulator-digits", [f"search.name={name}", WORDS[1]])
+    assert LearningToSimulate(config, tmp_path).search.batch == 8

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from ray.rllib.core.columns import Columns
+from ray.rllib.core.distribution.torch.torch_distribution import TorchDistribution
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
-from ray.rllib.core.distribution.torch.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
