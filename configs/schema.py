@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, PositiveFloat, field_validator, model_validator
+from pydantic import Field, PositiveFloat, field_validator, model_validator
 
 from l2o.configs.adaptation import Adaptation
 from l2o.configs.base import Named as Named
@@ -15,6 +15,8 @@ from l2o.configs.base import Rate as Rate
 from l2o.configs.base import Steps as Steps
 from l2o.configs.base import Strict as Strict
 from l2o.configs.choice import PolicyChoice as PolicyChoice
+from l2o.configs.claim import Bound as Bound
+from l2o.configs.claim import Claim as Claim
 from l2o.configs.intervals import Interval
 from l2o.configs.ray import ExecutorName as ExecutorName
 from l2o.configs.ray import Placed as Placed
@@ -297,45 +299,6 @@ class Grid(Strict):
     """Early-stopping arguments that each of those is combined with."""
     base_lr_factors: tuple[Factor, ...] | None = None
     """Factors on the task's base LR that it is tuned over; null takes the benchmark's."""
-
-
-class Bound(Strict):
-    """What a claimed value is held against."""
-
-    at_least: float | None = None
-    """The value must be this or more; null: see `at_most`."""
-    at_most: float | None = None
-    """The value must be this or less."""
-    clear: bool = False
-    """Whether its whole interval must be above zero, too."""
-
-    @model_validator(mode="after")
-    def _check_one(self) -> Bound:
-        if (self.at_least is None) == (self.at_most is None):
-            raise ValueError("needs one of at_least and at_most")
-        return self
-
-
-class Claim(Strict):
-    """What a benchmark is held to: a row above a rival, or a number of one row within bounds."""
-
-    claim: str = ""
-    """The sentence."""
-    metric: str = "target_accuracy"
-    """What is compared: split and metric; `failed`, `fine_tunes` are a policy's own."""
-    # `better` and `worse` until rows had rivals; configs of earlier runs are still read.
-    row: str | None = Field(default=None, validation_alias=AliasChoices("row", "better"))
-    """Label of the row that must be better; null: each learned policy."""
-    rival: str | None = Field(default=None, validation_alias=AliasChoices("rival", "worse"))
-    """Label of the row that must be worse, or a group: best schedule, source_validation, ..."""
-    base_lrs: tuple[Literal["default", "mean"], ...] = ("mean",)
-    """At the default base LR, in the mean over base LRs, or at both."""
-    unseen: bool = False
-    """Over families: whether it is held on each unseen family alone."""
-    must: Bound | None = Bound(at_least=0.0, clear=True)
-    """What must hold, in percentage points where shares are compared; null: nothing."""
-    goal: Bound | None = None
-    """What is aimed at."""
 
 
 class BenchmarkConfig(Placed):
