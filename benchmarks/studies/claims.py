@@ -21,6 +21,7 @@ from l2o.policies.offline.data_set import load_data_set
 
 POLICY, PROBING = "asg-base", "asg-probing"
 GRID, ORACLE = "grid tuned by source validation", "the same oracle, chosen by other target images"
+_GOING_BACK = "garments-32-going-back"
 _REMEDY = "take it from the project's repository again"
 Scores = NDArray[np.float64]
 
@@ -103,6 +104,7 @@ class Claims(Study[Sequence[Claim]]):
             *self._probing(),
             *self._zero_shot(),
             *self._garments(),
+            *self._garments_probing(),
             *self._elsewhere(),
             _not_run(f"{POLICY} − best single rule, both on the composed held-out split", 0.01),
             _not_run(f"{POLICY} − the trust ratio, 100 zero-shot tasks", 0.02),
@@ -174,6 +176,22 @@ class Claims(Study[Sequence[Claim]]):
             told = [found[key] for key in ("value", "low", "high")]
             yield Claim(claim, -0.01, False, Estimate(*told).scaled(0.01), folder)
 
+    def _garments_probing(self) -> Iterator[Claim]:
+        """Yield the claim about a policy that probes: means of two tables, so without interval."""
+        claim = f"{PROBING}, mean over base LRs − best schedule at its best, garments, SGD"
+        paths = [self.results / each / "results.json" for each in (_GOING_BACK, "garments-32")]
+        if not all(path.is_file() for path in paths):
+            yield _not_run(claim, -0.01)
+            return
+        policies, table = (read_json(path, _REMEDY)["rows"] for path in paths)
+        (own,) = (row for row in policies if row["label"] == f"ASG, {PROBING}")
+        rivals = [at["plain_mean"] for row in table if _is_schedule(row) for at in row["by_factor"]]
+        gain = own["misjudged"]["plain_mean"] - max(rivals)
+        yield Claim(claim, -0.01, False, Estimate(gain), f"{_GOING_BACK}, garments-32")
+        lost = Estimate(-own["at_chance"] / own["fine_tunes"])
+        name = f"{PROBING}: runs at chance (share, as a loss), garments, SGD"
+        yield Claim(name, 0.0, False, lost, _GOING_BACK)
+
     def _elsewhere(self) -> Iterator[Claim]:
         """Yield the claims on a task of none of the families, over seeds."""
         read = read_json(self.results / "policy" / "elsewhere.json", _REMEDY)
@@ -184,6 +202,11 @@ class Claims(Study[Sequence[Claim]]):
             gains = np.array(own[POLICY]["accuracies"]).mean(axis=1) - best
             claim = f"{POLICY} − cosine at the right base LR, a task of no family, {optimizer}"
             yield Claim(claim, -0.02, False, _over_tasks(gains), "policy/elsewhere.json")
+
+
+def _is_schedule(row: Mapping[str, Any]) -> bool:
+    """Tell whether a row of a table is a schedule that a user sets by hand."""
+    return row["kind"] == "grid" or (bool(row["profile"]) and not row["guidance"])
 
 
 def _difference(rows: Mapping[str, Any], other: str, family: str, which: str) -> Scores:
