@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 import gymnasium
@@ -11,17 +10,15 @@ import pytest
 import torch
 from commands import run
 from gymnasium.utils.env_checker import check_env
-from torch.nn import functional
+from simulator_cases import ALL, DIGITS, SMALL, SPACE, TINY, WORDS
 
 import l2o.envs  # noqa: F401  # registers the environment
 from l2o.benchmarks.studies.ranges import RangesStudy, ranges_of
 from l2o.configs.choice import PolicyChoice
 from l2o.configs.load import load_config
-from l2o.configs.schema import FineTuning, Named
-from l2o.envs.fine_tuning.fresh import fresh_model
-from l2o.envs.fine_tuning.orders import batches
+from l2o.configs.schema import Named
 from l2o.envs.runtime.executor import Here
-from l2o.envs.simulators import SIMULATORS, Continuous, Space
+from l2o.envs.simulators import SIMULATORS
 from l2o.envs.simulators.distributions import Uniform
 from l2o.envs.simulators.faults import RendererDiedError
 from l2o.envs.simulators.learning.environment import SimulatorEnv
@@ -31,25 +28,7 @@ from l2o.envs.tasks import DigitsFamily
 from l2o.policies.common.checkpoint import load_checkpoint
 from l2o.policies.reinforce.simulators import SEARCHES, Tried
 from l2o.policies.reinforce.simulators.best import BestOf
-from l2o.policies.reinforce.simulators.train import FIELDS, LearningToSimulate, learn_simulator
-
-DIGITS = Named(
-    name="digits", options={"split": "train", "networks": 1, "width": 4, "pretrain_steps": 40}
-)
-TINY = FineTuning(steps=4, guidance={})
-SMALL = Setting(DIGITS, finetuning=TINY, images=40, validation_images=20)
-ALL = {"kind": "uniform"}
-WORDS = [
-    "simulator-digits",
-    "task.options={split: train, networks: 1, width: 4, pretrain_steps: 40}",
-    "finetuning.steps=4",
-    "images=40",
-    "trials=6",
-    "evaluation=1",
-    "search.options={batch: 2}",
-]
-SPACE = Space({f"p{i}": Continuous(0.0, 1.0, 0.5, "a parameter") for i in range(3)})
-
+from l2o.policies.reinforce.simulators.train import FIELDS, learn_simulator
 
 # --- trials
 
@@ -385,49 +364,3 @@ def test_the_ablation_of_ranges_varies_what_a_row_says(tmp_path):
     assert table.rows[0][2].startswith("+0.0")
     with pytest.raises(ValueError, match="learns a policy and has no simulator"):
         RangesStudy(config="demo").settings()
-
-
-def test_a_trial_of_the_head_alone_is_linear_probing():
-    """Against a plain loop over the frozen network's features."""
-    setting = replace(SMALL, head_only=True)
-    trial = Trial(0, ALL, seed=3, splits=("target_test",))
-    with Here() as executor:
-        (found,) = run_trials(setting, [trial], executor)
-        (again,) = run_trials(setting, [trial], executor)
-    assert found.error == ""
-    assert (found.reward, found.scores) == (again.reward, again.scores)
-
-    task = draw_task(setting, trial)
-    model = fresh_model(task, seed=3).eval()
-    head = model.get_classifier()
-    optimizer = torch.optim.SGD(head.parameters(), lr=task.base_lr, momentum=0.9)
-    for order in islice(batches(len(task.source_train), task.batch_size, 3), 4):
-        images, labels = task.source_train.images[order], task.source_train.labels[order]
-        with torch.no_grad():
-            features = model.forward_features(images)
-        optimizer.zero_grad()
-        functional.cross_entropy(model.forward_head(features), labels).backward()
-        optimizer.step()
-    right = model(task.target_test.images).argmax(1) == task.target_test.labels
-    assert found.scores["target_test"]["accuracy"] == pytest.approx(right.float().mean().item())
-
-
-def test_guidance_has_nothing_to_hold_where_the_head_alone_is_trained():
-    guided = FineTuning(steps=4, guidance={"proxy_kl": {"weight": 0.1}})
-    with pytest.raises(ValueError, match=r"head_only=true.*proxy_kl.*finetuning.guidance=\{\}"):
-        replace(SMALL, head_only=True, finetuning=guided).check()
-
-
-def test_shares_of_sources_are_learned_and_shown(tmp_path):
-    words = [*WORDS[1:], "trials=4", "images=20"]
-    run("train", "simulator-shares", *words, "--out", str(tmp_path / "run"))
-    plain = json.loads((tmp_path / "run" / "simulator.json").read_text())["distribution"]
-    assert [*plain["scenarios"]] == ["poses", "looks"]
-    assert sum(each["weight"] for each in plain["scenarios"].values()) == pytest.approx(1.0)
-    assert "poses 50 %, looks 50 %" in (tmp_path / "run" / "report.html").read_text()
-
-
-@pytest.mark.parametrize("name", ["ppo", "random", "optuna", "widening"])
-def test_the_preset_takes_another_search_by_its_name(name, tmp_path):
-    config = load_config("train", "simulator-digits", [f"search.name={name}", WORDS[1]])
-    assert LearningToSimulate(config, tmp_path).search.batch == 8

@@ -8,83 +8,57 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from l2o.checks import check_number
 from l2o.envs.simulators.distributions import PointDistribution
 from l2o.extras import needed_by
-from l2o.policies.reinforce.simulators.base import Search, Try, check_batch
-from l2o.policies.reinforce.simulators.own_random import OwnRandom
+from l2o.policies.reinforce.simulators.base import Try
+from l2o.policies.reinforce.simulators.proximal import ProximalSearch
 
 with needed_by("search ppo", "train"):
     from stable_baselines3 import PPO
     from stable_baselines3.common.vec_env import VecEnv
 
 
-class PPOSearch(Search):
-    """PPO (Schulman et al., 2017), as stable-baselines3 has it, on episodes of one step.
-
-    `batch` environments are stepped together; an episode is a draw, a training and a validation, as
-    in `l2o/Simulator-v0`. Actions are offsets to the start, as PPO's Gaussian begins at 0. Nothing
-    is observed.
+class PPOSearch(ProximalSearch):
+    """PPO as stable-baselines3 has it.
 
     Args:
-        batch: environments, and so trials of an iteration.
-        learning_rate: of Adam.
-        epochs: passes over a batch.
-        std: initial standard deviation of actions.
-        **given: as `Search` takes them.
+        **given: as `ProximalSearch` takes them.
 
     Raises:
         ValueError: values out of range.
         MissingExtraError: stable-baselines3 is not installed.
     """
 
-    def __init__(
-        self,
-        *,
-        batch: int = 8,
-        learning_rate: float = 0.03,
-        epochs: int = 10,
-        std: float = 0.5,
-        **given: Any,
-    ) -> None:
+    def __init__(self, **given: Any) -> None:
         super().__init__(**given)
-        self.batch = check_batch(batch, self.budget)
-        check_number("search.options.learning_rate", learning_rate, above=True)
-        check_number("search.options.std", std, above=True)
         self._environments = _OneStep(self.batch, self.actions.width)
-        self._random = OwnRandom()
-        with self._random.drawing():
+        with self.random.drawing():
             self._model = PPO(
                 "MlpPolicy",
                 self._environments,
                 n_steps=1,
                 batch_size=self.batch,
-                n_epochs=epochs,
-                learning_rate=learning_rate,
+                n_epochs=self.epochs,
+                learning_rate=self.learning_rate,
                 gamma=0.0,
                 gae_lambda=0.0,
                 seed=self.seed % 2**32,
                 device="cpu",
-                policy_kwargs={"net_arch": [], "log_std_init": float(np.log(std))},
+                policy_kwargs={"net_arch": [], "log_std_init": float(np.log(self.std))},
             )
             _, self._callback = self._model._setup_learn(total_timesteps=self.budget)
 
     def iterate(self, try_: Try, count: int) -> dict[str, float]:
-        """Collect one episode of each environment, and train.
-
-        The last iteration of a budget that the batch does not divide is not learned from: there are
-        not as many episodes as environments.
-        """
+        """Collect one episode of each environment, and train."""
 
         def worth(actions: np.ndarray) -> np.ndarray:
-            vectors = (self.first + actions[:count]).clip(-1.0, 1.0)
             found = np.zeros(self.batch)
-            found[:count] = self.try_vectors(try_, vectors).rewards
+            found[:count] = self.worth(try_, actions[:count])
             return found
 
         self._environments.worth = worth
         model: Any = self._model
-        with self._random.drawing():
+        with self.random.drawing():
             model.collect_rollouts(model.env, self._callback, model.rollout_buffer, 1)
             if count == self.batch:
                 model.train()
@@ -101,14 +75,14 @@ class PPOSearch(Search):
             # Copies: training moves them in place.
             "policy": copy.deepcopy(self._model.policy.state_dict()),
             "optimizer": copy.deepcopy(self._model.policy.optimizer.state_dict()),
-            **self._random.state_dict(),
+            **self.random.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on."""
         self._model.policy.load_state_dict(state["policy"])
         self._model.policy.optimizer.load_state_dict(state["optimizer"])
-        self._random.load_state_dict(state)
+        self.random.load_state_dict(state)
 
 
 class _OneStep(VecEnv):

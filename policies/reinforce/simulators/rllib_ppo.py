@@ -5,68 +5,46 @@ from __future__ import annotations
 import copy
 import itertools
 import logging
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from l2o.checks import check_number
 from l2o.envs.runtime.executor.on_ray.cluster import connect
 from l2o.envs.runtime.seeds import narrow_seed
 from l2o.envs.simulators.distributions import PointDistribution
 from l2o.extras import require
-from l2o.policies.reinforce.simulators.base import Search, Try, check_batch
-from l2o.policies.reinforce.simulators.own_random import OwnRandom
+from l2o.policies.reinforce.simulators.base import Try
+from l2o.policies.reinforce.simulators.proximal import ProximalSearch
 
 NAME, ENVIRONMENT = "default_policy", "l2o-simulator"
 TIMEOUT = 30.0
 _numbers = itertools.count()
 
-Worth = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 
+class RLlibPPOSearch(ProximalSearch):
+    """PPO as RLlib has it, with the options of `ppo`, which mean the same.
 
-class RLlibPPOSearch(Search):
-    """PPO (Schulman et al., 2017), as RLlib has it, on episodes of one step.
-
-    Options, and what an episode is, are those of `ppo`, and mean the same. It runs in this process;
-    checkpoints are tensors and plain data, nothing of RLlib's own.
+    It runs in this process; checkpoints are tensors and plain data, nothing of RLlib's own.
 
     Args:
-        batch: environments, and so trials of an iteration.
-        learning_rate: of Adam.
-        epochs: passes over a batch.
-        std: initial standard deviation of actions.
-        **given: as `Search` takes them.
+        **given: as `ProximalSearch` takes them.
 
     Raises:
         ValueError: values out of range.
         MissingExtraError: Ray is not installed.
     """
 
-    def __init__(
-        self,
-        *,
-        batch: int = 8,
-        learning_rate: float = 0.03,
-        epochs: int = 10,
-        std: float = 0.5,
-        **given: Any,
-    ) -> None:
+    def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         require("search rllib_ppo", "ray", "tree", extra="ray")
-        self.batch = check_batch(batch, self.budget)
-        check_number("search.options.learning_rate", learning_rate, above=True)
-        check_number("search.options.std", std, above=True)
         connect(None, TIMEOUT, who="search rllib_ppo")
-        self._random, self._number = OwnRandom(), next(_numbers)
-        with self._random.drawing():
+        self._number = next(_numbers)
+        with self.random.drawing():
             self._algorithm = _build(
-                {"number": self._number, "width": self.actions.width, "std": std},
+                {"number": self._number, "width": self.actions.width, "std": self.std},
                 self.batch,
                 narrow_seed(self.seed),
-                lr=learning_rate,
-                num_epochs=epochs,
+                lr=self.learning_rate,
+                num_epochs=self.epochs,
             )
 
     @property
@@ -74,21 +52,14 @@ class RLlibPPOSearch(Search):
         return self._algorithm.learner_group._learner.module[NAME]
 
     def iterate(self, try_: Try, count: int) -> dict[str, float]:
-        """Collect one episode of each environment, and train.
-
-        The last iteration of a budget that the batch does not divide is not learned from.
-        """
+        """Collect one episode of each environment, and train."""
         from l2o.policies.reinforce.simulators.one_step import WORTH
 
-        def worth(actions: NDArray[np.float32]) -> NDArray[np.float64]:
-            vectors = (self.first + actions).clip(-1.0, 1.0)
-            return self.try_vectors(try_, vectors).rewards
-
-        with self._random.drawing():
+        with self.random.drawing():
             if count < self.batch:
-                worth(self._module.draw(count))
+                self.worth(try_, self._module.draw(count))
             else:
-                WORTH[self._number] = worth
+                WORTH[self._number] = partial(self.worth, try_)
                 # Else it would draw actions for the step in which its environments are reset, which
                 # a search that goes on does not.
                 self._algorithm.env_runner._needs_initial_reset = True
@@ -108,7 +79,7 @@ class RLlibPPOSearch(Search):
             # Copies: training moves them in place.
             "policy": copy.deepcopy(self._module.state_dict()),
             "optimizer": copy.deepcopy(optimizer.state_dict()),
-            **self._random.state_dict(),
+            **self.random.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -116,7 +87,7 @@ class RLlibPPOSearch(Search):
         learners = self._algorithm.learner_group
         self._module.load_state_dict(state["policy"])
         learners._learner.get_optimizer(NAME).load_state_dict(state["optimizer"])
-        self._random.load_state_dict(state)
+        self.random.load_state_dict(state)
         self._algorithm.env_runner_group.sync_weights(from_worker_or_learner_group=learners)
 
 
