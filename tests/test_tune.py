@@ -13,7 +13,7 @@ from l2o.benchmarks.tuning.fine_tunes import FineTuneTrial
 from l2o.benchmarks.tuning.kinds import searched
 from l2o.benchmarks.tuning.run import check, run_search
 from l2o.benchmarks.tuning.space import check_space, combinations
-from l2o.benchmarks.tuning.trial import Plan, reports
+from l2o.benchmarks.tuning.trial import Plan, handed_state, reports
 from l2o.configs.errors import ConfigError
 from l2o.configs.load import check_config, load_config
 from l2o.configs.tune import TuneConfig
@@ -196,6 +196,19 @@ def test_a_trial_killed_before_its_report_tells_it_later(base, tmp_path):
     (folder / "reports.jsonl").write_text("".join(lines[:-1]))
     assert list(reports(plan, make, {"base_lr": 0.1}, folder)) == whole
     assert (folder / "reports.jsonl").read_text().splitlines(keepends=True) == lines
+
+
+def test_a_report_told_again_hands_over_the_state_that_it_had(base, tmp_path):
+    config = search_of(base)
+    plan = Plan(config, check_space(config), tmp_path, "source_validation_accuracy", states=True)
+    make, folder = searched(config, plan.base).make, tmp_path / "trial"
+    folder.mkdir()
+    whole = list(reports(plan, make, {"base_lr": 0.1}, folder))
+    for told in reports(plan, make, {"base_lr": 0.1}, folder):
+        (tmp_path / "state.pt").write_bytes(handed_state(folder, told))
+        state = torch.load(tmp_path / "state.pt", weights_only=True)
+        assert state["iteration"] == told["step"]
+    assert [told["step"] for told in whole] == [10, 20, 30]
 
 
 # --- searches, on a cluster

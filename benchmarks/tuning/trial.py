@@ -157,8 +157,24 @@ def reports(
             continue  # computed again from an older state
         state = {"iteration": int(told[TIME]), "run": trainable.state(), "told": told}
         save_checkpoint(folder, state)
+        if plan.states:
+            write_atomically(_state_at(folder, told), _latest(folder).read_bytes())
         append_row(path, told)
         yield told
+
+
+def handed_state(folder: Path, told: dict[str, float]) -> bytes:
+    """Return the state that goes with a report, which may be told again long after it was made."""
+    kept = _state_at(folder, told)
+    return (kept if kept.exists() else _latest(folder)).read_bytes()
+
+
+def _state_at(folder: Path, told: dict[str, float]) -> Path:
+    return folder / "states" / f"{int(told[TIME])}.pt"
+
+
+def _latest(folder: Path) -> Path:
+    return folder / "checkpoints" / "latest.pt"
 
 
 def _segment(
@@ -185,8 +201,7 @@ def _report(plan: Plan, folder: Path, segment: Segment, told: dict[str, float]) 
         return
     with tempfile.TemporaryDirectory() as name:
         handed = Path(name)
-        state = (folder / "checkpoints" / "latest.pt").read_bytes()
-        write_atomically(handed / "checkpoints" / "latest.pt", state)
+        write_atomically(_latest(handed), handed_state(folder, told))
         about = {
             "key": segment.key,
             "number": segment.number,
