@@ -69,15 +69,21 @@ def train(
 
 def _told(results: dict[str, Any]) -> str:
     """Return in two lines what was learned and how fast."""
+    told = (
+        f"{results['episodes']} fine-tunes in {results['seconds'] / 60:.1f} min; target accuracy "
+        f"{results['best']['target_accuracy']:.3f} on validation images of tasks not trained on"
+    )
     speed = results["speed"]
+    if not speed:
+        # What was learned from may have been there before: a data set that fills the budget.
+        return told
     shares = ", ".join(
         f"{name.removeprefix('share_')} {share:.0%}"
         for name, share in speed.items()
         if name.startswith("share_")
     )
     return (
-        f"{results['episodes']} fine-tunes in {results['seconds'] / 60:.1f} min; target accuracy "
-        f"{results['best']['target_accuracy']:.3f} on validation images of tasks not trained on\n"
+        f"{told}\n"
         f"{speed['fine_tune_steps_per_second']:.0f} fine-tune steps/s, "
         f"{speed['fine_tunes_per_second']:.2f} fine-tunes/s; time: {shares}"
     )

@@ -12,7 +12,7 @@ from l2o.networks.base import Device, PolicyNetwork
 from l2o.networks.forest import Forest
 from l2o.networks.multipliers import LogRange
 from l2o.networks.relative_update import SEEN, cosine, relative_multipliers
-from l2o.networks.run_summary import NEEDED, RunSummary
+from l2o.networks.run_summary import NEEDED, STATISTICS, RunSummary
 
 FIRST_LR, CHANGE = 1e-4, 10.0
 """The learning rate before anything was measured, and the largest factor between two decisions."""
@@ -41,6 +41,8 @@ class ProbingNetwork(PolicyNetwork):
         low: smallest multiplier of the policy's `LogRange`.
         high: its largest.
         patience: decisions of a probe in a training of unknown length.
+        about: the signals that are summed up, and
+        statistics: what is told of those of layers, as `RunSummary` has them.
         device: where its tensors lie.
 
     Shapes:
@@ -48,7 +50,8 @@ class ProbingNetwork(PolicyNetwork):
         sizes chosen, the first summary and the sum of all, K numbers each; outputs `[..., L, 1]`.
 
     Raises:
-        ValueError: a signal that it needs is not among those given, or a share out of range.
+        ValueError: a signal that it needs is not among those given, a share out of range, or what
+            `RunSummary` refuses.
     """
 
     kind: ClassVar[str] = "probing"
@@ -69,6 +72,8 @@ class ProbingNetwork(PolicyNetwork):
         low: float,
         high: float,
         patience: int = 20,
+        about: Sequence[str] | None = None,
+        statistics: Sequence[str] = STATISTICS,
         device: Device = "cpu",
     ) -> None:
         super().__init__()
@@ -85,7 +90,8 @@ class ProbingNetwork(PolicyNetwork):
         self.probe = (float(probe[0]), float(probe[1]))
         self.share, self.fallback, self.patience = share, fallback, patience
         self.nodes = nodes
-        self.summary = RunSummary(self.signals)
+        self.about, self.statistics = about, tuple(statistics)
+        self.summary = RunSummary(self.signals, about, statistics)
         self.range = LogRange(low, high)
         self._memory = 3 + 2 * len(self.summary.names)
         self.forest = Forest(trees, nodes, depth, len(self.points), device)
@@ -161,4 +167,6 @@ class ProbingNetwork(PolicyNetwork):
             "low": self.range.low,
             "high": self.range.high,
             "patience": self.patience,
+            "about": None if self.about is None else list(self.about),
+            "statistics": list(self.statistics),
         }

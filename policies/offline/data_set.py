@@ -61,6 +61,7 @@ def save_data_set(folder: Path, data: DataSet) -> Path:
                 "layers": trial.seen.shape[1],
                 "chance": trial.chance,
                 "steps": trial.steps,
+                "repeat": trial.repeat,
             }
             for trial in data.trials
         ],
@@ -87,7 +88,9 @@ def load_data_set(folder: Path) -> DataSet:
             scores = {name: arrays[name][number] for name in _SCORES}
             shape = (decisions, layers, seen.shape[-1])
             facts = {key: row[key] for key in ("episode", "facts", "chance", "steps")}
-            trials.append(Trial(seen=seen.reshape(shape), **facts, **scores))
+            # Data sets of one seed a task may be without it.
+            repeat = int(row.get("repeat", 0))
+            trials.append(Trial(seen=seen.reshape(shape), repeat=repeat, **facts, **scores))
         points = tuple(Point(*each) for each in told["points"])
         return DataSet(tuple(told["signals"]), points, trials)
     except (KeyError, TypeError, ValueError, IndexError, SafetensorError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import lru_cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from l2o.networks.multipliers import LogRange
 from l2o.networks.probing import ProbingNetwork
 from l2o.policies.common.learner import Learner
 from l2o.policies.common.networks import action_range, export_policy, signal_spec
+from l2o.policies.common.options import check_counts
 from l2o.policies.offline.data_set import load_data_set
-from l2o.policies.offline.fit import features_of, fit_forest, gains_of
+from l2o.policies.offline.fit import features_of, fit_forest, gains_of, summary_of
 from l2o.policies.offline.points import POINTS, PROBE, Point
 from l2o.policies.offline.trial import Trial, Trier, from_plain, to_plain
 
@@ -37,6 +39,7 @@ class OfflineLearner(Learner):
     Args:
         config: the training config; `config.environment.multipliers` must be on a log scale.
         tasks: tried per iteration.
+        repeats: seeds of head and batches that each task is tried with.
         data: folder of a data set of trials to begin with (`l2o.policies.offline.data_set`), of
             the same points and signals; None begins with nothing.
         points: sizes (backbone, head) relative to the weights; None takes `POINTS`.
@@ -45,6 +48,9 @@ class OfflineLearner(Learner):
         trees: of the forest.
         leaf: fewest tasks in a leaf.
         split: share of the features that a split looks at.
+        about: signals that the forest is told of (`l2o.networks.run_summary`); None takes
+            `l2o.policies.offline.fit.ABOUT`.
+        statistics: what it is told of those of layers; None takes `TOLD` of the same module.
 
     Raises:
         ValueError: values out of range, or a data set of other points or signals.
@@ -56,16 +62,20 @@ class OfflineLearner(Learner):
         config: TrainConfig,
         *,
         tasks: int = 16,
+        repeats: int = 1,
         data: str | None = None,
         points: Sequence[Sequence[float]] | None = None,
         probe: Sequence[float] | None = None,
         share: float = 0.1,
-        trees: int = 100,
+        trees: int = 80,
         leaf: int = 15,
         split: float = 0.3,
+        about: Sequence[str] | None = None,
+        statistics: Sequence[str] | None = None,
     ) -> None:
         super().__init__(config)
         check_number("algorithm.options.tasks", tasks, 1)
+        check_counts(repeats=repeats)
         check_number("algorithm.options.share", share, 0.0, 0.5, above=True)
         multipliers = action_range(config)
         if not isinstance(multipliers, LogRange):
@@ -75,11 +85,12 @@ class OfflineLearner(Learner):
                 "algorithm.name=offline sets learning rates only, got environment.guidance_actions="
                 f"{list(config.environment.guidance_actions)}; take them out, or learn by ppo"
             )
-        self.range, self.tasks = multipliers, tasks
+        self.range, self.tasks, self.repeats = multipliers, tasks, repeats
         self.points = POINTS if points is None else tuple(Point(*each) for each in points)
         self.probe = PROBE if probe is None else Point(*probe)
         self.share = share
         self.options = {"n_estimators": trees, "min_samples_leaf": leaf, "max_features": split}
+        self.summary = summary_of(signal_spec(config).names, about, statistics)
         self.trials: list[Trial] = []
         if data is not None:
             self._begin_with(Path(data))
@@ -108,8 +119,8 @@ class OfflineLearner(Learner):
         first = 1 + max((trial.episode for trial in self.trials), default=-1)
         attempt = partial(try_episode, self.config, self.points, self.probe, self.share)
         with choose_executor(self.config.executor, self.config.workers) as executor:
-            numbers = range(first, first + self.tasks)
-            self.trials += in_order(executor.map(attempt, numbers))
+            numbers = product(range(first, first + self.tasks), range(self.repeats))
+            self.trials += in_order(executor.map(attempt, list(numbers)))
         collecting = time.perf_counter() - started
         new = self.trials[begun:]
         steps = sum(len(self.points) * trial.steps for trial in new)
@@ -137,7 +148,7 @@ class OfflineLearner(Learner):
         if not self.trials:
             return Forest(1, 1, 1, len(self.points)), 0
         signals = signal_spec(self.config).names
-        features = np.stack([features_of(trial, signals) for trial in self.trials])
+        features = np.stack([features_of(trial, signals, self.summary) for trial in self.trials])
         gains = np.stack([gains_of(trial) for trial in self.trials])
         forest = fit_forest(features, gains, self.config.seed, **self.options)
         return forest, int(gains.mean(axis=0).argmax())
@@ -154,6 +165,8 @@ class OfflineLearner(Learner):
             depth=forest.depth,
             low=self.range.low,
             high=self.range.high,
+            about=self.summary.about,
+            statistics=self.summary.statistics,
         )
         network.forest.load_state_dict(forest.state_dict())
         return network
@@ -189,10 +202,14 @@ def _speed(fine_tunes: int, steps: int, collecting: float, started: float) -> di
 
 
 def try_episode(
-    config: TrainConfig, points: tuple[Point, ...], probe: Point, share: float, episode: int
+    config: TrainConfig,
+    points: tuple[Point, ...],
+    probe: Point,
+    share: float,
+    number: tuple[int, int],
 ) -> Trial:
-    """Try one episode at all points, in whatever process."""
-    return _trier(config.model_dump_json(), points, probe, share)(episode)
+    """Try one episode, with one of its seeds, at all points, in whatever process."""
+    return _trier(config.model_dump_json(), points, probe, share)(*number)
 
 
 @lru_cache(maxsize=1)

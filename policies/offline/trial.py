@@ -38,6 +38,7 @@ class Trial:
         diverged: whether the run at a point diverged, `[P]`.
         chance: accuracy of a guess.
         steps: length of each run.
+        repeat: 0, or which other seed of head and batches it is that the same task was run with.
     """
 
     episode: int
@@ -49,6 +50,7 @@ class Trial:
     diverged: NDArray[np.bool_]
     chance: float
     steps: int
+    repeat: int = 0
 
 
 class Trier:
@@ -76,13 +78,13 @@ class Trier:
             chunk=len(self.points),
         )
 
-    def __call__(self, episode: int) -> Trial:
-        """Try one episode."""
+    def __call__(self, episode: int, repeat: int = 0) -> Trial:
+        """Try one episode, with the seed of head and batches that is `repeat` after its own."""
         drawn = self.rules.draw(np.random.default_rng(episode))
         task = self.rules.sample(drawn["task_seed"])
         start = Start(
             task,
-            seed=drawn["seed"],
+            seed=drawn["seed"] + repeat,
             base_lr=drawn["base_lr"],
             optimizer=self.rules.draws.inner_optimizer(drawn),
             guidance_weights=drawn.get("guidance_weights"),
@@ -105,6 +107,7 @@ class Trier:
             diverged=stack.diverged.copy(),
             chance=1.0 / task.num_classes,
             steps=int(stack.steps[0]),
+            repeat=repeat,
         )
 
     def _run(self) -> list[Array]:
