@@ -13,7 +13,8 @@ from tiny import TinyFamily
 
 import l2o
 from l2o.benchmarks.studies.claims import Claims
-from l2o.benchmarks.studies.offline import Offline, best_by_another_seed, by_task
+from l2o.benchmarks.studies.offline import Offline
+from l2o.benchmarks.studies.trial_gains import best_by_another_seed, by_task
 from l2o.deciding.architectures import make_network
 from l2o.envs.episode_rules import EpisodeRules
 from l2o.envs.fine_tuning.fine_tune import FineTune
@@ -127,7 +128,10 @@ def test_a_summary_tells_what_it_is_asked_for():
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({"about": ["proxy_kl"]}, "about has proxy_kl; .* can tell drift, loss, learning_rate, lay"),
+        (
+            {"about": ["proxy_kl"]},
+            "about has proxy_kl; .* can tell drift, loss, learning_rate, lay",
+        ),
         ({"statistics": ["median"]}, "statistics has median; .* can tell mean, first, last, most"),
     ],
 )
@@ -332,7 +336,7 @@ def test_the_best_by_another_seed_is_chosen_by_one_run_and_scored_on_another():
     second = trial(0, 1, [0.7, 0.4], [0.5, 0.9])
     alone = trial(1, 0, [0.9, 0.1], [0.9, 0.1])
     gains = best_by_another_seed([first, alone, second], single=0)
-    # Chosen by the first's halves: the second's other half at 1 (0.4, -0.3); by the second's: 0, 0.1.
+    # By the first's halves: the second's other half at 1; by the second's: at 0, and at 1.
     assert gains.tolist() == pytest.approx([np.mean([0.4, -0.3, 0.0, 0.1])])
     assert by_task([first, alone, second], np.array([1.0, 5.0, 3.0])).tolist() == [2.0, 5.0]
 
@@ -378,7 +382,9 @@ def test_claims_are_read_off_published_results(tmp_path):
     assert elsewhere.found.value == pytest.approx(0.3283 - 0.4521, abs=1e-3)
     assert elsewhere.verdict == "falls short"
     assert rows["asg-base − L-DoG, zero-shot tasks, mean over base LRs"].verdict == "not run"
-    share = "share of the gap to the best of each task, data kinds left out, the best by other images"
+    share = (
+        "share of the gap to the best of each task, data kinds left out, the best by other images"
+    )
     assert rows[share].found.value >= 0.9
     assert rows[f"{share} and another seed"].verdict == "not run"
     with pytest.raises(ValueError, match="there are no results in"):

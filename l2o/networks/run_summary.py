@@ -58,7 +58,10 @@ class RunSummary:
         statistics: Sequence[str] = STATISTICS,
     ) -> None:
         there = (*(name for name in (*LAYERED, *GLOBAL) if name in signals), *_MADE)
-        for wanted, known, what in ((about or (), there, "about"), (statistics, STATISTICS, "statistics")):
+        for wanted, known, what in (
+            (about or (), there, "about"),
+            (statistics, STATISTICS, "statistics"),
+        ):
             if unknown := [name for name in wanted if name not in known]:
                 raise ValueError(
                     f"{what} has {', '.join(unknown)}; a summary of these signals can tell "
@@ -99,9 +102,7 @@ def _parts(seen: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     return present & is_head, present & ~is_head
 
 
-def _statistics(
-    values: Tensor, backbone: Tensor, head: Tensor, depth: Tensor
-) -> dict[str, Tensor]:
+def _statistics(values: Tensor, backbone: Tensor, head: Tensor, depth: Tensor) -> dict[str, Tensor]:
     inf, zero = torch.full_like(values, torch.inf), torch.zeros_like(values)
     first = torch.where(backbone, depth, inf).argmin(dim=-1, keepdim=True)
     last = torch.where(backbone, depth, -inf).argmax(dim=-1, keepdim=True)
