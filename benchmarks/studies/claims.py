@@ -248,9 +248,13 @@ class Claims(Study[Sequence[Claim]]):
             own = {r["contender"]: r for r in read["rows"] if r["optimizer"] == optimizer}
             cosine = np.array(own["cosine, flat"]["accuracies"])
             best = cosine[:, cosine.mean(axis=0).argmax()]
-            gains = np.array(own[POLICY]["accuracies"]).mean(axis=1) - best
-            claim = f"{POLICY} − cosine at the right base LR, a task of no family, {optimizer}"
-            yield Claim(claim, -0.02, False, _over_tasks(gains), "policy/elsewhere.json")
+            for policy in (POLICY, PROBING):
+                claim = f"{policy} − cosine at the right base LR, a task of no family, {optimizer}"
+                if policy not in own:
+                    yield _not_run(claim, -0.02)
+                    continue
+                gains = np.array(own[policy]["accuracies"]).mean(axis=1) - best
+                yield Claim(claim, -0.02, False, _over_tasks(gains), "policy/elsewhere.json")
 
 
 def _is_schedule(row: Mapping[str, Any]) -> bool:
@@ -260,12 +264,16 @@ def _is_schedule(row: Mapping[str, Any]) -> bool:
 
 def _difference(rows: Mapping[str, Any], pair: tuple[str, str], family: str, which: str) -> Scores:
     """Return by how much the first row is above the second on each task of a family."""
-    ours, theirs = (
-        np.array(rows[label]["families"][family]["scores"][which], dtype=np.float64)
-        for label in pair
-    )
-    found: Scores = ours.mean(axis=1) - theirs.mean(axis=1)
-    return found
+    ours, theirs = (_scores(rows[label]["families"][family], which) for label in pair)
+    return ours - theirs
+
+
+def _scores(told: Mapping[str, Any], which: str) -> Scores:
+    """Return a row's accuracy on each task of a family, in the mean over seeds."""
+    if "scores" in told:
+        # As results were written before rows of comparisons had one format: tasks, then seeds.
+        return np.array(told["scores"][which], dtype=np.float64).mean(axis=1)
+    return np.array(told[f"scores_{which}"], dtype=np.float64).mean(axis=0)
 
 
 def _worst(
