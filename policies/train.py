@@ -265,6 +265,7 @@ class Training:
     def save(self) -> None:
         """Write the checkpoint and `results.json`."""
         save_checkpoint(self.out, self.state_dict())
+        self.learner.leave(self.out)
         results = {
             "kind": "train",
             "episodes": self.learner.episodes,

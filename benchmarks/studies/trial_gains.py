@@ -87,12 +87,14 @@ def by_task(trials: Sequence[Trial], gains: Scores) -> Scores:
 
     Example:
         >>> from types import SimpleNamespace
-        >>> trials = [SimpleNamespace(episode=7), SimpleNamespace(episode=3)]
+        >>> trials = [SimpleNamespace(task=("digits", 7)), SimpleNamespace(task=("digits", 3))]
         >>> by_task([*trials, trials[0]], np.array([1.0, 5.0, 2.0])).tolist()
         [1.5, 5.0]
     """
-    episodes = np.array([trial.episode for trial in trials])
-    return np.array([gains[episodes == each].mean() for each in dict.fromkeys(episodes.tolist())])
+    rows: dict[tuple[str, int], list[int]] = {}
+    for row, trial in enumerate(trials):
+        rows.setdefault(trial.task, []).append(row)
+    return np.array([gains[own].mean() for own in rows.values()])
 
 
 def best_of_each(trials: Sequence[Trial], single: int | None = None) -> Scores:
@@ -115,9 +117,9 @@ def best_by_another_seed(trials: Sequence[Trial], single: int | None = None) -> 
     half after that with the next. The single one is the best over all trials unless given.
     """
     one = best_single(trials) if single is None else single
-    runs: dict[int, list[Trial]] = {}
+    runs: dict[tuple[str, int], list[Trial]] = {}
     for trial in trials:
-        runs.setdefault(trial.episode, []).append(trial)
+        runs.setdefault(trial.task, []).append(trial)
     return np.array(
         [
             np.mean([_chosen_elsewhere(told, own, one) for told, own in permutations(of_task, 2)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Any
 
 from l2o.configs.schema import TrainConfig
@@ -41,6 +42,13 @@ class Learner(ABC):
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state_dict()`."""
+
+    def leave(self, out: Path) -> None:
+        """Write into a run's folder what it leaves beside its policies; nothing by default.
+
+        Called whenever a checkpoint is written.
+        """
+        return
 
     @abstractmethod
     def close(self) -> None:

@@ -24,10 +24,13 @@ from l2o.networks.probing import ProbingNetwork
 from l2o.policies.common.learner import Learner
 from l2o.policies.common.networks import action_range, export_policy, signal_spec
 from l2o.policies.common.options import check_counts
-from l2o.policies.offline.data_set import load_data_set
+from l2o.policies.offline.data_set import DataSet, load_data_set, save_data_set
 from l2o.policies.offline.fit import features_of, fit_forest, gains_of, summary_of
 from l2o.policies.offline.points import POINTS, PROBE, Point
 from l2o.policies.offline.trial import Trial, Trier, from_plain, to_plain
+
+TRIALS = "trials"
+"""Folder of the data set that a run leaves."""
 
 
 class OfflineLearner(Learner):
@@ -40,8 +43,9 @@ class OfflineLearner(Learner):
         config: the training config; `config.environment.multipliers` must be on a log scale.
         tasks: tried per iteration.
         repeats: seeds of head and batches that each task is tried with.
-        data: folder of a data set of trials to begin with (`l2o.policies.offline.data_set`), of
-            the same points and signals; None begins with nothing.
+        data: folder of a data set of trials to begin with, or several: what a run of this leaves
+            as `trials/` (`l2o.policies.offline.data_set`), of the same points and signals; None
+            begins with nothing.
         points: sizes (backbone, head) relative to the weights; None takes `POINTS`.
         probe: sizes that a run begins with; None takes `PROBE`.
         share: of the training that the probe takes.
@@ -63,7 +67,7 @@ class OfflineLearner(Learner):
         *,
         tasks: int = 16,
         repeats: int = 1,
-        data: str | None = None,
+        data: str | Sequence[str] | None = None,
         points: Sequence[Sequence[float]] | None = None,
         probe: Sequence[float] | None = None,
         share: float = 0.1,
@@ -92,8 +96,8 @@ class OfflineLearner(Learner):
         self.options = {"n_estimators": trees, "min_samples_leaf": leaf, "max_features": split}
         self.summary = summary_of(signal_spec(config).names, about, statistics)
         self.trials: list[Trial] = []
-        if data is not None:
-            self._begin_with(Path(data))
+        for folder in (data,) if isinstance(data, str) else data or ():
+            self._begin_with(Path(folder))
         # Made here so that what it refuses is an error before any work; nothing starts yet.
         choose_executor(config.executor, config.workers)
 
@@ -109,7 +113,7 @@ class OfflineLearner(Learner):
                     f"algorithm.options.data={folder} has other {name} than this training: "
                     f"{list(theirs)}, not {list(ours)}; set them alike, or leave data out"
                 )
-        self.trials = found.trials
+        self.trials += found.trials
         self.episodes = len(self.points) * len(self.trials)
         self.fine_tune_steps = sum(len(self.points) * trial.steps for trial in self.trials)
 
@@ -183,6 +187,12 @@ class OfflineLearner(Learner):
         """Go on with the tasks after those that were tried."""
         self.trials = [from_plain(each) for each in state["trials"]]
         self.episodes, self.fine_tune_steps = state["episodes"], state["fine_tune_steps"]
+
+    def leave(self, out: Path) -> None:
+        """Write all that was tried as a data set, `trials/`, for other runs to begin with."""
+        save_data_set(
+            out / TRIALS, DataSet(signal_spec(self.config).names, self.points, self.trials)
+        )
 
     def close(self) -> None:
         """Do nothing: workers end with each iteration."""

@@ -52,6 +52,11 @@ class Trial:
     steps: int
     repeat: int = 0
 
+    @property
+    def task(self) -> tuple[str, int]:
+        """The family and the episode: trials of the same task differ in their seeds alone."""
+        return str(self.facts.get("task")), self.episode
+
 
 class Trier:
     """Tries episodes at all points.
