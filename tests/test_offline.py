@@ -96,7 +96,9 @@ def told_by_the_loss(folder, count=60, family="composed"):
 
 def test_the_study_tells_what_there_is_to_win(tmp_path):
     told_by_the_loss(tmp_path)
-    study = Offline(data=tmp_path, heldout=tmp_path, trees=10, leaf=5, importance=True)
+    beside = told_by_the_loss(tmp_path / "beside", family="digits")
+    options = {"trees": 10, "leaf": 5}
+    study = Offline(data=tmp_path, heldout=tmp_path, beside=beside, importance=True, **options)
     rows = {row.what: row.gain for row in study.answer().rows}
     best = rows["best of each task, by the other half"]
     assert best.low > 0.1
@@ -111,6 +113,10 @@ def test_the_study_tells_what_there_is_to_win(tmp_path):
     told = "forest that is told the probe and source validation of all points, each kind left out"
     assert rows[told].value >= best.value
     assert rows["the same over the trust ratio"].tasks == 60
+    assert rows["other family: forest that knows none of it"].low > 0.1
+    # All of them are of one architecture.
+    assert rows["other family: forest, each of its architectures left out"].low > 0.1
+    assert "other family" not in str(Offline(data=tmp_path, **options).answer())
 
 
 def test_the_best_by_another_seed_is_chosen_by_one_run_and_scored_on_another():

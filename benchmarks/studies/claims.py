@@ -150,7 +150,8 @@ class Claims(Study[Sequence[Claim]]):
         """Yield the claims about what a probe tells: trials of the family composed."""
         folder = "composed-trials"
         data = load_data_set(self.results / folder / "train")
-        study = Offline(data=self.results)
+        beside = self.results / "digits-trials" / "train"
+        study = Offline(data=self.results, beside=beside if beside.is_dir() else None)
         single = f"{PROBING} − best single size of the same tasks"
         won = by_task(data.trials, study.left_out(data, "kind"))
         yield Claim(f"{single}, data kinds left out", 0.0, True, _over_tasks(won), folder)

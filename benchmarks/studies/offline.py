@@ -81,7 +81,7 @@ class Offline(Study[Answer]):
     examples: ClassVar[tuple[str, ...]] = (
         "l2o study offline --data docs/results/composed-trials/train",
         "l2o study offline --data trials --again repeated --json offline.json",
-        "l2o study offline --data trials --heldout others --importance",
+        "l2o study offline --data trials --beside another --heldout others --importance",
     )
     title = "Accuracy over the best single point"
     columns: ClassVar[Columns] = {
@@ -96,6 +96,10 @@ class Offline(Study[Answer]):
     ] = None
     again: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Trials of the same with other seeds.")
+    ] = None
+    beside: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Trials of another family that is fitted to, too."),
     ] = None
     trees: Annotated[int, count("Trees of the forest.")] = 80
     leaf: Annotated[int, count("Fewest tasks in a leaf.")] = 15
@@ -118,12 +122,29 @@ class Offline(Study[Answer]):
         for axis in AXES:
             gains = by_task(data.trials, self.left_out(data, axis))
             rows.append(_row(f"forest, each {axis} left out", gains))
+        rows += self._on_the_other_family(data)
         rows += self._told(data)
         if self.heldout is not None:
             rows += self._held_out(data, load_data_set(self.heldout))
         if self.importance:
             rows += self._importance(data)
         return Answer(rows)
+
+    def _on_the_other_family(self, data: DataSet) -> Iterator[Row]:
+        """Yield what forests win on the trials beside, with and without others of these."""
+        if self.beside is None:
+            return
+        other = load_data_set(self.beside).trials
+        single = best_single(other)
+        alone = Offline(data=self.data, trees=self.trees, leaf=self.leaf, seed=self.seed)
+        gains = alone.won(data.signals, data.trials, other, single)
+        yield _row("other family: forest that knows none of it", by_task(other, gains))
+        gains = np.zeros(len(other))
+        for own, others, scored in parts(other, "architecture"):
+            gains[own] = alone.won(data.signals, [*data.trials, *others], scored, single)
+        name = "other family: forest, each of its architectures left out"
+        yield _row(name, by_task(other, gains))
+        yield from _bounds(other, single, ", other family")
 
     def _told(self, data: DataSet) -> Iterator[Row]:
         """Yield what forests win, kinds left out, that are told more than a policy can know."""
@@ -160,7 +181,12 @@ class Offline(Study[Answer]):
         kinds = list(parts(data.trials, "kind"))
         scored = [trial for _, _, own in kinds for trial in own]
         folds = [
-            (self._fitted(_seen(others, data.signals).numpy(), others), own)
+            (
+                self._fitted(
+                    _seen(others, data.signals).numpy(), others, self._beside(), data.signals
+                ),
+                own,
+            )
             for _, others, own in kinds
         ]
         rows = []
@@ -196,7 +222,9 @@ class Offline(Study[Answer]):
             features = np.concatenate([features, more], axis=1)
         for own, others, scored in parts(data.trials, axis):
             if others:
-                forest, single = self._fitted(features[~own], others)
+                # What only these tasks tell, those beside cannot be told of.
+                beside = self._beside() if more is None else ()
+                forest, single = self._fitted(features[~own], others, beside, data.signals)
                 chosen = forest(torch.from_numpy(features[own])).argmax(dim=1).numpy()
                 gains[own] = reached(scored, chosen) - reached(scored, np.full(len(scored), single))
         return gains
@@ -211,17 +239,41 @@ class Offline(Study[Answer]):
         return [*rows, *_bounds(tried, best_single(data.trials), ", held-out tasks")]
 
     def won(
-        self, signals: Sequence[str], fitted: Sequence[Trial], scored: Sequence[Trial]
+        self,
+        signals: Sequence[str],
+        fitted: Sequence[Trial],
+        scored: Sequence[Trial],
+        single: int | None = None,
     ) -> Scores:
-        """Return the accuracy at a forest's points less that at the best single one `[trials]`."""
-        forest, single = self._fitted(_seen(fitted, signals).numpy(), fitted)
-        chosen = forest(_seen(scored, signals)).argmax(dim=1).numpy()
-        return reached(scored, chosen) - reached(scored, np.full(len(scored), single))
+        """Return the accuracy at a forest's points less that at a single one `[trials]`.
 
-    def _fitted(self, features: NDArray[np.float32], fitted: Sequence[Trial]) -> tuple[Forest, int]:
-        """Return a forest, and the point that is best for all that it is fitted to."""
+        Args:
+            signals: of what was seen.
+            fitted: what the forest is fitted to, with what is `beside`.
+            scored: other trials.
+            single: the one point; None takes the best of `fitted`.
+        """
+        seen = _seen(fitted, signals).numpy()
+        forest, best = self._fitted(seen, fitted, self._beside(), signals)
+        chosen = forest(_seen(scored, signals)).argmax(dim=1).numpy()
+        one = best if single is None else single
+        return reached(scored, chosen) - reached(scored, np.full(len(scored), one))
+
+    def _beside(self) -> Sequence[Trial]:
+        return () if self.beside is None else load_data_set(self.beside).trials
+
+    def _fitted(
+        self,
+        features: NDArray[np.float32],
+        fitted: Sequence[Trial],
+        beside: Sequence[Trial],
+        signals: Sequence[str],
+    ) -> tuple[Forest, int]:
+        """Return a forest of trials and those beside, and the point that is best for the first."""
         options: dict[str, Any] = {"n_estimators": self.trees, "min_samples_leaf": self.leaf}
-        gains = np.stack([gains_of(trial) for trial in fitted])
+        gains = np.stack([gains_of(trial) for trial in [*fitted, *beside]])
+        if beside:
+            features = np.concatenate([features, _seen(beside, signals).numpy()])
         return fit_forest(features, gains, self.seed, max_features=0.3, **options), best_single(
             fitted
         )
