@@ -101,7 +101,7 @@ class Offline(Study[Answer]):
         Path | None,
         typer.Option(metavar="DIR", help="Trials of another family that is fitted to, too."),
     ] = None
-    trees: Annotated[int, count("Trees of the forest.")] = 80
+    trees: Annotated[int, count("Trees of the forest.")] = 50
     leaf: Annotated[int, count("Fewest tasks in a leaf.")] = 15
     importance: Annotated[
         bool, typer.Option("--importance", help="Permute each signal, with kinds left out.")

@@ -17,10 +17,9 @@ from l2o.policies.offline.trial import Trial
 Array = NDArray[np.float32]
 
 
-ABOUT = ("gradient_norm", "gradient_alignment", "loss", "loss_trend", "steps_left")
+ABOUT = ("gradient_norm", "gradient_alignment", "drift", "loss", "loss_trend", "steps_left")
 """What a forest is told of: what happens in a run. What layers are (their sizes, fan-in and number)
-is another thing in each architecture; a forest that saw it was 0.3 points worse on tasks of other
-data, pretraining and architecture at once."""
+is another thing in each architecture, and a forest that saw it was no better on those left out."""
 TOLD = ("mean", "first", "head")
 """Statistics of signals of layers that a forest is told."""
 

@@ -71,7 +71,7 @@ class OfflineLearner(Learner):
         points: Sequence[Sequence[float]] | None = None,
         probe: Sequence[float] | None = None,
         share: float = 0.1,
-        trees: int = 80,
+        trees: int = 50,
         leaf: int = 15,
         split: float = 0.3,
         about: Sequence[str] | None = None,
