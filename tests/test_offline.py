@@ -197,7 +197,7 @@ def test_claims_are_read_off_published_results(tmp_path):
     lost = "asg-base: tasks at chance where the tuned grid is not (share, as a loss), zero-shot"
     assert rows[lost].found.value == 0.0
     elsewhere = rows["asg-base − cosine at the right base LR, a task of no family, SGD"]
-    assert elsewhere.found.value == pytest.approx(0.2983 - 0.4629, abs=1e-3)
+    assert elsewhere.found.value == pytest.approx(0.3076 - 0.4521, abs=1e-3)
     assert elsewhere.verdict == "falls short"
     assert rows["asg-base − L-DoG, zero-shot tasks, mean over base LRs"].verdict == "not run"
     share = (
@@ -208,6 +208,6 @@ def test_claims_are_read_off_published_results(tmp_path):
     (tmp_path / "garments-32-going-back").symlink_to(published / "garments-32-going-back")
     rows = {row.claim: row for row in Claims(results=tmp_path).answer()}
     # The mean of its three base LRs, less that of a large LR with guidance at the right one.
-    assert rows[garments].found.value == pytest.approx(0.5947 - 0.62, abs=1e-3)
+    assert rows[garments].found.value == pytest.approx(0.6 - 0.62, abs=1e-3)
     with pytest.raises(ValueError, match="there are no results in"):
         Claims(results=tmp_path / "nowhere").answer()

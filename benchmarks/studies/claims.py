@@ -39,13 +39,18 @@ RULED = (
             ("trust ratio, 0.3 %", 0.01, True),
             ("trust ratio", 0.02, True),
             (GRID, 0.02, False),
+            ("grid tuned by target accuracy (oracle)", -0.03, False),
             *((rival, 0.0, False) for rival in SETS_ITS_OWN),
         ),
     ),
     (
         "zero-shot-rules",
         "zero-shot tasks, mean over base LRs",
-        (("trust ratio", 0.02, True), *((rival, 0.0, False) for rival in SETS_ITS_OWN)),
+        (
+            ("trust ratio, 0.3 %", 0.01, True),
+            ("trust ratio", 0.02, True),
+            *((rival, 0.0, False) for rival in SETS_ITS_OWN),
+        ),
     ),
     (
         "zero-shot-long",
