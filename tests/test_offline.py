@@ -109,7 +109,7 @@ def test_the_study_tells_what_there_is_to_win(tmp_path):
     lost = {what: gain.value for what, gain in rows.items() if what.startswith("lost without ")}
     assert max(lost, key=lost.get) == "lost without loss"
     assert lost["lost without gradient_norm"] == 0.0
-    assert "lost without drift" not in lost
+    assert "lost without weight_rms" not in lost
     told = "forest that is told the probe and source validation of all points, each kind left out"
     assert rows[told].value >= best.value
     assert rows["the same over the trust ratio"].tasks == 60

@@ -39,6 +39,8 @@ AXES = ("kind", "pretraining", "architecture", "optimizer")
 """What may be left out: the tasks of one kind of data, pretraining, architecture, optimizer."""
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 """Shares of what the best one gains on the source that may be given up for moving less."""
+TENTH = 0.1
+"""The share of `l2o suggest`."""
 PERMUTED = 5
 """Times that a signal is permuted."""
 USUAL = Point(1e-3, 5e-2)
@@ -145,6 +147,9 @@ class Offline(Study[Answer]):
         name = "other family: forest, each of its architectures left out"
         yield _row(name, by_task(other, gains))
         yield from _bounds(other, single, ", other family")
+        near = reached(other, gentlest(other, data.points, TENTH))
+        gains = near - reached(other, np.full(len(other), single))
+        yield _row("the gentlest within a tenth there, other family", by_task(other, gains))
 
     def _told(self, data: DataSet) -> Iterator[Row]:
         """Yield what forests win, kinds left out, that are told more than a policy can know."""
