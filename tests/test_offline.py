@@ -160,6 +160,15 @@ def test_a_learner_begins_with_data_sets(tmp_path):
     assert len(by_task(both.trials, np.zeros(16))) == 16
     with pytest.raises(ValueError, match="has other points than this training"):
         ALGORITHMS["offline"](given, data=str(tmp_path / "a"))
+    with pytest.raises(ValueError, match="12 trials that a folder before it holds, too"):
+        ALGORITHMS["offline"](given, data=[str(tmp_path / "a")] * 2, **options)
+
+
+@pytest.mark.parametrize("data", [5, [5], {"a": 1}])
+def test_what_is_no_folder_of_trials_is_refused(data):
+    given = config(environment={"multipliers": {"kind": "log", "low": 1e-8, "high": 1e4}})
+    with pytest.raises(ValueError, match="must be a folder or a list of folders, got"):
+        ALGORITHMS["offline"](given, data=data)
 
 
 def test_a_run_leaves_what_another_begins_with(tmp_path):
@@ -194,8 +203,10 @@ def test_claims_are_read_off_published_results(tmp_path):
     assert grid.verdict == "holds"
     garments = "asg-base, mean over base LRs − best schedule at its best, garments, SGD"
     assert rows[garments].verdict == "not run"
-    lost = "asg-base: tasks at chance where the tuned grid is not (share, as a loss), zero-shot"
-    assert rows[lost].found.value == 0.0
+    lost = "asg-base: tasks at chance where the tuned grid is not (share, as a loss)"
+    assert rows[f"{lost}, default base LR, zero-shot"].found.value == 0.0
+    # Three of the five families have the same twenty tasks, which are drawn as one.
+    assert (grid.found.tasks, grid.found.runs) == (60, 100)
     elsewhere = rows["asg-base − cosine at the right base LR, a task of no family, SGD"]
     assert elsewhere.found.value == pytest.approx(0.3076 - 0.4521, abs=1e-3)
     assert elsewhere.verdict == "falls short"

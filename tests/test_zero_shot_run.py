@@ -140,20 +140,30 @@ def test_a_family_may_set_its_default_base_lr():
     assert family_config(settings, "a").task.options == {"split": "heldout", "base_lr": 0.001}
 
 
+PLANNED = {
+    "zero-shot": (48, 20, "heldout"),
+    "zero-shot-wide": (48, 20, "heldout"),
+    "searches": (48, 10, "heldout"),
+    "zero-shot-rules": (6, 12, "heldout"),
+    "zero-shot-composed": (18, 6, "heldout"),
+    "zero-shot-long": (12, 4, "heldout"),
+    "composed-validation": (2, 16, "validation"),
+}
+"""Points of the grid, tasks of a family, and their split: what recommends sees none held out."""
+
+
 @pytest.mark.parametrize("name", ZERO_SHOT)
 def test_presets_plan(name):
     settings = load_config("benchmark", name, ["policy=zero_shot_cases:Halve", "lite=null"])
     points = len(settings.grid.base_lr_factors)
     points *= len(settings.grid.schedules) * len(settings.grid.profiles)
-    if name in ("zero-shot", "zero-shot-wide"):
-        assert points == 48
-        assert settings.tasks * settings.seeds >= 10
+    assert points == PLANNED[name][0]
+    assert settings.tasks * settings.seeds == PLANNED[name][1]
     for family in settings.families:
         rows = make_plan(family_config(settings, family)).rows
-        factors = len(settings.grid.base_lr_factors)
-        assert sum(row.kind == "grid" for row in rows) * factors == points
-        split = "validation" if name == "composed-validation" else "heldout"
-        assert settings.families[family].task.options["split"] == split
+        grid = sum(row.kind == "grid" for row in rows)
+        assert grid * len(settings.grid.base_lr_factors) == PLANNED[name][0]
+        assert settings.families[family].task.options["split"] == PLANNED[name][2]
 
 
 def test_the_preset_says_how_many_fine_tunes_it_takes():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -29,6 +30,7 @@ from l2o.benchmarks.studies.trial_gains import (
     parts,
     reached,
 )
+from l2o.control.suggesting.choosing import MARGIN
 from l2o.networks.forest import Forest
 from l2o.policies.offline.data_set import DataSet, load_data_set
 from l2o.policies.offline.fit import features_of, fit_forest, gains_of, summary_of
@@ -39,8 +41,6 @@ AXES = ("kind", "pretraining", "architecture", "optimizer")
 """What may be left out: the tasks of one kind of data, pretraining, architecture, optimizer."""
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 """Shares of what the best one gains on the source that may be given up for moving less."""
-TENTH = 0.1
-"""The share of `l2o suggest`."""
 PERMUTED = 5
 """Times that a signal is permuted."""
 USUAL = Point(1e-3, 5e-2)
@@ -134,9 +134,9 @@ class Offline(Study[Answer]):
 
     def _on_the_other_family(self, data: DataSet) -> Iterator[Row]:
         """Yield what forests win on the trials beside, with and without others of these."""
-        if self.beside is None:
+        other = self._beside
+        if not other:
             return
-        other = load_data_set(self.beside).trials
         single = best_single(other)
         alone = Offline(data=self.data, trees=self.trees, leaf=self.leaf, seed=self.seed)
         gains = alone.won(data.signals, data.trials, other, single)
@@ -147,7 +147,7 @@ class Offline(Study[Answer]):
         name = "other family: forest, each of its architectures left out"
         yield _row(name, by_task(other, gains))
         yield from _bounds(other, single, ", other family")
-        near = reached(other, gentlest(other, data.points, TENTH))
+        near = reached(other, gentlest(other, data.points, MARGIN))
         gains = near - reached(other, np.full(len(other), single))
         yield _row("the gentlest within a tenth there, other family", by_task(other, gains))
 
@@ -185,15 +185,7 @@ class Offline(Study[Answer]):
         """Return what is lost with a signal permuted among the tasks that are left out."""
         kinds = list(parts(data.trials, "kind"))
         scored = [trial for _, _, own in kinds for trial in own]
-        folds = [
-            (
-                self._fitted(
-                    _seen(others, data.signals).numpy(), others, self._beside(), data.signals
-                ),
-                own,
-            )
-            for _, others, own in kinds
-        ]
+        folds = [(self._fitted(data.signals, others), own) for _, others, own in kinds]
         rows = []
         for name, columns in features_by_signal(data.signals).items():
             draws, lost = np.random.default_rng(self.seed), []
@@ -222,15 +214,14 @@ class Offline(Study[Answer]):
             more: further features `[trials, K]` that it is told.
         """
         gains = np.zeros(len(data.trials))
-        features = _seen(data.trials, data.signals).numpy()
+        seen = _seen(data.trials, data.signals)
         if more is not None:
-            features = np.concatenate([features, more], axis=1)
+            seen = torch.cat([seen, torch.from_numpy(more)], dim=1)
         for own, others, scored in parts(data.trials, axis):
             if others:
-                # What only these tasks tell, those beside cannot be told of.
-                beside = self._beside() if more is None else ()
-                forest, single = self._fitted(features[~own], others, beside, data.signals)
-                chosen = forest(torch.from_numpy(features[own])).argmax(dim=1).numpy()
+                told = None if more is None else more[~own]
+                forest, single = self._fitted(data.signals, others, told)
+                chosen = forest(seen[own]).argmax(dim=1).numpy()
                 gains[own] = reached(scored, chosen) - reached(scored, np.full(len(scored), single))
         return gains
 
@@ -258,30 +249,33 @@ class Offline(Study[Answer]):
             scored: other trials.
             single: the one point; None takes the best of `fitted`.
         """
-        seen = _seen(fitted, signals).numpy()
-        forest, best = self._fitted(seen, fitted, self._beside(), signals)
+        forest, best = self._fitted(signals, fitted)
         chosen = forest(_seen(scored, signals)).argmax(dim=1).numpy()
         one = best if single is None else single
         return reached(scored, chosen) - reached(scored, np.full(len(scored), one))
 
+    @cached_property
     def _beside(self) -> Sequence[Trial]:
         return () if self.beside is None else load_data_set(self.beside).trials
 
     def _fitted(
         self,
-        features: NDArray[np.float32],
-        fitted: Sequence[Trial],
-        beside: Sequence[Trial],
         signals: Sequence[str],
+        fitted: Sequence[Trial],
+        more: NDArray[np.float32] | None = None,
     ) -> tuple[Forest, int]:
-        """Return a forest of trials and those beside, and the point that is best for the first."""
+        """Return a forest of trials and those beside, and the point that is best for the first.
+
+        Those beside are left out where more is told of the first, as it is not known of them.
+        """
+        trials = [*fitted, *(self._beside if more is None else ())]
+        features = _seen(trials, signals).numpy()
+        if more is not None:
+            features = np.concatenate([features, more], axis=1)
+        gains = np.stack([gains_of(trial) for trial in trials])
         options: dict[str, Any] = {"n_estimators": self.trees, "min_samples_leaf": self.leaf}
-        gains = np.stack([gains_of(trial) for trial in [*fitted, *beside]])
-        if beside:
-            features = np.concatenate([features, _seen(beside, signals).numpy()])
-        return fit_forest(features, gains, self.seed, max_features=0.3, **options), best_single(
-            fitted
-        )
+        forest = fit_forest(features, gains, self.seed, max_features=0.3, **options)
+        return forest, best_single(fitted)
 
 
 def _seen(trials: Sequence[Trial], signals: Sequence[str]) -> Tensor:

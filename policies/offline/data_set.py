@@ -67,7 +67,10 @@ def save_data_set(folder: Path, data: DataSet) -> Path:
         ],
     }
     write_atomically(folder / ARRAYS, save_arrays(arrays))
-    write_atomically(folder / FACTS, json.dumps(seal_json(told, SEAL), indent=1) + "\n")
+    # Without indents: what a task was drawn with are hundreds of numbers.
+    write_atomically(
+        folder / FACTS, json.dumps(seal_json(told, SEAL), separators=(",", ":")) + "\n"
+    )
     return folder
 
 

@@ -96,8 +96,8 @@ class OfflineLearner(Learner):
         self.options = {"n_estimators": trees, "min_samples_leaf": leaf, "max_features": split}
         self.summary = summary_of(signal_spec(config).names, about, statistics)
         self.trials: list[Trial] = []
-        for folder in (data,) if isinstance(data, str) else data or ():
-            self._begin_with(Path(folder))
+        for folder in folders_of(data):
+            self._begin_with(folder)
         # Made here so that what it refuses is an error before any work; nothing starts yet.
         choose_executor(config.executor, config.workers)
 
@@ -113,6 +113,13 @@ class OfflineLearner(Learner):
                     f"algorithm.options.data={folder} has other {name} than this training: "
                     f"{list(theirs)}, not {list(ours)}; set them alike, or leave data out"
                 )
+        have = {(trial.task, trial.repeat, trial.target.tobytes()) for trial in self.trials}
+        again = [t for t in found.trials if (t.task, t.repeat, t.target.tobytes()) in have]
+        if again:
+            raise ValueError(
+                f"algorithm.options.data={folder} holds {len(again)} trials that a folder before "
+                "it holds, too, as what a run leaves holds all that it began with; name each once"
+            )
         self.trials += found.trials
         self.episodes = len(self.points) * len(self.trials)
         self.fine_tune_steps = sum(len(self.points) * trial.steps for trial in self.trials)
@@ -196,6 +203,24 @@ class OfflineLearner(Learner):
 
     def close(self) -> None:
         """Do nothing: workers end with each iteration."""
+
+
+def folders_of(data: Any) -> list[Path]:
+    """Return the folders of an option `data`.
+
+    Raises:
+        ValueError: it is neither a folder nor a list of them.
+
+    Example:
+        >>> folders_of("runs/a/trials"), folders_of(None)
+        ([PosixPath('runs/a/trials')], [])
+    """
+    named = [] if data is None else [data] if isinstance(data, str) else data
+    if not isinstance(named, list | tuple) or not all(isinstance(each, str) for each in named):
+        raise ValueError(
+            f"algorithm.options.data must be a folder or a list of folders, got {data!r:.100}"
+        )
+    return [Path(each) for each in named]
 
 
 def _speed(fine_tunes: int, steps: int, collecting: float, started: float) -> dict[str, float]:
