@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from test_train import config
 from tiny import TinyFamily
 
@@ -73,6 +74,16 @@ def test_a_damaged_data_set_is_refused(tmp_path, file):
     save_data_set(tmp_path, DataSet(tuple(DEFAULT_SIGNALS), points, trials))
     (tmp_path / file).write_bytes((tmp_path / file).read_bytes()[:-40])
     with pytest.raises(DamagedFileError, match="copy the data set again"):
+        load_data_set(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["seen", "target"])
+def test_a_data_set_with_a_nan_is_refused(tmp_path, name):
+    file = told_by_the_loss(tmp_path, 4) / "trials.safetensors"
+    arrays = load_file(file)
+    arrays[name].flat[0] = np.nan
+    save_file(arrays, file)
+    with pytest.raises(DamagedFileError, match=f"not all numbers are finite in {name}"):
         load_data_set(tmp_path)
 
 

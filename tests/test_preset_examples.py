@@ -1,4 +1,4 @@
-"""The commands that presets tell in their first lines name fields that there are."""
+"""What presets tell in their first lines, and what they name, can be had."""
 
 import re
 import shlex
@@ -7,6 +7,8 @@ import pytest
 
 from l2o.configs.catalog import list_presets, read_source
 from l2o.configs.load import load_config
+from l2o.configs.schema import TrainConfig
+from l2o.policies.train import check_training
 
 KINDS = ("train", "finetune", "benchmark", "tune", "simulate")
 
@@ -26,3 +28,15 @@ def commands():
 @pytest.mark.parametrize(("kind", "name", "overrides"), list(commands()))
 def test_a_presets_command_is_a_config(kind, name, overrides):
     load_config(kind, name, overrides)
+
+
+# The others learn simulators.
+POLICIES = [n for n in list_presets("train") if isinstance(load_config("train", n), TrainConfig)]
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_training_can_make_what_its_preset_names(name):
+    config = load_config("train", name)
+    trained, evaluated = check_training(config)
+    assert trained.name == config.task.name
+    assert evaluated.name == config.task.name

@@ -83,6 +83,9 @@ def load_data_set(folder: Path) -> DataSet:
     told = open_json(folder / FACTS, read_bytes(folder / FACTS, _REMEDY), _REMEDY, SEAL)
     try:
         arrays = load_arrays(read_bytes(folder / ARRAYS, _REMEDY))
+        broken = [name for name, each in arrays.items() if not np.isfinite(each).all()]
+        if broken:
+            raise ValueError(f"not all numbers are finite in {', '.join(broken)}")
         trials, first = [], 0
         for number, row in enumerate(told["trials"]):
             layers, decisions = int(row["layers"]), int(row["decisions"])
